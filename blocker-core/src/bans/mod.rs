@@ -1,0 +1,365 @@
+//! The ban book: all bans in force, by prefix and jail, and the order in which they end.
+//!
+//! The book knows who is banned, by which jails, until when. It never decides that somebody should be (see
+//! [`crate::policy`]) and never speaks to the kernel: it says what became of a prefix, and the engine makes commands of it.
+//!
+//! # Theory of operation
+//!
+//! Several jails may ban one prefix, each with an end of its own; the kernel has one entry per prefix, which carries
+//! their union and the latest end ([`Merged`]).
+//!
+//! ```text
+//!            insert                        due (its own end) / remove / evict
+//!  (nobody) ───────▶ banned by one jail ─────────────────────────────────────▶ (nobody)
+//!                      │ insert      ▲ due
+//!                      ▼             │
+//!                    banned by several jails
+//! ```
+//!
+//! Two orders are kept. `ends` has every prefix by its latest end, apart for each [`Kind`], because the kernel has a
+//! table for each: its first entry is what gives way when that table is full. `early` has only the bans that end before
+//! another ban of the same prefix does, which is rare. What is due next is the first of them all.
+//!
+//! A ban takes some 200 bytes, measured with a million of them, so the default bounds come to about 260 MiB if every one
+//! of them is reached. Trees, not hashes: nobody can aim at collisions, and listing, the range of a network and the order
+//! of ends come for free.
+
+mod ban;
+pub(crate) mod lengths;
+mod recent;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::bounds::Bounds;
+use crate::jail::{JailId, JailSet};
+use crate::prefix::Prefix;
+use crate::time::{Timestamp, Until};
+
+use lengths::Lengths;
+use recent::Recent;
+
+pub use ban::{Ban, Kind, MAX_USER_BYTES, Origin, Refusal};
+pub use recent::{LATE_LINES, MAX_RECENT};
+
+/// All that is in force for one prefix: what the kernel is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// The jails that ban it; not empty.
+    pub jails: JailSet,
+    /// The latest end of their bans.
+    pub until: Until,
+}
+
+/// What a ban that is in force already means for a new one by the same jail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// Its end becomes the new one: what an administrator says holds.
+    Exactly,
+    /// It ends when the later of the two does: a log never shortens a ban.
+    Longest,
+}
+
+/// What became of a ban that was entered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Insertion {
+    /// Whether the jail banned the prefix already.
+    pub renewed: bool,
+    /// The prefixes whose bans gave way to it.
+    pub gave_way: Vec<Removal>,
+}
+
+/// Bans of one prefix that are over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// The prefix.
+    pub prefix: Prefix,
+    /// The jails whose bans are over.
+    pub jails: JailSet,
+    /// What is still in force for the prefix.
+    pub left: Option<Merged>,
+}
+
+/// All bans in force.
+#[derive(Debug)]
+pub struct Book {
+    bounds: Bounds,
+    bans: BTreeMap<(Prefix, JailId), Ban>,
+    /// Every prefix by the latest end of its bans, by kind.
+    ends: [BTreeSet<(Until, Prefix)>; 3],
+    /// The bans that end before another one of their prefix.
+    early: BTreeSet<(Until, Prefix, JailId)>,
+    /// The prefixes of kind [`Kind::Network`].
+    networks: BTreeSet<Prefix>,
+    lengths: Lengths,
+    in_force: [usize; JailId::MAX.index() as usize + 1],
+    recent: Recent,
+}
+
+impl Book {
+    /// A book without bans.
+    #[must_use]
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            bans: BTreeMap::new(),
+            ends: Default::default(),
+            early: BTreeSet::new(),
+            networks: BTreeSet::new(),
+            lengths: Lengths::default(),
+            in_force: [0; JailId::MAX.index() as usize + 1],
+            recent: Recent::default(),
+        }
+    }
+
+    /// Sets other bounds. A table that is beyond its new one shrinks when the next ban is entered into it.
+    pub fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
+    /// Enters `ban` of `prefix` by `jail`, which begins now. If `jail` bans it already, `renewal` says what its end becomes, and its
+    /// beginning stays.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TooDeeplyNested`] or [`Refusal::TableFull`]; then nothing has changed.
+    pub fn insert(&mut self, prefix: Prefix, jail: JailId, ban: Ban, renewal: Renewal) -> Result<Insertion, Refusal> {
+        let gave_way = if self.merged(prefix).is_some() { Vec::new() } else { self.make_room(prefix, ban.started)? };
+        self.unindex(prefix);
+        let in_force = self.bans.get(&(prefix, jail));
+        let renewed = in_force.is_some();
+        let ban = match in_force {
+            None => ban,
+            Some(old) if renewal == Renewal::Longest && old.until >= ban.until => old.clone(),
+            Some(old) => Ban { started: old.started, ..ban },
+        };
+        self.bans.insert((prefix, jail), ban);
+        if !renewed {
+            self.in_force[usize::from(jail.index())] += 1;
+        }
+        self.index(prefix);
+        Ok(Insertion { renewed, gave_way })
+    }
+
+    /// Removes all bans of exactly `prefix`, and forgets when they and earlier ones began.
+    pub fn remove(&mut self, prefix: Prefix) -> Option<Removal> {
+        for jail in JailSet::from_bits(u64::MAX).iter() {
+            self.recent.forget(prefix, jail);
+        }
+        let jails = self.merged(prefix)?.jails;
+        self.take(prefix, jails);
+        Some(Removal { prefix, jails, left: None })
+    }
+
+    /// Removes the bans of the next prefix that has any whose end has come at `now`. To be repeated until `None`.
+    pub fn expire_next(&mut self, now: Timestamp) -> Option<Removal> {
+        self.recent.purge(now);
+        let (_, prefix) = self.next_due().filter(|(until, _)| until.is_past(now))?;
+        let jails: JailSet = self.of(prefix).filter(|(_, ban)| ban.until.is_past(now)).map(|(jail, _)| jail).collect();
+        for (jail, ban) in self.take(prefix, jails) {
+            self.recent.remember(prefix, jail, ban.started, now);
+        }
+        Some(Removal { prefix, jails, left: self.merged(prefix) })
+    }
+
+    /// When [`Book::expire_next`] next has something to do.
+    #[must_use]
+    pub fn next_end(&self) -> Option<Timestamp> {
+        let due = match self.next_due() {
+            Some((Until::At(end), _)) => Some(end),
+            Some((Until::Forever, _)) | None => None,
+        };
+        due.into_iter().chain(self.recent.next_purge()).min()
+    }
+
+    /// Forgets when bans that are over began.
+    pub fn forget_ended(&mut self) {
+        self.recent.clear();
+    }
+
+    /// What is in force for exactly `prefix`.
+    #[must_use]
+    pub fn merged(&self, prefix: Prefix) -> Option<Merged> {
+        self.of(prefix).fold(None, |merged, (jail, ban)| {
+            let Merged { jails, until } = merged.unwrap_or(Merged { jails: JailSet::EMPTY, until: ban.until });
+            Some(Merged { jails: jails.with(jail), until: until.max(ban.until) })
+        })
+    }
+
+    /// The ban of exactly `prefix` by `jail`.
+    #[must_use]
+    pub fn ban(&self, prefix: Prefix, jail: JailId) -> Option<&Ban> {
+        self.bans.get(&(prefix, jail))
+    }
+
+    /// The narrowest prefix under which `jail` bans `addr`.
+    #[must_use]
+    pub fn covering(&self, addr: IpAddr, jail: JailId) -> Option<Prefix> {
+        self.lengths.covering(Prefix::host(addr)).find(|&prefix| self.bans.contains_key(&(prefix, jail)))
+    }
+
+    /// When a ban by `jail` that covered `prefix` and is over began, if it was within the last [`LATE_LINES`].
+    #[must_use]
+    pub fn ended_ban_start(&self, prefix: Prefix, jail: JailId) -> Option<Timestamp> {
+        self.recent.latest_start(prefix, jail)
+    }
+
+    /// The banned prefixes that lie inside `prefix`, itself included.
+    pub fn inside(&self, prefix: Prefix) -> Vec<Prefix> {
+        let mut inside: Vec<Prefix> = self
+            .bans
+            .range((prefix, JailId::MIN)..)
+            .map(|(&(banned, _), _)| banned)
+            .take_while(|&b| prefix.covers(b))
+            .collect();
+        inside.dedup();
+        inside
+    }
+
+    /// Every banned prefix.
+    pub fn prefixes(&self) -> Vec<Prefix> {
+        let mut prefixes: Vec<Prefix> = self.bans.keys().map(|&(prefix, _)| prefix).collect();
+        prefixes.dedup();
+        prefixes
+    }
+
+    /// Every ban, by prefix and then by jail.
+    pub fn iter(&self) -> impl Iterator<Item = (Prefix, JailId, &Ban)> {
+        self.bans.iter().map(|(&(prefix, jail), ban)| (prefix, jail, ban))
+    }
+
+    /// How many prefixes of this kind are banned.
+    #[must_use]
+    pub fn count(&self, kind: Kind) -> usize {
+        self.ends[kind as usize].len()
+    }
+
+    /// How many prefixes of this kind may be banned at once.
+    #[must_use]
+    pub fn bound(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::HostV4 => self.bounds.max_bans_v4,
+            Kind::NetV6 => self.bounds.max_bans_v6,
+            Kind::Network => self.bounds.max_networks,
+        }
+    }
+
+    /// How many bans `jail` has in force.
+    #[must_use]
+    pub fn in_force(&self, jail: JailId) -> usize {
+        self.in_force[usize::from(jail.index())]
+    }
+
+    /// How many beginnings of ended bans were forgotten because [`MAX_RECENT`] was reached.
+    #[must_use]
+    pub fn late_forgotten(&self) -> u64 {
+        self.recent.forgotten()
+    }
+
+    fn of(&self, prefix: Prefix) -> impl Iterator<Item = (JailId, &Ban)> {
+        self.bans.range((prefix, JailId::MIN)..=(prefix, JailId::MAX)).map(|(&(_, jail), ban)| (jail, ban))
+    }
+
+    /// Makes room for `prefix`, which is not banned, or says why there is none.
+    fn make_room(&mut self, prefix: Prefix, now: Timestamp) -> Result<Vec<Removal>, Refusal> {
+        let kind = Kind::of(prefix);
+        match kind {
+            Kind::Network if self.nesting_with(prefix) > self.bounds.max_nesting => {
+                return Err(Refusal::TooDeeplyNested { deepest: self.bounds.max_nesting });
+            }
+            Kind::Network | Kind::HostV4 | Kind::NetV6 => {}
+        }
+        let bound = self.bound(kind);
+        let excess = (self.count(kind) + 1).saturating_sub(bound);
+        let soonest: Vec<Prefix> = self.ends[kind as usize]
+            .iter()
+            .take(excess)
+            .filter_map(|&(until, prefix)| match until {
+                Until::At(_) => Some(prefix),
+                Until::Forever => None,
+            })
+            .collect();
+        if soonest.len() < excess {
+            return Err(Refusal::TableFull { kind, bound });
+        }
+        Ok(soonest.into_iter().filter_map(|prefix| self.give_way(prefix, now)).collect())
+    }
+
+    /// How many networks would lie one inside another at the deepest point of `network`, itself included.
+    fn nesting_with(&self, network: Prefix) -> usize {
+        let around = self.lengths.covering(network).filter(|p| *p != network && self.networks.contains(p)).count();
+        // In this order a network comes right before those inside it, so the path to each is what is left of the stack.
+        let mut path: Vec<Prefix> = Vec::new();
+        let mut deepest = 0;
+        for &inside in self.networks.range(network..).take_while(|inside| network.covers(**inside)) {
+            while path.last().is_some_and(|outer| !outer.covers(inside)) {
+                path.pop();
+            }
+            path.push(inside);
+            deepest = deepest.max(path.len());
+        }
+        around + 1 + deepest
+    }
+
+    fn give_way(&mut self, prefix: Prefix, now: Timestamp) -> Option<Removal> {
+        let jails = self.merged(prefix)?.jails;
+        for (jail, ban) in self.take(prefix, jails) {
+            self.recent.remember(prefix, jail, ban.started, now);
+        }
+        Some(Removal { prefix, jails, left: None })
+    }
+
+    /// Takes the bans of `prefix` by `jails` out of the book.
+    fn take(&mut self, prefix: Prefix, jails: JailSet) -> Vec<(JailId, Ban)> {
+        self.unindex(prefix);
+        let mut taken = Vec::new();
+        for jail in jails.iter() {
+            if let Some(ban) = self.bans.remove(&(prefix, jail)) {
+                self.in_force[usize::from(jail.index())] -= 1;
+                taken.push((jail, ban));
+            }
+        }
+        self.index(prefix);
+        taken
+    }
+
+    /// The prefix with the ban that ends first.
+    fn next_due(&self) -> Option<(Until, Prefix)> {
+        let early = self.early.first().map(|&(until, prefix, _)| (until, prefix));
+        self.ends.iter().filter_map(|ends| ends.first().copied()).chain(early).min()
+    }
+
+    /// Takes `prefix` out of all orders, before its bans change; [`Book::index`] puts it back.
+    fn unindex(&mut self, prefix: Prefix) {
+        let Some(Merged { until: latest, .. }) = self.merged(prefix) else { return };
+        let kind = Kind::of(prefix);
+        self.ends[kind as usize].remove(&(latest, prefix));
+        for (jail, until) in self.earlier_than(latest, prefix) {
+            self.early.remove(&(until, prefix, jail));
+        }
+        if kind == Kind::Network {
+            self.networks.remove(&prefix);
+        }
+        self.lengths.remove(prefix);
+    }
+
+    fn index(&mut self, prefix: Prefix) {
+        let Some(Merged { until: latest, .. }) = self.merged(prefix) else { return };
+        let kind = Kind::of(prefix);
+        self.ends[kind as usize].insert((latest, prefix));
+        for (jail, until) in self.earlier_than(latest, prefix) {
+            self.early.insert((until, prefix, jail));
+        }
+        if kind == Kind::Network {
+            self.networks.insert(prefix);
+        }
+        self.lengths.add(prefix);
+    }
+
+    fn earlier_than(&self, latest: Until, prefix: Prefix) -> Vec<(JailId, Until)> {
+        self.of(prefix).filter(|(_, ban)| ban.until < latest).map(|(jail, ban)| (jail, ban.until)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! What can be wrong with a configuration, in words an administrator can act on.
+
+use std::fmt;
+
+use super::MAX_JAIL_NAME_BYTES;
+
+/// One thing that is wrong, and where.
+///
+/// Its text is one line, whatever the file contains: values and odd keys are quoted, escaped and cut.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", Sentence(self))]
+pub struct Error {
+    /// The line it is on, from 1.
+    pub line: Option<usize>,
+    /// The key it is about, from the top: `jails.dovecot.max_retry`.
+    pub key: Option<String>,
+    /// What is wrong there.
+    pub problem: Problem,
+}
+
+/// What is wrong. Texts are ready for printing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// The text is no TOML, in the parser's own words.
+    Syntax(String),
+    /// Nothing reads this key.
+    UnknownKey(Hint),
+    /// The key is planned; this version cannot honour it.
+    Unsupported,
+    /// The value is of another kind or outside the limits.
+    Value {
+        /// As written, or what kind of value it is.
+        found: String,
+        /// What may stand there.
+        expected: &'static str,
+    },
+    /// The same of one entry of a list.
+    Entry {
+        /// As written, or what kind of value it is.
+        found: String,
+        /// What may stand there.
+        expected: &'static str,
+    },
+    /// The value names something that does not exist.
+    NoSuch {
+        /// As written.
+        found: String,
+        /// What it should name: `filter`.
+        what: &'static str,
+        /// What may have been meant.
+        hint: Hint,
+    },
+    /// The key is needed here and absent.
+    Missing {
+        /// What may stand there.
+        expected: &'static str,
+    },
+    /// An entry of a list is in it twice.
+    Twice {
+        /// As written.
+        found: String,
+    },
+    /// A list has more entries than this.
+    TooManyEntries(usize),
+    /// A jail beyond this number of them.
+    TooManyJails(usize),
+    /// A jail's name has other characters, or too many.
+    JailName,
+    /// A jail's name that has a meaning of its own.
+    ReservedName,
+    /// More errors than are reported at once.
+    More(usize),
+}
+
+/// What may have been meant by a name that is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// Probably this.
+    Near(String),
+    /// One of these.
+    OneOf(Vec<String>),
+    /// There are too many to list.
+    None,
+}
+
+/// An error in words.
+struct Sentence<'a>(&'a Error);
+
+impl fmt::Display for Sentence<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Error { line, key, problem } = self.0;
+        if let Some(line) = line {
+            write!(f, "line {line}: ")?;
+        }
+        let key = key.as_deref().unwrap_or_default();
+        match problem {
+            Problem::Syntax(words) => write!(f, "this is no TOML: {words}"),
+            Problem::UnknownKey(hint) => write!(f, "unknown key `{key}`{hint}"),
+            Problem::Unsupported => write!(f, "`{key}` is not supported by this version of blocker: remove it"),
+            Problem::Value { found, expected } => write!(f, "`{key}` is {found}, expected {expected}"),
+            Problem::Entry { found, expected } => write!(f, "`{key}` has {found}, expected {expected}"),
+            Problem::NoSuch { found, what, hint } => write!(f, "`{key}`: no {what} is called {found}{hint}"),
+            Problem::Missing { expected } => write!(f, "`{key}` is missing, expected {expected}"),
+            Problem::Twice { found } => write!(f, "`{key}` has {found} twice"),
+            Problem::TooManyEntries(most) => write!(f, "`{key}` has more than {most} entries"),
+            Problem::TooManyJails(most) => write!(f, "`{key}` is one jail too many: at most {most}"),
+            Problem::JailName => {
+                write!(f, "`{key}` is no name for a jail: use 1 to {MAX_JAIL_NAME_BYTES} of a-z, 0-9, _ and -")
+            }
+            Problem::ReservedName => write!(f, "`{key}`: this name is kept for bans made by command"),
+            Problem::More(count) => write!(f, "and {count} more errors"),
+        }
+    }
+}
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Near(name) => write!(f, ": did you mean `{name}`?"),
+            Self::OneOf(names) => write!(f, ": known are `{}`", names.join("`, `")),
+            Self::None => Ok(()),
+        }
+    }
+}

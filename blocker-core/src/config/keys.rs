@@ -1,0 +1,290 @@
+//! The keys of the file: what each may be and what it is if absent.
+//!
+//! This is the only list of keys there is. Each is one line in the table it belongs to, with its kind and its default;
+//! the kinds stand below, each with the words that an error shows.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::error::Problem;
+use super::ports::{PortRange, Ports, Protocol};
+use super::value::{Kind, Read, Reading};
+use super::walk::{Named, Section};
+use super::{Config, Daemon, Enabled, Interfaces, Jail, MAX_JAIL_NAME_BYTES, MAX_JAILS, Mode, Places};
+use crate::filter::Filter;
+use crate::prefix::Prefix;
+use crate::time::{BanTime, parse_span};
+
+/// The whole document.
+pub(super) fn config(root: &mut Section<'_, '_>) -> Option<Config> {
+    let daemon = root.table("daemon", daemon);
+    let defaults = root.table("defaults", |section| limits(section, &LIMITS));
+    let jails = root.table("jails", |section| jails(section, &defaults));
+    Some(Config { daemon, jails: jails? })
+}
+
+/// Where the daemon is found, by what can be read.
+pub(super) fn places(root: &mut Section<'_, '_>) -> Places {
+    let Daemon { runtime, pins, .. } = root.table("daemon", daemon);
+    Places { runtime, pins }
+}
+
+fn daemon(section: &mut Section<'_, '_>) -> Daemon {
+    section.unsupported("fail2ban");
+    Daemon {
+        interfaces: section.get("interfaces", &INTERFACES, Interfaces::Auto),
+        mode: section.get("mode", &MODE, Mode::Enforce),
+        allow: section.get("allow", &PREFIXES, Vec::new()),
+        state: section.get("state", &DIRECTORY, PathBuf::from("/var/lib/blocker")),
+        runtime: section.get("runtime", &SOCKET_DIRECTORY, PathBuf::from("/run/blocker")),
+        pins: section.get("pins", &DIRECTORY, PathBuf::from("/sys/fs/bpf/blocker")),
+    }
+}
+
+/// The keys that `[defaults]` and the jails have in common.
+struct Limits {
+    max_retry: u32,
+    find_time: Duration,
+    ban_time: BanTime,
+}
+
+const LIMITS: Limits = Limits {
+    max_retry: 5,
+    find_time: Duration::from_secs(10 * 60),
+    ban_time: BanTime::For(Duration::from_secs(60 * 60)),
+};
+
+fn limits(section: &mut Section<'_, '_>, defaults: &Limits) -> Limits {
+    Limits {
+        max_retry: section.get("max_retry", &RETRIES, defaults.max_retry),
+        find_time: section.get("find_time", &SPAN, defaults.find_time),
+        ban_time: section.get("ban_time", &BAN_TIME, defaults.ban_time),
+    }
+}
+
+/// All jails: the built-in ones that the file does not mention, then those of the file.
+fn jails(section: &mut Section<'_, '_>, defaults: &Limits) -> Option<Vec<Jail>> {
+    let listed = section.named();
+    let absent =
+        BUILTIN.iter().map(|builtin| builtin.name).filter(|name| !listed.iter().any(|entry| entry.name == *name));
+    let entries: Vec<Named<'_>> = absent.map(Named::absent).chain(listed.iter().copied()).collect();
+    if let Some(surplus) = entries.get(MAX_JAILS) {
+        section.fault_of(*surplus, Problem::TooManyJails(MAX_JAILS));
+    }
+    let jails: Vec<Option<Jail>> = entries
+        .into_iter()
+        .take(MAX_JAILS)
+        .map(|entry| match name_problem(entry.name) {
+            Some(problem) => {
+                section.fault_of(entry, problem);
+                None
+            }
+            None => section.enter(entry, |section| jail(section, entry.name, defaults)),
+        })
+        .collect();
+    jails.into_iter().collect()
+}
+
+fn name_problem(name: &str) -> Option<Problem> {
+    let is_plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte));
+    if !is_plain || !(1..=MAX_JAIL_NAME_BYTES).contains(&name.len()) {
+        return Some(Problem::JailName);
+    }
+    (name == MANUAL).then_some(Problem::ReservedName)
+}
+
+fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<Jail> {
+    let builtin = BUILTIN.iter().find(|builtin| builtin.name == name);
+    section.unsupported("journal");
+    let enabled = section.get("enabled", &ENABLED, Enabled::Auto);
+    let filter =
+        section.need("filter", &FILTER, builtin.map(|builtin| builtin.filter).or_else(|| Filter::by_name(name)));
+    let log = match (builtin, enabled) {
+        (Some(builtin), _) => Some(builtin.log.iter().copied().map(str::to_owned).collect()),
+        (None, Enabled::No) => Some(Vec::new()),
+        (None, Enabled::Auto | Enabled::Yes) => None,
+    };
+    let log = section.need("log", &LOGS, log);
+    let ports = section.get("ports", &PORTS, builtin.map_or(Ports::All, Builtin::ports));
+    let Limits { max_retry, find_time, ban_time } = limits(section, defaults);
+    Some(Jail { name: name.to_owned(), enabled, filter: filter?, log: log?, ports, max_retry, find_time, ban_time })
+}
+
+/// What a jail is if the file does not say otherwise.
+struct Builtin {
+    name: &'static str,
+    filter: Filter,
+    log: &'static [&'static str],
+    /// TCP; the registered numbers, which no file of services can move.
+    ports: &'static [u16],
+}
+
+impl Builtin {
+    fn ports(&self) -> Ports {
+        let range = |&port: &u16| PortRange { protocol: Protocol::Tcp, first: port, last: port };
+        Ports::listed(self.ports.iter().map(range).collect())
+    }
+}
+
+const BUILTIN: &[Builtin] = &[Builtin {
+    name: "dovecot",
+    filter: Filter::Dovecot,
+    log: &["/var/log/mail.log", "/var/log/maillog"],
+    // pop3, pop3s, imap, imaps, submission, submissions, sieve
+    ports: &[110, 995, 143, 993, 587, 465, 4190],
+}];
+
+/// The jail of bans made by command, which has no table.
+const MANUAL: &str = "manual";
+
+const INTERFACES: Kind<Interfaces> = Kind {
+    expected: "\"auto\", or names of interfaces of 1 to 15 characters",
+    read: |value| match value.text() {
+        Some("auto") => Ok(Interfaces::Auto),
+        Some(_) | None => value.list(1, interface).map(Interfaces::Named),
+    },
+};
+
+fn interface(value: Reading<'_>) -> Read<String> {
+    // What Linux takes as a name (dev_valid_name); `auto` has a meaning here.
+    let is_name = |name: &&str| {
+        (1..=15).contains(&name.len())
+            && ![".", "..", "auto"].contains(name)
+            && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control())
+    };
+    value.or_unexpected(value.text().filter(is_name).map(str::to_owned))
+}
+
+const MODE: Kind<Mode> = Kind {
+    expected: "\"enforce\" or \"observe\"",
+    read: |value| {
+        value.or_unexpected(match value.text() {
+            Some("enforce") => Some(Mode::Enforce),
+            Some("observe") => Some(Mode::Observe),
+            Some(_) | None => None,
+        })
+    },
+};
+
+const PREFIXES: Kind<Vec<Prefix>> = Kind {
+    expected: "addresses and networks such as \"192.0.2.9\" or \"2001:db8::/64\"",
+    read: |value| value.list(0, |value| value.or_unexpected(value.text().and_then(|text| text.parse().ok()))),
+};
+
+const DIRECTORY: Kind<PathBuf> = Kind { expected: "an absolute path", read: |value| path(value, MAX_PATH_BYTES) };
+
+const SOCKET_DIRECTORY: Kind<PathBuf> = Kind {
+    expected: "an absolute path of at most 94 bytes, for a socket in it",
+    read: |value| path(value, MAX_SOCKET_DIRECTORY_BYTES),
+};
+
+fn path(value: Reading<'_>, max_bytes: usize) -> Read<PathBuf> {
+    value.or_unexpected(value.text().filter(|text| is_path(text, max_bytes)).map(PathBuf::from))
+}
+
+fn is_path(text: &str, max_bytes: usize) -> bool {
+    text.starts_with('/') && text.len() <= max_bytes && !text.contains(char::is_control)
+}
+
+/// Longest path the kernel takes: `PATH_MAX` less its final zero.
+const MAX_PATH_BYTES: usize = 4_095;
+
+/// What `sun_path` leaves beside `/control.sock` and a final zero (unix(7): 108 bytes).
+const MAX_SOCKET_DIRECTORY_BYTES: usize = 108 - "/control.sock".len() - 1;
+
+const RETRIES: Kind<u32> = Kind {
+    expected: "a whole number from 1 to 1000",
+    read: |value| {
+        let number = value.number().and_then(|number| u32::try_from(number).ok());
+        value.or_unexpected(number.filter(|number| (1..=1_000).contains(number)))
+    },
+};
+
+const SPAN: Kind<Duration> = Kind {
+    expected: "a length of time such as \"90s\", \"10m\", \"1h30m\", \"3d\" or \"1w\"",
+    read: |value| value.or_unexpected(span(value)),
+};
+
+const BAN_TIME: Kind<BanTime> = Kind {
+    expected: "a length of time such as \"10m\", \"1h30m\" or \"3d\", or \"forever\"",
+    read: |value| {
+        // fail2ban's habit, in either spelling: a negative time never ends.
+        let seconds = value.number().or_else(|| value.text()?.trim().parse().ok());
+        let is_forever =
+            seconds.is_some_and(|seconds| seconds < 0) || value.text().is_some_and(|text| text.trim() == "forever");
+        value.or_unexpected(if is_forever { Some(BanTime::Forever) } else { span(value).map(BanTime::For) })
+    },
+};
+
+/// A length of time, written out or as bare seconds.
+fn span(value: Reading<'_>) -> Option<Duration> {
+    let written = value.number().map(|seconds| seconds.to_string());
+    parse_span(written.as_deref().or_else(|| value.text())?).ok()
+}
+
+const ENABLED: Kind<Enabled> = Kind {
+    expected: "\"auto\", true or false",
+    read: |value| {
+        value.or_unexpected(match (value.text(), value.truth()) {
+            (Some("auto"), _) => Some(Enabled::Auto),
+            (_, Some(true)) => Some(Enabled::Yes),
+            (_, Some(false)) => Some(Enabled::No),
+            (_, None) => None,
+        })
+    },
+};
+
+const FILTER: Kind<Filter> = Kind {
+    expected: "the name of a filter",
+    read: |value| match value.text() {
+        Some(name) => Filter::by_name(name)
+            .ok_or_else(|| value.no_such("filter", Filter::ALL.iter().map(|filter| filter.name()), true)),
+        None => value.or_unexpected(None),
+    },
+};
+
+const LOGS: Kind<Vec<String>> = Kind {
+    expected: "absolute paths of log files, in which *, ? and [] stand for what varies",
+    read: |value| {
+        value.list(1, |value| {
+            let path = value.text().filter(|text| is_path(text, MAX_PATH_BYTES));
+            value.or_unexpected(path.map(str::to_owned))
+        })
+    },
+};
+
+const PORTS: Kind<Ports> = Kind {
+    expected: "services and ports such as \"imap\", 588, \"5000-5010\" or \"sip/udp\", or \"all\" by itself",
+    read: |value| match value.text() {
+        Some("all") => Ok(Ports::All),
+        Some(_) | None => value.list(1, ports).map(Ports::listed),
+    },
+};
+
+fn ports(value: Reading<'_>) -> Read<PortRange> {
+    let number = value.number().map(|number| number.to_string());
+    let Some(text) = number.as_deref().or_else(|| value.text()) else {
+        return value.or_unexpected(None);
+    };
+    let (text, protocol) = text
+        .rsplit_once('/')
+        .and_then(|(text, protocol)| Some((text, Protocol::by_name(protocol)?)))
+        .unwrap_or((text, Protocol::Tcp));
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let range = port(first).zip(port(last)).or_else(|| {
+        let port = value.services().lookup(text, protocol)?;
+        Some((port, port))
+    });
+    let is_name =
+        text != "all" && !text.contains(char::is_whitespace) && text.contains(|c: char| c.is_ascii_alphabetic());
+    match range {
+        Some((first, last)) if first <= last => Ok(PortRange { protocol, first, last }),
+        None if is_name => Err(value.no_such("service", value.services().names(protocol), false)),
+        Some(_) | None => value.or_unexpected(None),
+    }
+}
+
+/// A port from 1, in digits and nothing else.
+fn port(digits: &str) -> Option<u16> {
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok().filter(|&port| port != 0) } else { None }
+}

@@ -1,0 +1,146 @@
+//! The configuration: text in, a checked [`Config`] or every error at once out.
+//!
+//! [`read`] is handed the text of `blocker.toml` and the service names of the machine. Whatever it returns is valid:
+//! nothing later checks a duration, a port or a name again. Every key has a default, so an empty text is a working
+//! configuration: the built-in jail `dovecot`, on where Dovecot or its log is present. A `[jails.dovecot]` table changes
+//! the keys it names and leaves the others; `enabled = false` in it turns the jail off.
+//!
+//! This module opens no file: that a log exists or an interface is up is for the daemon to find out.
+
+mod error;
+mod keys;
+mod ports;
+mod services;
+#[cfg(test)]
+mod tests;
+mod value;
+mod walk;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use self::error::{Error, Hint, Problem};
+pub use self::ports::{PortRange, Ports, Protocol};
+pub use self::services::Services;
+use crate::filter::Filter;
+use crate::prefix::Prefix;
+use crate::time::BanTime;
+
+/// What the daemon is to do. Holding one proves that [`read`] found no fault in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// What concerns the daemon as a whole.
+    pub daemon: Daemon,
+    /// The jails, in the order of the file; a built-in jail that the file does not mention comes first. Names are
+    /// unique; jails that are off are among them.
+    pub jails: Vec<Jail>,
+}
+
+/// The table `[daemon]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Daemon {
+    /// Where packets are looked at.
+    pub interfaces: Interfaces,
+    /// Whether packets of banned sources are dropped.
+    pub mode: Mode,
+    /// What is never banned, besides what the daemon finds by itself.
+    pub allow: Vec<Prefix>,
+    /// The directory of what outlives a reboot; absolute.
+    pub state: PathBuf,
+    /// The directory of the control socket; absolute, and short enough for a socket in it.
+    pub runtime: PathBuf,
+    /// The directory of the pinned maps, program and links, in a BPF file system; absolute.
+    pub pins: PathBuf,
+}
+
+/// The interfaces to attach to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Interfaces {
+    /// Those with a default route, as they come and go.
+    Auto,
+    /// These: at least one, each once.
+    Named(Vec<String>),
+}
+
+/// What happens to a packet from a banned source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It is dropped and counted.
+    Enforce,
+    /// It is counted as one that would be dropped, and passes.
+    Observe,
+}
+
+/// The table `[jails.NAME]`: a filter on some logs, with limits, and the ports it protects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jail {
+    /// 1 to 31 bytes of `a-z`, `0-9`, `_` and `-`; never `manual`.
+    pub name: String,
+    /// Whether it runs.
+    pub enabled: Enabled,
+    /// What is a failure in its logs.
+    pub filter: Filter,
+    /// Globs of absolute paths, each once; at least one unless the jail is off.
+    pub log: Vec<String>,
+    /// What a ban closes.
+    pub ports: Ports,
+    /// Attempts within [`Jail::find_time`] that earn a ban, 1 to 1,000.
+    pub max_retry: u32,
+    /// How long an attempt counts.
+    pub find_time: Duration,
+    /// How long a ban lasts.
+    pub ban_time: BanTime,
+}
+
+/// Whether a jail runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enabled {
+    /// Yes, and where its log is not there yet it waits for it.
+    Auto,
+    /// In any case.
+    Yes,
+    /// Not at all.
+    No,
+}
+
+impl Default for Config {
+    /// What an empty file means.
+    fn default() -> Self {
+        read("", &Services::builtin()).expect("every key has a valid default")
+    }
+}
+
+/// Reads the text of a configuration file; `services` gives the names that `ports` may use.
+///
+/// # Errors
+///
+/// Everything that is wrong, in the order of the file: at least one [`Error`], at most [`MAX_ERRORS`]. A text that is no
+/// TOML yields the first thing the parser says about it, and nothing else.
+pub fn read(text: &str, services: &Services) -> Result<Config, Vec<Error>> {
+    walk::read(text, services, keys::config)
+}
+
+/// Where a running daemon is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// [`Daemon::runtime`].
+    pub runtime: PathBuf,
+    /// [`Daemon::pins`].
+    pub pins: PathBuf,
+}
+
+/// Finds out where the daemon is, whatever else is wrong with the text: a slip in the file, made while the daemon runs,
+/// must not keep an administrator from it. What cannot be read is the default.
+#[must_use]
+pub fn places(text: &str) -> Places {
+    walk::read_leniently(text, &Services::builtin(), keys::places)
+}
+
+/// Most errors reported at once; the last one then says how many are left out.
+pub const MAX_ERRORS: usize = 20;
+
+/// Most jails, the built-in ones included.
+pub const MAX_JAILS: usize = 60;
+
+/// Longest name of a jail in bytes: the kernel's map of names holds 32, the last being zero.
+pub const MAX_JAIL_NAME_BYTES: usize = 31;

@@ -1,0 +1,483 @@
+//! Whole files and what is said of them.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn config(text: &str) -> Config {
+    read(text, &Services::builtin()).unwrap_or_else(|errors| panic!("{text}\n{errors:#?}"))
+}
+
+fn errors(text: &str) -> Vec<String> {
+    let errors = read(text, &Services::builtin()).expect_err(text);
+    errors.iter().map(ToString::to_string).collect()
+}
+
+fn tcp(ports: &[u16]) -> Ports {
+    Ports::listed(ports.iter().map(|&port| PortRange { protocol: Protocol::Tcp, first: port, last: port }).collect())
+}
+
+const DOVECOT: [u16; 7] = [110, 143, 465, 587, 993, 995, 4190];
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn an_empty_file_is_a_working_configuration() {
+    let expected = Config {
+        daemon: Daemon {
+            interfaces: Interfaces::Auto,
+            mode: Mode::Enforce,
+            allow: vec![],
+            state: "/var/lib/blocker".into(),
+            runtime: "/run/blocker".into(),
+            pins: "/sys/fs/bpf/blocker".into(),
+        },
+        jails: vec![Jail {
+            name: "dovecot".to_owned(),
+            enabled: Enabled::Auto,
+            filter: Filter::Dovecot,
+            log: vec!["/var/log/mail.log".to_owned(), "/var/log/maillog".to_owned()],
+            ports: tcp(&DOVECOT),
+            max_retry: 5,
+            find_time: secs(600),
+            ban_time: BanTime::For(secs(3_600)),
+        }],
+    };
+
+    assert_eq!(config(""), expected);
+    assert_eq!(Config::default(), expected);
+    assert_eq!(config("# nothing\r\n[daemon]\r\n[defaults]\n[jails]\n"), expected, "empty tables are none");
+}
+
+#[test]
+fn the_shipped_file_shows_every_key_with_its_default() {
+    let shipped = include_str!("../../../dist/blocker.toml");
+    // Words stand behind "# ", settings behind a bare "#".
+    let settings: Vec<&str> = shipped
+        .lines()
+        .map(|line| line.strip_prefix('#').map_or(line, |rest| if rest.starts_with(' ') { "" } else { rest }))
+        .collect();
+    let all = settings.join("\n");
+
+    assert_eq!(config(shipped), Config::default(), "as shipped");
+    assert_eq!(config(&all), Config::default(), "with every setting switched on");
+    for key in ["interfaces", "mode", "allow", "state", "runtime", "pins", "enabled", "filter", "log", "ports"] {
+        assert_eq!(settings.iter().filter(|line| line.starts_with(&format!("{key} = "))).count(), 1, "{key}");
+    }
+    for key in ["max_retry", "find_time", "ban_time"] {
+        assert_eq!(settings.iter().filter(|line| line.starts_with(&format!("{key} = "))).count(), 2, "{key}");
+    }
+}
+
+#[test]
+fn every_key_is_read() {
+    let text = r#"
+        [daemon]
+        interfaces = ["eth0", "wg0"]
+        mode = "observe"
+        allow = ["192.0.2.0/28", "2001:db8::9", "::ffff:198.51.100.7"]
+        state = "/srv/state"
+        runtime = "/srv/run"
+        pins = "/sys/fs/bpf/second"
+        [defaults]
+        max_retry = 3
+        find_time = "1h"
+        ban_time = "1d"
+        [jails.webmail]
+        enabled = true
+        filter = "dovecot"
+        log = "/var/log/webmail/*.log"
+        ports = ["https", 588, "5000-5010", "sip/udp", "53/udp", "25/tcp"]
+        max_retry = 10
+        find_time = 90
+        ban_time = "forever"
+        [jails.dovecot]
+        enabled = false
+    "#;
+    let Config { daemon, jails } = config(text);
+    let names: Vec<&str> = jails.iter().map(|jail| jail.name.as_str()).collect();
+
+    assert_eq!(daemon.interfaces, Interfaces::Named(vec!["eth0".to_owned(), "wg0".to_owned()]));
+    assert_eq!(daemon.mode, Mode::Observe);
+    assert_eq!(
+        daemon.allow.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["192.0.2.0/28", "2001:db8::9", "198.51.100.7"]
+    );
+    assert_eq!(
+        [daemon.state, daemon.runtime, daemon.pins].map(|path| path.display().to_string()),
+        ["/srv/state", "/srv/run", "/sys/fs/bpf/second"]
+    );
+    assert_eq!(names, ["webmail", "dovecot"], "jails keep the order of the file");
+    assert_eq!(jails[0].enabled, Enabled::Yes);
+    assert_eq!(jails[0].log, ["/var/log/webmail/*.log"]);
+    assert_eq!(jails[0].ports.to_string(), "25,443,588,5000-5010/tcp 53,5060/udp");
+    assert_eq!((jails[0].max_retry, jails[0].find_time, jails[0].ban_time), (10, secs(90), BanTime::Forever));
+    assert_eq!(jails[1].enabled, Enabled::No);
+    assert_eq!((jails[1].max_retry, jails[1].find_time), (3, secs(3_600)), "[defaults] hold for every jail");
+    assert_eq!(jails[1].ban_time, BanTime::For(secs(86_400)));
+}
+
+#[test]
+fn a_table_of_a_built_in_jail_changes_only_the_keys_it_names() {
+    let jails = config("[jails.dovecot]\nmax_retry = 9\n").jails;
+
+    assert_eq!(jails, [Jail { max_retry: 9, ..Config::default().jails.remove(0) }]);
+}
+
+#[test]
+fn a_built_in_jail_stays_beside_those_of_the_file() {
+    let jails =
+        config("[jails.b]\nfilter = 'dovecot'\nlog = '/b'\n[jails.a]\nfilter = 'dovecot'\nenabled = false\n").jails;
+    let names: Vec<&str> = jails.iter().map(|jail| jail.name.as_str()).collect();
+
+    assert_eq!(names, ["dovecot", "b", "a"]);
+    assert_eq!(jails[1].ports, Ports::All, "a jail closes everything unless told otherwise");
+    assert_eq!(jails[2].log, Vec::<String>::new(), "a jail that is off needs no log");
+}
+
+#[test]
+fn negative_ban_times_are_forever() {
+    for written in ["-1", "-86400", "'-1'", "'forever'"] {
+        assert_eq!(
+            config(&format!("[defaults]\nban_time = {written}")).jails[0].ban_time,
+            BanTime::Forever,
+            "{written}"
+        );
+    }
+}
+
+#[test]
+fn two_names_of_one_port_are_one_port() {
+    assert_eq!(config("[jails.dovecot]\nports = ['smtps', 'submissions', 465]").jails[0].ports, tcp(&[465]));
+}
+
+#[test]
+fn the_machines_services_can_be_named() {
+    let services = Services::with_etc_services("webmail 8443/tcp\n");
+    let config = read("[jails.dovecot]\nports = 'webmail'", &services).unwrap();
+
+    assert_eq!(config.jails[0].ports, tcp(&[8443]));
+}
+
+#[test]
+fn the_names_of_the_built_in_jails_ports_mean_its_ports() {
+    let text = r#"[jails.dovecot]
+        ports = ["pop3", "pop3s", "imap", "imaps", "submission", "submissions", "sieve"]"#;
+
+    assert_eq!(config(text), Config::default());
+}
+
+#[test]
+fn faulty_values_are_said_with_place_and_expectation() {
+    let retries = "expected a whole number from 1 to 1000";
+    let span = "expected a length of time such as \"90s\", \"10m\", \"1h30m\", \"3d\" or \"1w\"";
+    let ban = "expected a length of time such as \"10m\", \"1h30m\" or \"3d\", or \"forever\"";
+    let interfaces = "expected \"auto\", or names of interfaces of 1 to 15 characters";
+    let prefixes = "expected addresses and networks such as \"192.0.2.9\" or \"2001:db8::/64\"";
+    let logs = "expected absolute paths of log files, in which *, ? and [] stand for what varies";
+    let ports = "expected services and ports such as \"imap\", 588, \"5000-5010\" or \"sip/udp\", or \"all\" by itself";
+    let rows: &[(&str, &str, &str, &str)] = &[
+        ("defaults", "max_retry = 'many'", "is \"many\"", retries),
+        ("defaults", "max_retry = 0", "is 0", retries),
+        ("defaults", "max_retry = 1001", "is 1001", retries),
+        ("defaults", "max_retry = 99999999999999999999", "is 99999999999999999999", retries),
+        ("defaults", "max_retry = 2.5", "is 2.5", retries),
+        ("defaults", "find_time = -1", "is -1", span),
+        ("defaults", "find_time = '10 min'", "is \"10 min\"", span),
+        ("defaults", "find_time = ['10m']", "is a list", span),
+        ("defaults", "ban_time = 0", "is 0", ban),
+        ("defaults", "ban_time = true", "is true", ban),
+        ("defaults", "ban_time = 1979-05-27", "is 1979-05-27", ban),
+        ("daemon", "mode = 'dry-run'", "is \"dry-run\"", "expected \"enforce\" or \"observe\""),
+        ("daemon", "interfaces = []", "is an empty list", interfaces),
+        ("daemon", "interfaces = 'a-very-long-name'", "is \"a-very-long-name\"", interfaces),
+        ("daemon", "interfaces = ['eth0', 'auto']", "has \"auto\"", interfaces),
+        ("daemon", "interfaces = ['../x']", "has \"../x\"", interfaces),
+        ("daemon", "allow = ['192.0.2.9', 'mail.example.org']", "has \"mail.example.org\"", prefixes),
+        ("daemon", "allow = '0.0.0.0/0'", "is \"0.0.0.0/0\"", prefixes),
+        ("daemon", "allow = [['192.0.2.9']]", "has a list", prefixes),
+        ("daemon", "state = 'lib'", "is \"lib\"", "expected an absolute path"),
+        ("daemon", "pins = {}", "is a table", "expected an absolute path"),
+        ("jails.dovecot", "log = 'mail.log'", "is \"mail.log\"", logs),
+        ("jails.dovecot", "log = []", "is an empty list", logs),
+        ("jails.dovecot", "log = [\"/var/\\u001b[2J\"]", "has \"/var/\\u{1b}[2J\"", logs),
+        ("jails.dovecot", "enabled = 'yes'", "is \"yes\"", "expected \"auto\", true or false"),
+        ("jails.dovecot", "filter = 1", "is 1", "expected the name of a filter"),
+        ("jails.dovecot", "ports = []", "is an empty list", ports),
+        ("jails.dovecot", "ports = 0", "is 0", ports),
+        ("jails.dovecot", "ports = -25", "is -25", ports),
+        ("jails.dovecot", "ports = ['65536']", "has \"65536\"", ports),
+        ("jails.dovecot", "ports = ['5010-5000']", "has \"5010-5000\"", ports),
+        ("jails.dovecot", "ports = ['+25']", "has \"+25\"", ports),
+        ("jails.dovecot", "ports = ['imap', 'all']", "has \"all\"", ports),
+    ];
+    for (table, text, found, expected) in rows {
+        let key = text.split(' ').next().unwrap();
+        assert_eq!(errors(&format!("\n[{table}]\n{text}\n")), [format!("line 3: `{table}.{key}` {found}, {expected}")]);
+    }
+}
+
+#[test]
+fn faults_of_whole_keys_have_words_of_their_own() {
+    let log = "expected absolute paths of log files, in which *, ? and [] stand for what varies";
+    let rows: &[(&str, &[&str])] = &[
+        (
+            "[daemon]\nfail2ban = '/etc/fail2ban'",
+            &["line 2: `daemon.fail2ban` is not supported by this version of blocker: remove it"],
+        ),
+        (
+            "[jails.dovecot]\njournal = ['_SYSTEMD_UNIT=dovecot.service']",
+            &["line 2: `jails.dovecot.journal` is not supported by this version of blocker: remove it"],
+        ),
+        ("jails = 5", &["line 1: `jails` is 5, expected a table"]),
+        ("[[jails.dovecot]]", &["line 1: `jails.dovecot` is a list, expected a table"]),
+        (
+            "[jails.mail]",
+            &[
+                "line 1: `jails.mail.filter` is missing, expected the name of a filter",
+                &format!("line 1: `jails.mail.log` is missing, {log}"),
+            ],
+        ),
+        (
+            "[jails.mail]\nlog = '/a'\nfilter = 'dovcot'",
+            &["line 3: `jails.mail.filter`: no filter is called \"dovcot\": did you mean `dovecot`?"],
+        ),
+        (
+            "[jails.mail]\nlog = '/a'\nfilter = 'exim'",
+            &["line 3: `jails.mail.filter`: no filter is called \"exim\": known are `dovecot`"],
+        ),
+        (
+            "[jails.dovecot]\nports = ['imapz']",
+            &["line 2: `jails.dovecot.ports`: no service is called \"imapz\": did you mean `imaps`?"],
+        ),
+        (
+            "[jails.dovecot]\nports = ['imap/udp']",
+            &["line 2: `jails.dovecot.ports`: no service is called \"imap/udp\""],
+        ),
+        ("[daemon]\nallow = ['192.0.2.9',\n'192.0.2.9']", &["line 3: `daemon.allow` has \"192.0.2.9\" twice"]),
+        (
+            "[jails.'Mail Box']\nlog = '/a'",
+            &["line 1: `jails.\"Mail Box\"` is no name for a jail: use 1 to 31 of a-z, 0-9, _ and -"],
+        ),
+        ("[jails.manual]", &["line 1: `jails.manual`: this name is kept for bans made by command"]),
+    ];
+    for (text, expected) in rows {
+        assert_eq!(errors(text), *expected, "{text}");
+    }
+}
+
+#[test]
+fn unknown_keys_get_the_nearest_known_one() {
+    let rows = [
+        ("[daemon]\n\ninterface = 'eth0'", "line 3: unknown key `daemon.interface`: did you mean `interfaces`?"),
+        ("[defaults]\nmaxretry = 3", "line 2: unknown key `defaults.maxretry`: did you mean `max_retry`?"),
+        ("[jails.dovecot]\nbantime = 3", "line 2: unknown key `jails.dovecot.bantime`: did you mean `ban_time`?"),
+        ("[jail.dovecot]", "line 1: unknown key `jail`: did you mean `jails`?"),
+        (
+            "[defaults]\nignoreip = []",
+            "line 2: unknown key `defaults.ignoreip`: known are `max_retry`, `find_time`, `ban_time`",
+        ),
+        ("\"\\n\" = 1", "line 1: unknown key `\"\\n\"`: known are `daemon`, `defaults`, `jails`"),
+    ];
+    for (text, expected) in rows {
+        assert_eq!(errors(text), [expected]);
+    }
+}
+
+#[test]
+fn all_errors_come_at_once_in_the_order_of_the_file() {
+    let jail = "[jails.dovecot]\nmax_retry = 'many'\nport = 25\n";
+    let text = &format!("{jail}[defaults]\nfind_time = 0\n[daemon]\nmode = 1\nallow = ['a',\n'b']\n");
+    let places: Vec<_> = read(text, &Services::builtin())
+        .unwrap_err()
+        .into_iter()
+        .map(|error| (error.line, error.key.unwrap()))
+        .collect();
+
+    assert_eq!(
+        places,
+        [
+            (Some(2), "jails.dovecot.max_retry"),
+            (Some(3), "jails.dovecot.port"),
+            (Some(5), "defaults.find_time"),
+            (Some(7), "daemon.mode"),
+            (Some(8), "daemon.allow"),
+            (Some(9), "daemon.allow"),
+        ]
+        .map(|(line, key)| (line, key.to_owned()))
+    );
+}
+
+#[test]
+fn errors_beyond_the_limit_are_counted() {
+    let text: String = (0..30).map(|n| format!("unknown{n} = 1\n")).collect();
+    let errors = errors(&text);
+
+    assert_eq!(errors.len(), MAX_ERRORS);
+    assert!(errors[18].starts_with("line 19: unknown key `unknown18`"), "{}", errors[18]);
+    assert_eq!(errors[19], "and 11 more errors");
+}
+
+#[test]
+fn what_is_no_toml_is_said_by_the_parser() {
+    assert_eq!(
+        errors("[daemon]\nmode = \n"),
+        ["line 2: this is no TOML: string values must be quoted, expected literal string"]
+    );
+    assert_eq!(errors("[daemon]\nmode = 'observe'\nmode = 'enforce'\n"), ["line 3: this is no TOML: duplicate key"]);
+    assert_eq!(
+        errors("[daemon]\nmode = \nallow = ['192.0.2.9'\n[jails.dovecot]\n"),
+        ["line 2: this is no TOML: string values must be quoted, expected literal string"],
+        "the first of several, not what follows from it"
+    );
+    assert_eq!(errors("[daemon\n"), ["line 1: this is no TOML: unclosed table, expected `]`"]);
+}
+
+#[test]
+fn long_values_are_cut() {
+    let text = format!("[daemon]\nmode = '{}'\n", "ä".repeat(1_000));
+
+    assert_eq!(
+        errors(&text),
+        [format!("line 2: `daemon.mode` is \"{}…\", expected \"enforce\" or \"observe\"", "ä".repeat(60))]
+    );
+}
+
+#[test]
+fn a_jails_name_fits_the_kernels_map() {
+    let jail = |bytes: usize| format!("[jails.{}]\nfilter = 'dovecot'\nlog = '/a'\n", "a".repeat(bytes));
+
+    assert_eq!(config(&jail(31)).jails.len(), 2);
+    assert_eq!(errors(&jail(32)).len(), 1);
+    assert_eq!(errors("[jails.'']\n").len(), 1);
+}
+
+#[test]
+fn jails_are_at_most_sixty_with_the_built_in_one() {
+    let jails = |count: usize| -> String {
+        (0..count).map(|n| format!("[jails.j{n}]\nfilter = 'dovecot'\nlog = '/a'\n")).collect()
+    };
+
+    assert_eq!(config(&jails(59)).jails.len(), MAX_JAILS);
+    assert_eq!(errors(&jails(70)), ["line 178: `jails.j59` is one jail too many: at most 60"]);
+}
+
+#[test]
+fn lists_are_bounded() {
+    let allow = |count: u32| -> String {
+        let entries: Vec<String> = (0..count).map(|n| format!("'2001:db8::{n:x}'")).collect();
+        format!("[daemon]\nallow = [{}]\n", entries.join(",\n"))
+    };
+
+    assert_eq!(config(&allow(1_024)).daemon.allow.len(), 1_024);
+    assert_eq!(errors(&allow(1_100)), ["line 1026: `daemon.allow` has more than 1024 entries"]);
+}
+
+#[test]
+fn the_control_socket_fits_its_directory() {
+    let runtime = |bytes: usize| format!("[daemon]\nruntime = '/{}'\n", "r".repeat(bytes - 1));
+
+    assert_eq!(config(&runtime(94)).daemon.runtime.join("control.sock").as_os_str().len(), 107);
+    assert_eq!(errors(&runtime(95)).len(), 1);
+}
+
+/// Pieces of configurations, so that many of their sequences are TOML.
+fn piece() -> impl Strategy<Value = String> {
+    let known = [
+        "[daemon]",
+        "[defaults]",
+        "[jails.dovecot]",
+        "[jails.a]",
+        "interfaces",
+        "mode",
+        "allow",
+        "log",
+        "ports",
+        "ban_time",
+        "max_retry",
+        "jails",
+        "=",
+        "=",
+        "=",
+        "\n",
+        "\n",
+        "\n",
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        ".",
+        "'",
+        "\"",
+        "'''",
+        "5",
+        "-1",
+        "0x1f",
+        "1e9",
+        "inf",
+        "true",
+        "'all'",
+        "'10m'",
+        "'imap/udp'",
+        "'1-2'",
+        "'/var/log/*'",
+        "1979-05-27",
+        "#",
+        "\\u0000",
+    ];
+    prop_oneof![
+        6 => prop::sample::select(known.to_vec()).prop_map(str::to_owned),
+        1 => any::<String>(),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in any::<String>(), pieces in prop::collection::vec(piece(), 0..40)) {
+        for text in [text, pieces.concat(), pieces.join(" ")] {
+            if let Err(errors) = read(&text, &Services::builtin()) {
+                prop_assert!((1..=MAX_ERRORS).contains(&errors.len()), "{errors:?}");
+                for error in errors {
+                    prop_assert!(!error.to_string().contains(char::is_control), "{error:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_value_panics(value in any::<String>(), number in any::<i128>()) {
+        let keys = ["daemon.interfaces", "daemon.allow", "daemon.state", "defaults.find_time", "defaults.ban_time",
+            "jails.dovecot.ports", "jails.dovecot.log", "jails.dovecot.filter", "jails.dovecot.enabled"];
+        let text: String = keys
+            .into_iter()
+            .flat_map(|key| [format!("{key} = {value:?}\n"), format!("{key} = [{number}, '''{value}''']\n")])
+            .collect();
+        for line in text.split_inclusive('\n') {
+            if let Err(errors) = read(line, &Services::builtin()) {
+                prop_assert!(!errors.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn no_file_of_services_panics(
+        text in any::<String>(),
+        lines in "([a-z0-9#/ \\t-]{0,12}[0-9]{0,6}/(tcp|udp|sctp)[ a-z#]{0,6}\n){0,8}",
+    ) {
+        for text in [text, lines] {
+            prop_assert_eq!(Services::with_etc_services(&text).lookup("", Protocol::Tcp), None);
+        }
+    }
+}
+
+#[test]
+fn the_daemon_is_found_by_a_file_with_faults() {
+    let text = "[daemon]\nruntime = \"/tmp/run\"\nmode = \"enfroce\"\n[jails.dovecot]\nmax_retry = 0\n[jails.x\n";
+
+    assert!(read(text, &Services::builtin()).is_err());
+    let Places { runtime, pins } = places(text);
+    assert_eq!((runtime, pins), ("/tmp/run".into(), "/sys/fs/bpf/blocker".into()));
+}

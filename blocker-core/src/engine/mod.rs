@@ -1,0 +1,378 @@
+//! The engine: lines, requests and a time in, commands out.
+//!
+//! The engine owns what the daemon knows: the jails, the allowlist, the ban book and the counts. It only moves data:
+//! what follows from a failure is decided in [`crate::policy`].
+//!
+//! # Theory of operation
+//!
+//! Each `handle_*` first brings the engine to `now`: bans whose end has come are taken out of the book, and counts that
+//! have left their window are dropped, so that everything after is judged as if the caller had called
+//! [`Engine::handle_timeout`] at the very instant. A `now` earlier than one already seen counts as the latest one seen.
+//!
+//! Commands queue up until they are taken by [`Engine::poll_command`]. The queue is bounded by what one input can cause,
+//! provided that the caller drains it after every `handle_*`: for a line some commands per jail, for a request some
+//! per prefix in it, for a timeout or a new allowlist some per ban.
+//!
+//! Whoever applies [`Command::Enforce`], [`Command::Lift`], [`Command::Allow`] and [`Command::Disallow`] in order to an
+//! empty table has, at any time, exactly the bans in force: `tests/engine_model.rs` holds it to that.
+
+mod command;
+mod request;
+mod settings;
+mod stats;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::allowlist::{Allowed, Allowlist, Changes, Origin as AllowOrigin};
+use crate::attempts::Attempts;
+use crate::bans::{Ban, Book, Insertion, Kind, MAX_USER_BYTES, Merged, Removal, Renewal};
+use crate::filter::{Failure, Judgement};
+use crate::policy::{self, Decision, Known};
+use crate::prefix::Prefix;
+use crate::record;
+use crate::time::Timestamp;
+use crate::tracker::Tracker;
+
+pub use crate::allowlist::AllowReason;
+pub use crate::bans::{Origin, Refusal};
+pub use crate::bounds::Bounds;
+pub use crate::jail::{Jail, JailId, JailSet, Limits, SourceId};
+pub use crate::policy::IgnoreReason;
+pub use command::{AdoptedBan, Adoption, BanInfo, Command, Event, Found, UnbanReason};
+pub use request::{BanOutcome, Request, Response};
+pub use settings::Settings;
+pub use stats::{JailStats, Stats};
+
+use stats::Counters;
+
+/// One line of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// The log.
+    pub source: SourceId,
+    /// The line, with or without its end.
+    pub bytes: &'a [u8],
+}
+
+/// The state machine between the logs and the kernel.
+#[derive(Debug)]
+pub struct Engine {
+    jails: Vec<Jail>,
+    /// The names of all jails there have been: a ban outlives its jail.
+    names: BTreeMap<JailId, String>,
+    manual: JailId,
+    ipv6_prefix: u8,
+    allowlist: Allowlist,
+    book: Book,
+    tracker: Tracker,
+    commands: VecDeque<Command>,
+    counters: Counters,
+    now: Timestamp,
+}
+
+impl Engine {
+    /// An engine without bans. Emits [`Command::Allow`] for each allowed prefix.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let Settings { jails, manual, allow, ipv6_prefix, bounds } = settings;
+        let mut engine = Self {
+            names: jails.iter().map(|jail| (jail.id, jail.name.clone())).collect(),
+            jails,
+            manual,
+            ipv6_prefix,
+            allowlist: Allowlist::default(),
+            book: Book::new(bounds),
+            tracker: Tracker::new(bounds.max_sources),
+            commands: VecDeque::new(),
+            counters: Counters::default(),
+            now: Timestamp::from_nanos(i64::MIN),
+        };
+        let changes = engine.allowlist.replace(AllowOrigin::Settings, allow);
+        engine.carry_out(changes);
+        engine
+    }
+
+    /// Replaces the settings. Bans stay, those of a jail that is gone too, until they end; counts stay in jails whose
+    /// number, name and limits do.
+    pub fn reconfigure(&mut self, settings: Settings, now: Timestamp) {
+        self.advance(now);
+        let Settings { jails, manual, allow, ipv6_prefix, bounds } = settings;
+        for old in &self.jails {
+            let same_id = jails.iter().find(|new| new.id == old.id);
+            if !same_id.is_some_and(|new| new.name == old.name && new.limits == old.limits) {
+                self.tracker.forget_jail(old.id);
+            }
+            if same_id.is_some_and(|new| new.name != old.name) {
+                self.counters.jails.remove(&old.id);
+            }
+        }
+        self.names.extend(jails.iter().map(|jail| (jail.id, jail.name.clone())));
+        self.jails = jails;
+        self.manual = manual;
+        self.ipv6_prefix = ipv6_prefix;
+        self.book.set_bounds(bounds);
+        self.tracker.set_max_sources(bounds.max_sources);
+        let changes = self.allowlist.replace(AllowOrigin::Settings, allow);
+        self.carry_out(changes);
+    }
+
+    /// Replaces what was found on the machine to be allowed, besides what the settings allow.
+    pub fn set_found_allowed(&mut self, allowed: Vec<Allowed>, now: Timestamp) {
+        self.advance(now);
+        let changes = self.allowlist.replace(AllowOrigin::Found, allowed);
+        self.carry_out(changes);
+    }
+
+    /// Takes over a ban that the kernel's maps hold. [`Command::Enforce`] follows only if something else must hold from
+    /// here on, [`Command::Lift`] if it may not stay.
+    pub fn adopt(&mut self, ban: AdoptedBan, now: Timestamp) -> Adoption {
+        self.advance(now);
+        let AdoptedBan { prefix, jails, until } = ban;
+        if jails.is_empty() || until.is_past(self.now) {
+            // What the book has for the prefix, if it has anything, is right.
+            self.tell_kernel(prefix, self.book.merged(prefix));
+            return Adoption::Over;
+        }
+        for jail in jails.iter() {
+            let ban = Ban { started: self.now, until, origin: Origin::Adopted };
+            if let Err(why) = self.enter(prefix, jail, ban, Renewal::Longest) {
+                self.tell_kernel(prefix, self.book.merged(prefix));
+                self.notify(Event::Refused { prefix, jail, why });
+                return Adoption::Refused(why);
+            }
+        }
+        let in_force = self.book.merged(prefix);
+        if in_force != Some(Merged { jails, until }) {
+            self.tell_kernel(prefix, in_force);
+        }
+        for jail in jails.iter() {
+            self.notify_ban(prefix, jail, Event::Restored);
+        }
+        Adoption::Kept
+    }
+
+    /// Judges a line, by each jail that has its source.
+    pub fn handle_line(&mut self, line: Line<'_>, now: Timestamp) {
+        self.advance(now);
+        self.counters.lines += 1;
+        let Ok(record) = record::parse(line.bytes) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        let mut failures = Vec::new();
+        let mut known = false;
+        for jail in self.jails.iter().filter(|jail| jail.sources.contains(&line.source)) {
+            match jail.filter.map_or(Judgement::NoMatch, |filter| filter.judge(&record)) {
+                Judgement::Failure(failure) => failures.push((jail.id, failure)),
+                Judgement::Ignored(_) => known = true,
+                Judgement::NoMatch => {}
+            }
+        }
+        match (failures.is_empty(), known) {
+            (false, _) => self.counters.failures += 1,
+            (true, true) => self.counters.ignored += 1,
+            (true, false) => self.counters.no_match += 1,
+        }
+        for (jail, failure) in failures {
+            self.handle_failure(jail, failure, now);
+        }
+    }
+
+    /// Takes in a failure that the filter of `jail` found.
+    ///
+    /// Part of [`Engine::handle_line`], and open to callers that judged the line themselves. A `jail` that is not there
+    /// has no failures.
+    pub fn handle_failure(&mut self, jail: JailId, failure: Failure<'_>, now: Timestamp) {
+        self.advance(now);
+        let Some(settings) = self.jails.iter().find(|known| known.id == jail) else { return };
+        let known = Known {
+            allowlist: &self.allowlist,
+            book: &self.book,
+            tracker: &mut self.tracker,
+            ipv6_prefix: self.ipv6_prefix,
+        };
+        match policy::decide(&failure, settings, known, self.now) {
+            Decision::Ignore(why) => {
+                self.counters.jail(jail).ignored += 1;
+                self.notify(Event::Ignored { jail, addr: failure.addr, why });
+            }
+            Decision::Count { prefix, count, of } => self.found(jail, failure, prefix, count, of),
+            Decision::Ban { prefix, count, of, until } => {
+                self.found(jail, failure, prefix, count, of);
+                let user = failure.user.map(|user| cut(user).into());
+                let origin = Origin::Log { attempts: count, user, pattern: failure.pattern };
+                let ban = Ban { started: self.now, until, origin };
+                if let Err(why) = self.ban(prefix, jail, ban, Renewal::Longest) {
+                    self.notify(Event::Refused { prefix, jail, why });
+                }
+            }
+        }
+    }
+
+    /// Does what an administrator asks.
+    pub fn handle_request(&mut self, request: Request, now: Timestamp) -> Response {
+        self.advance(now);
+        match request {
+            Request::Ban { prefixes, jail, ban_time, reason } => self.ban_all(prefixes, jail, ban_time, reason),
+            Request::Unban { prefixes } => Response::Unban(self.unban(prefixes)),
+            Request::UnbanAll => Response::UnbanAll(self.unban_all()),
+            Request::Bans => Response::Bans(self.bans()),
+        }
+    }
+
+    /// Ends what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.advance(now);
+    }
+
+    /// The next command to carry out; to be called after every `handle_*`, `reconfigure`, `adopt` and
+    /// `set_found_allowed`, until `None`.
+    pub fn poll_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    /// When to call [`Engine::handle_timeout`] next: when the next ban ends, or something has to be forgotten.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        self.book.next_end().into_iter().chain(self.tracker.next_purge()).min()
+    }
+
+    /// The bans in force, by prefix and then by jail.
+    #[must_use]
+    pub fn bans(&self) -> Vec<BanInfo> {
+        self.book.iter().map(|(prefix, jail, ban)| self.info(prefix, jail, ban)).collect()
+    }
+
+    /// The allowed prefix that `addr` lies in, if any: then no ban touches it.
+    #[must_use]
+    pub fn allowed(&self, addr: std::net::IpAddr) -> Option<Allowed> {
+        self.allowlist.contains(addr)
+    }
+
+    /// What it has seen and holds.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats::read(self)
+    }
+
+    /// Brings the engine to `now`, or to the latest instant it has seen.
+    fn advance(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        while let Some(removal) = self.book.expire_next(self.now) {
+            self.removed(removal, UnbanReason::Expired);
+        }
+        self.tracker.purge(self.now);
+    }
+
+    /// Tells the kernel of a changed allowlist, and lifts the bans that lie wholly inside what is newly allowed.
+    fn carry_out(&mut self, changes: Changes) {
+        let Changes { added, removed } = changes;
+        for allowed in added {
+            self.commands.push_back(Command::Allow { prefix: allowed.prefix });
+            for prefix in self.book.inside(allowed.prefix) {
+                self.lift(prefix, UnbanReason::AllowListed(allowed));
+            }
+        }
+        self.commands.extend(removed.into_iter().map(|prefix| Command::Disallow { prefix }));
+    }
+
+    /// Bans `prefix`, tells the kernel if that changes anything for it, and then tells people.
+    fn ban(&mut self, prefix: Prefix, jail: JailId, ban: Ban, renewal: Renewal) -> Result<BanOutcome, Refusal> {
+        let before = self.book.merged(prefix);
+        let renewed = self.enter(prefix, jail, ban, renewal)?;
+        let in_force = self.book.merged(prefix);
+        if in_force != before {
+            self.tell_kernel(prefix, in_force);
+        }
+        if renewed {
+            self.notify_ban(prefix, jail, Event::Renewed);
+            return Ok(BanOutcome::Renewed);
+        }
+        self.counters.jail(jail).bans_made += 1;
+        self.notify_ban(prefix, jail, Event::Banned);
+        Ok(BanOutcome::Banned)
+    }
+
+    /// Enters a ban into the book, unless it may not be; says whether it was there. Lifts what gives way to it.
+    fn enter(&mut self, prefix: Prefix, jail: JailId, ban: Ban, renewal: Renewal) -> Result<bool, Refusal> {
+        let kind = Kind::of(prefix);
+        let bound = self.book.bound(kind);
+        let entered =
+            policy::may_ban(prefix, &self.allowlist).and_then(|()| self.book.insert(prefix, jail, ban, renewal));
+        match entered {
+            Ok(Insertion { renewed, gave_way }) => {
+                for removal in gave_way {
+                    self.counters.evicted += 1;
+                    self.notify(Event::Full { kind, bound, gave_way: Some(removal.prefix) });
+                    self.removed(removal, UnbanReason::Evicted);
+                }
+                Ok(renewed)
+            }
+            Err(refusal) => {
+                self.counters.refused += 1;
+                match refusal {
+                    Refusal::TableFull { kind, bound } => self.notify(Event::Full { kind, bound, gave_way: None }),
+                    Refusal::AllowListed(_) | Refusal::TooDeeplyNested { deepest: _ } => {}
+                }
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Lifts all bans of exactly `prefix`, and says how many they were.
+    fn lift(&mut self, prefix: Prefix, why: UnbanReason) -> usize {
+        let Some(removal) = self.book.remove(prefix) else { return 0 };
+        let lifted = removal.jails.iter().count();
+        self.removed(removal, why);
+        lifted
+    }
+
+    /// Tells of bans that were taken out of the book: the kernel first.
+    fn removed(&mut self, removal: Removal, why: UnbanReason) {
+        let Removal { prefix, jails, left } = removal;
+        self.tell_kernel(prefix, left);
+        for jail in jails.iter() {
+            self.notify(Event::Unbanned { prefix, jail, why });
+        }
+    }
+
+    fn tell_kernel(&mut self, prefix: Prefix, in_force: Option<Merged>) {
+        self.commands.push_back(match in_force {
+            Some(Merged { jails, until }) => Command::Enforce { prefix, jails, until },
+            None => Command::Lift { prefix },
+        });
+    }
+
+    fn found(&mut self, jail: JailId, failure: Failure<'_>, prefix: Prefix, count: Attempts, of: u32) {
+        let Failure { addr, user, attempts, span, session: _, service, pattern } = failure;
+        let counters = self.counters.jail(jail);
+        counters.failures += 1;
+        counters.attempts += attempts;
+        let user = user.map(|user| cut(user).to_vec());
+        self.notify(Event::Found(Found { jail, addr, prefix, user, attempts, span, service, pattern, count, of }));
+    }
+
+    fn notify_ban(&mut self, prefix: Prefix, jail: JailId, event: fn(BanInfo) -> Event) {
+        if let Some(ban) = self.book.ban(prefix, jail) {
+            self.notify(event(self.info(prefix, jail, ban)));
+        }
+    }
+
+    fn notify(&mut self, event: Event) {
+        self.commands.push_back(Command::Notify(event));
+    }
+
+    fn info(&self, prefix: Prefix, jail: JailId, ban: &Ban) -> BanInfo {
+        let Ban { started, until, origin } = ban.clone();
+        let jail_name = self.names.get(&jail).cloned().unwrap_or_else(|| jail.to_string());
+        BanInfo { prefix, jail, jail_name, started, until, origin }
+    }
+}
+
+/// `user`, cut to what is kept of it.
+fn cut(user: &[u8]) -> &[u8] {
+    user.get(..MAX_USER_BYTES).unwrap_or(user)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! What an administrator asks of the engine, and its answers.
+
+use std::sync::Arc;
+
+use super::{BanInfo, Engine, Origin, Refusal, UnbanReason};
+use crate::bans::{Ban, Renewal};
+use crate::policy;
+use crate::prefix::Prefix;
+use crate::time::BanTime;
+
+/// Something asked for by command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Ban each of `prefixes`, exactly as written: an IPv6 host is not widened to its /64.
+    Ban {
+        /// Whom.
+        prefixes: Vec<Prefix>,
+        /// By which jail; `None` for the jail of bans by command.
+        jail: Option<String>,
+        /// How long; `None` for as long as the jail's limits say.
+        ban_time: Option<BanTime>,
+        /// Why, for people.
+        reason: Option<String>,
+    },
+    /// Lift the bans of exactly these prefixes in every jail, and forget what was counted against them. For an IPv6 host
+    /// also those of the network it is counted by: an administrator types the address from the log.
+    Unban {
+        /// Whom.
+        prefixes: Vec<Prefix>,
+    },
+    /// Lift every ban, and forget every count.
+    UnbanAll,
+    /// Tell the bans in force.
+    Bans,
+}
+
+/// The answer to a [`Request`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Response {
+    /// To [`Request::Ban`]: what became of each prefix, in the order asked.
+    Ban(Vec<(Prefix, BanOutcome)>),
+    /// To [`Request::Unban`]: what was lifted (`true`), and what was asked for without any ban to lift (`false`). When the
+    /// network of an IPv6 host was lifted it stands in a row of its own, in place of a host that had no ban itself.
+    Unban(Vec<(Prefix, bool)>),
+    /// To [`Request::UnbanAll`]: how many bans were lifted.
+    UnbanAll(usize),
+    /// To [`Request::Bans`]: by prefix, then by jail.
+    Bans(Vec<BanInfo>),
+    /// To a request that names a jail which is not there; nothing was done.
+    UnknownJail {
+        /// The name that was asked for.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+}
+
+/// What became of one prefix that was to be banned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BanOutcome {
+    /// It is banned.
+    Banned,
+    /// It was banned by that jail already, and now ends when this command says.
+    Renewed,
+    /// It is not banned by this command.
+    Refused(Refusal),
+}
+
+/// How requests are carried out.
+impl Engine {
+    pub(super) fn ban_all(
+        &mut self,
+        prefixes: Vec<Prefix>,
+        name: Option<String>,
+        ban_time: Option<BanTime>,
+        reason: Option<String>,
+    ) -> Response {
+        let jail = match &name {
+            Some(name) => self.jails.iter().find(|jail| jail.name == *name),
+            None => self.jails.iter().find(|jail| jail.id == self.manual),
+        };
+        let Some(jail) = jail else {
+            let name = name.unwrap_or_else(|| self.manual.to_string());
+            return Response::UnknownJail { name, known: self.jails.iter().map(|jail| jail.name.clone()).collect() };
+        };
+        let (jail, until) = (jail.id, ban_time.unwrap_or(jail.limits.ban_time).end_from(self.now));
+        let origin = Origin::Command { reason: reason.map(Arc::from) };
+        let outcomes = prefixes.into_iter().map(|prefix| {
+            let ban = Ban { started: self.now, until, origin: origin.clone() };
+            (prefix, self.ban(prefix, jail, ban, Renewal::Exactly).unwrap_or_else(BanOutcome::Refused))
+        });
+        Response::Ban(outcomes.collect())
+    }
+
+    pub(super) fn unban(&mut self, prefixes: Vec<Prefix>) -> Vec<(Prefix, bool)> {
+        let mut rows = Vec::new();
+        for prefix in prefixes {
+            let lifted = self.lift(prefix, UnbanReason::ByCommand) > 0;
+            self.tracker.forget_prefix(prefix);
+
+            let network = policy::counted_by(prefix.addr(), self.ipv6_prefix);
+            let network_lifted = if prefix.is_host() && network != prefix {
+                self.tracker.forget_prefix(network);
+                self.lift(network, UnbanReason::ByCommand) > 0
+            } else {
+                false
+            };
+            if lifted || !network_lifted {
+                rows.push((prefix, lifted));
+            }
+            if network_lifted {
+                rows.push((network, true));
+            }
+        }
+        rows
+    }
+
+    pub(super) fn unban_all(&mut self) -> usize {
+        self.tracker.clear();
+        let lifted = self.book.prefixes().into_iter().map(|prefix| self.lift(prefix, UnbanReason::ByCommand)).sum();
+        self.book.forget_ended();
+        lifted
+    }
+}

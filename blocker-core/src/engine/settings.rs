@@ -1,0 +1,22 @@
+//! What the engine is told before it begins, and again at a reload.
+
+use crate::allowlist::Allowed;
+use crate::bounds::Bounds;
+use crate::jail::{Jail, JailId};
+
+/// Everything that can be set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The jails; their numbers differ.
+    pub jails: Vec<Jail>,
+    /// The jail of bans by command that name none; one of `jails`.
+    pub manual: JailId,
+    /// What is never banned, by configuration; see [`Engine::set_found_allowed`] for the rest.
+    ///
+    /// [`Engine::set_found_allowed`]: crate::engine::Engine::set_found_allowed
+    pub allow: Vec<Allowed>,
+    /// Bits of an IPv6 address by which failures are counted and banned, 1 to 128 (what lies outside is moved inside).
+    pub ipv6_prefix: u8,
+    /// How large the tables may grow.
+    pub bounds: Bounds,
+}

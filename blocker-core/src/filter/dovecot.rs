@@ -1,0 +1,140 @@
+//! Failed logins as Dovecot's login processes write them: imap, pop3, submission, managesieve; versions 2.2 to 2.4.
+//!
+//! ```text
+//! imap-login: Disconnected: Connection closed (auth failed, 3 attempts in 8 secs): user=<bob>, method=PLAIN, rip=…
+//! pop3-login: Login aborted: Logged out (auth failed, 3 attempts in 8 secs) (auth_failed): user=<bob>, method=PLAIN, …
+//! └ service ┘ └────────────────────── head ──────────────────────────────┘  └──────────── fields ─────────────────
+//! ```
+//!
+//! One line tells of one connection, when it ends. The **head** is the server's own text and says what happened and how
+//! often (module `reason`). The **fields** hold the user name, unescaped, so everything behind `user=<` is the attacker's
+//! until proven otherwise; module `fields` finds the peer's address there, and the session at the end is the witness.
+//!
+//! Nothing is searched for in the whole line. The message begins with the service, then comes a known word, then the
+//! head up to its closing parenthesis; were the fields to begin before that, there is no reason to read. Where a line
+//! leaves a doubt whose address it shows, nobody is named.
+//!
+//! Syslog's program is the instance's name and may be any; in Dovecot's own log file the service itself stands there.
+
+mod fields;
+mod reason;
+mod session;
+mod table;
+
+use super::bytes::find;
+use super::{Failure, Judgement};
+use crate::record::Record;
+use reason::Reason;
+
+/// Says what `record` tells.
+#[must_use]
+pub fn judge<'a>(record: &Record<'a>) -> Judgement<'a> {
+    let Some((service, message)) = split_service(record) else { return Judgement::NoMatch };
+    let message = match strip_level(message) {
+        Level::Info(message) => message,
+        Level::Other => return Judgement::Ignored("a warning or an error of the server's own"),
+    };
+    if let Some((_, why)) = HARMLESS.iter().find(|(start, _)| message.starts_with(start)) {
+        return Judgement::Ignored(why);
+    }
+    if !FAILED.iter().any(|start| message.starts_with(start)) {
+        return Judgement::NoMatch;
+    }
+    let Some((head, fields)) = split_head(message) else { return Judgement::NoMatch };
+    let Some(reason) = Reason::read(head) else { return Judgement::NoMatch };
+    if let Some(why) = reason.harmless() {
+        return Judgement::Ignored(why);
+    }
+    let fields = match fields::read(fields) {
+        Ok(fields) => fields,
+        Err(why) => return Judgement::Ignored(why),
+    };
+    let attempts = reason.weigh(fields.has_method, fields.has_user());
+    if attempts.is_zero() {
+        return Judgement::Ignored("no attempt was counted");
+    }
+    Judgement::Failure(Failure {
+        addr: fields.addr,
+        user: fields.user,
+        attempts,
+        span: reason.span(),
+        session: fields.session,
+        service,
+        pattern: reason.name(),
+    })
+}
+
+/// The service and what its login process wrote.
+fn split_service<'a>(record: &Record<'a>) -> Option<(&'static str, &'a [u8])> {
+    let own_file = SERVICES.iter().find(|(process, _)| record.program == *process);
+    if let Some((_, service)) = own_file {
+        return Some((service, record.message));
+    }
+    // A log prefix with a user name in it, `auth(x: imap-login: …`, would be read as program `auth(x`.
+    if !record.program.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-/@".contains(byte)) {
+        return None;
+    }
+    SERVICES.iter().find_map(|(process, service)| {
+        let message = record.message.strip_prefix(*process)?.strip_prefix(b": ")?;
+        Some((*service, message))
+    })
+}
+
+enum Level<'a> {
+    /// An information, or no level written: what login lines have. Holds the message behind it.
+    Info(&'a [u8]),
+    Other,
+}
+
+fn strip_level(message: &[u8]) -> Level<'_> {
+    if OTHER_LEVELS.iter().any(|level| message.starts_with(level)) {
+        return Level::Other;
+    }
+    Level::Info(message.strip_prefix(b"Info: ").unwrap_or(message))
+}
+
+/// The head with its last parenthesis, and the fields behind `: `.
+///
+/// `None` if the fields begin before a parenthesis has closed: then a parenthesis further on is the attacker's.
+fn split_head(message: &[u8]) -> Option<(&[u8], &[u8])> {
+    let Some(close) = find(message, b"): ") else {
+        let fields_follow = FIELDS.iter().any(|start| find(message, start).is_some());
+        return (message.ends_with(b")") && !fields_follow).then_some((message, b""));
+    };
+    let (head, rest) = message.split_at(close + 1);
+    let fields_came_first = FIELDS.iter().any(|start| find(head, start).is_some());
+    (!fields_came_first).then_some((head, &rest[2..]))
+}
+
+/// The login processes and what they log into.
+const SERVICES: [(&[u8], &str); 4] = [
+    (b"imap-login", "imap"),
+    (b"pop3-login", "pop3"),
+    (b"submission-login", "submission"),
+    (b"managesieve-login", "sieve"),
+];
+
+const OTHER_LEVELS: [&[u8]; 5] = [b"Warning: ", b"Error: ", b"Fatal: ", b"Panic: ", b"Debug: "];
+
+/// How the line of a connection without a login begins.
+const FAILED: [&[u8]; 5] =
+    [b"Disconnected: ", b"Disconnected (", b"Aborted login: ", b"Aborted login (", b"Login aborted: "];
+
+/// How fields begin behind a head.
+const FIELDS: [&[u8]; 3] = [b": user=", b": method=", b": rip="];
+
+/// Lines that are known and counted elsewhere or not at all.
+const HARMLESS: [(&[u8], &str); 9] = [
+    (b"Login: ", "login succeeded"),
+    (b"Logged in: ", "login succeeded"),
+    (b"Login failed: ", "refused before the password was looked at; the line at the disconnect counts it"),
+    (b"Authenticate ", "one try among several; the line at the disconnect counts it"),
+    (b"APOP failed: ", "one try among several; the line at the disconnect counts it"),
+    (b"Maximum number of connections from user+IP exceeded", "the password was right, too many connections"),
+    (b"proxy(", "a proxy's report; the line at the disconnect counts it"),
+    (b"proxy: ", "a proxy's report; the line at the disconnect counts it"),
+    (b"haproxy: ", "a proxy's trouble"),
+];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+//! How a service's failures look in its log.
+//!
+//! A filter is handed a [`Record`] and says what it tells: a [`Failure`] by one source, something known and harmless, or
+//! nothing it knows. It never decides (see [`crate::policy`]) and never counts (see [`crate::tracker`]). Everything in a
+//! record beyond what the service itself wrote is the attacker's text: the address comes from the position where the
+//! service writes it, parsed strictly, and from nowhere else.
+
+mod bytes;
+pub mod dovecot;
+pub mod examples;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::attempts::Attempts;
+use crate::record::Record;
+
+/// One failed login, or several on one connection, by one source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure<'a> {
+    /// The peer, canonical (a v4-mapped address is IPv4).
+    pub addr: IpAddr,
+    /// Who it claimed to be: the attacker's bytes.
+    pub user: Option<&'a [u8]>,
+    /// What it adds to the count, after weighing.
+    pub attempts: Attempts,
+    /// How long before the line the first of these attempts may have been made.
+    pub span: Duration,
+    /// The service's own name for the connection, to join lines of one source that tell of the same attempt. Unique
+    /// only together with [`Failure::addr`]: a proxy, or an unusual log format, may let others choose it.
+    pub session: Option<&'a [u8]>,
+    /// What was logged into: `imap`, `pop3`, `submission`, `sieve`.
+    pub service: &'static str,
+    /// Which of the filter's patterns matched, for people: `auth failed`.
+    pub pattern: &'static str,
+}
+
+/// What a filter says of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement<'a> {
+    /// A failure by a source; its weight may be [`Attempts::ZERO`] only as [`Judgement::Ignored`], never here.
+    Failure(Failure<'a>),
+    /// Known, and nobody's fault: a success, noise, or trouble of the server's own. The text says which.
+    Ignored(&'static str),
+    /// Nothing this filter knows.
+    NoMatch,
+}
+
+/// A filter by which lines are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// Dovecot's login processes: imap, pop3, submission, managesieve.
+    Dovecot,
+}
+
+impl Filter {
+    /// Every built-in filter.
+    pub const ALL: &[Self] = &[Self::Dovecot];
+
+    /// The built-in filter called `name`.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|filter| filter.name() == name)
+    }
+
+    /// Its name in a configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dovecot => "dovecot",
+        }
+    }
+
+    /// Says what `record` tells.
+    #[must_use]
+    pub fn judge<'a>(self, record: &Record<'a>) -> Judgement<'a> {
+        match self {
+            Self::Dovecot => dovecot::judge(record),
+        }
+    }
+
+    /// The filter's own examples, in TOML: lines and what they must yield (see [`examples`]).
+    #[must_use]
+    pub fn examples(self) -> &'static str {
+        match self {
+            Self::Dovecot => include_str!("dovecot.toml"),
+        }
+    }
+}

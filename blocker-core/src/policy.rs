@@ -1,0 +1,303 @@
+//! What follows from a failure: the one place where it is decided.
+//!
+//! A decision is about an address in one jail. The engine carries it out and adds nothing to it:
+//!
+//! ```text
+//!  Failure ─▶ weighs anything? ─▶ allow-listed? ─▶ banned? ─▶ made before a ban? ─▶ count it ─▶ enough?
+//!                  │ no             │ yes           │ yes         │ yes                │ no       │ yes
+//!                  ▼                ▼               ▼             ▼                    ▼          ▼
+//!                Ignore           Ignore          Ignore        Ignore               Count       Ban
+//! ```
+//!
+//! An IPv4 host is counted and banned alone, an IPv6 address with its network of `ipv6_prefix` bits, because one
+//! customer has all of that. After a ban what was counted is forgotten: it has been answered.
+
+use std::fmt;
+
+use crate::allowlist::{Allowed, Allowlist};
+use crate::attempts::Attempts;
+use crate::bans::{Book, Refusal};
+use crate::filter::Failure;
+use crate::jail::Jail;
+use crate::prefix::Prefix;
+use crate::time::{Timestamp, Until};
+use crate::tracker::Tracker;
+
+/// What follows from a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing.
+    Ignore(IgnoreReason),
+    /// It counts, and there is not enough for a ban yet.
+    Count {
+        /// What the address is counted by.
+        prefix: Prefix,
+        /// What has come together within the window, this failure included.
+        count: Attempts,
+        /// What earns a ban.
+        of: u32,
+    },
+    /// It was the last one borne.
+    Ban {
+        /// Whom to ban.
+        prefix: Prefix,
+        /// What has come together within the window, this failure included.
+        count: Attempts,
+        /// What earns a ban.
+        of: u32,
+        /// When the ban ends.
+        until: Until,
+    },
+}
+
+/// Why a failure does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IgnoreReason {
+    /// It weighs nothing.
+    NoAttempt,
+    /// Its address is never banned.
+    AllowListed(Allowed),
+    /// The same jail bans its address: what still arrives was under way before, and neither extends the ban nor counts.
+    AlreadyBanned {
+        /// The banned prefix that the address lies in.
+        by: Prefix,
+    },
+    /// The same jail banned its address, and the tries it tells of began before that ban did.
+    BeforeBan {
+        /// When that ban began.
+        started: Timestamp,
+    },
+}
+
+impl fmt::Display for IgnoreReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAttempt => f.write_str("no attempt in it"),
+            Self::AllowListed(allowed) => write!(f, "allow-listed: {allowed}"),
+            Self::AlreadyBanned { by } => write!(f, "{by} is banned already"),
+            Self::BeforeBan { started: _ } => f.write_str("made before a ban that is over"),
+        }
+    }
+}
+
+/// What a decision rests on.
+#[derive(Debug)]
+pub struct Known<'a> {
+    /// Who is never banned.
+    pub allowlist: &'a Allowlist,
+    /// Who is banned; without bans that are over.
+    pub book: &'a Book,
+    /// Who has failed how often. The failure is recorded here if it counts, and all of its source forgotten if it is
+    /// the last one borne.
+    pub tracker: &'a mut Tracker,
+    /// Bits of an IPv6 address that count, 1 to 128.
+    pub ipv6_prefix: u8,
+}
+
+/// Decides what follows from `failure` in `jail` at `now`.
+#[must_use]
+pub fn decide(failure: &Failure<'_>, jail: &Jail, known: Known<'_>, now: Timestamp) -> Decision {
+    let Known { allowlist, book, tracker, ipv6_prefix } = known;
+    if failure.attempts.is_zero() {
+        return Decision::Ignore(IgnoreReason::NoAttempt);
+    }
+    if let Some(allowed) = allowlist.contains(failure.addr) {
+        return Decision::Ignore(IgnoreReason::AllowListed(allowed));
+    }
+    if let Some(by) = book.covering(failure.addr, jail.id) {
+        return Decision::Ignore(IgnoreReason::AlreadyBanned { by });
+    }
+    let prefix = counted_by(failure.addr, ipv6_prefix);
+    if let Some(started) = book.ended_ban_start(prefix, jail.id)
+        && now.saturating_sub(failure.span) <= started
+    {
+        return Decision::Ignore(IgnoreReason::BeforeBan { started });
+    }
+
+    let of = jail.limits.max_retry;
+    let count = tracker.record(jail.id, prefix, failure.attempts, jail.limits.find_time, now);
+    if count < Attempts::whole(of) {
+        return Decision::Count { prefix, count, of };
+    }
+    tracker.forget(jail.id, prefix);
+    Decision::Ban { prefix, count, of, until: jail.limits.ban_time.end_from(now) }
+}
+
+/// The prefix by which `addr` is counted and banned: an IPv4 host alone, an IPv6 host by its first `ipv6_prefix` bits.
+#[must_use]
+pub fn counted_by(addr: std::net::IpAddr, ipv6_prefix: u8) -> Prefix {
+    Prefix::aggregate(addr, ipv6_prefix.clamp(1, 128)).unwrap_or_else(|_| Prefix::host(addr))
+}
+
+/// Whether `prefix` may be banned at all, by whatever: not if it lies wholly inside an allowed prefix. A wider ban that
+/// merely contains one is fine, because the kernel lets allowed addresses pass whatever they lie in.
+///
+/// # Errors
+///
+/// [`Refusal::AllowListed`].
+pub fn may_ban(prefix: Prefix, allowlist: &Allowlist) -> Result<(), Refusal> {
+    match allowlist.covering(prefix) {
+        Some(allowed) => Err(Refusal::AllowListed(allowed)),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::allowlist::{AllowReason, Origin as AllowOrigin};
+    use crate::bans::{Ban, Origin, Renewal};
+    use crate::bounds::Bounds;
+    use crate::jail::{JailId, Limits};
+    use crate::time::BanTime;
+
+    #[test]
+    fn bans_at_max_retry_and_not_before() {
+        let mut world = World::new();
+        assert_eq!(world.count(&failure("192.0.2.9"), 0), Attempts::whole(1));
+        assert_eq!(world.count(&failure("192.0.2.9"), 1), Attempts::whole(2));
+
+        assert_eq!(
+            world.decide(&failure("192.0.2.9"), 2),
+            Decision::Ban { prefix: prefix("192.0.2.9"), count: Attempts::whole(3), of: 3, until: Until::At(secs(62)) }
+        );
+        assert!(world.tracker.is_empty(), "what earned the ban has been answered");
+    }
+
+    #[test]
+    fn light_attempts_add_up_to_a_ban() {
+        let mut world = World::new();
+        let light = Failure { attempts: Attempts::tenths(2), ..failure("192.0.2.9") };
+        for second in 0..14 {
+            world.count(&light, second);
+        }
+
+        assert!(matches!(world.decide(&light, 14), Decision::Ban { .. }), "15 times 0.2 is 3");
+    }
+
+    #[test]
+    fn ipv6_neighbours_in_one_64_count_together() {
+        let mut world = World::new();
+        world.count(&failure("2001:db8::1"), 0);
+        world.count(&failure("2001:db8:0:1::1"), 0);
+
+        assert_eq!(world.count(&failure("2001:db8::2"), 1), Attempts::whole(2));
+        assert_eq!(counted_by(addr("2001:db8::2"), 64), prefix("2001:db8::/64"));
+        assert_eq!(counted_by(addr("::ffff:192.0.2.9"), 64), prefix("192.0.2.9"));
+        assert_eq!(counted_by(addr("2001:db8::2"), 0), prefix("::/1"), "moved inside 1 to 128");
+    }
+
+    #[test]
+    fn an_allow_listed_address_is_never_counted() {
+        let mut world = World::new();
+        let allowed = Allowed { prefix: prefix("192.0.2.0/28"), why: AllowReason::Configured };
+        world.allowlist.replace(AllowOrigin::Settings, vec![allowed]);
+
+        assert_eq!(world.decide(&failure("192.0.2.9"), 0), Decision::Ignore(IgnoreReason::AllowListed(allowed)));
+        assert!(world.tracker.is_empty());
+        assert_eq!(may_ban(prefix("192.0.2.9"), &world.allowlist), Err(Refusal::AllowListed(allowed)));
+        assert_eq!(may_ban(prefix("192.0.2.0/24"), &world.allowlist), Ok(()));
+    }
+
+    #[test]
+    fn a_failure_that_weighs_nothing_is_ignored() {
+        let mut world = World::new();
+        let nothing = Failure { attempts: Attempts::ZERO, ..failure("192.0.2.9") };
+
+        assert_eq!(world.decide(&nothing, 0), Decision::Ignore(IgnoreReason::NoAttempt));
+    }
+
+    #[test]
+    fn who_is_banned_by_the_same_jail_does_not_count() {
+        let mut world = World::new();
+        world.ban("192.0.2.0/24", JAIL, 0, 60);
+        world.ban("198.51.100.0/24", JailId::MAX, 0, 60);
+
+        assert_eq!(
+            world.decide(&failure("192.0.2.9"), 1),
+            Decision::Ignore(IgnoreReason::AlreadyBanned { by: prefix("192.0.2.0/24") })
+        );
+        assert_eq!(world.count(&failure("198.51.100.9"), 1), Attempts::whole(1), "that is another jail's ban");
+    }
+
+    #[test]
+    fn tries_made_before_a_ban_that_is_over_do_not_count() {
+        let mut world = World::new();
+        world.ban("192.0.2.9", JAIL, 100, 160);
+        while world.book.expire_next(secs(160)).is_some() {}
+        let late = |span| Failure { span: Duration::from_secs(span), ..failure("192.0.2.9") };
+
+        assert_eq!(
+            world.decide(&late(70), 170),
+            Decision::Ignore(IgnoreReason::BeforeBan { started: secs(100) }),
+            "the tries may have begun when the ban did"
+        );
+        assert_eq!(world.count(&late(69), 170), Attempts::whole(1));
+        assert!(matches!(world.decide(&late(180), 280), Decision::Ignore(_)), "as late as a line may be");
+    }
+
+    struct World {
+        allowlist: Allowlist,
+        book: Book,
+        tracker: Tracker,
+    }
+
+    impl World {
+        fn new() -> Self {
+            Self { allowlist: Allowlist::default(), book: Book::new(Bounds::default()), tracker: Tracker::new(10) }
+        }
+
+        fn ban(&mut self, whom: &str, jail: JailId, from_secs: i64, until_secs: i64) {
+            let origin = Origin::Command { reason: None };
+            let ban = Ban { started: secs(from_secs), until: Until::At(secs(until_secs)), origin };
+            self.book.insert(prefix(whom), jail, ban, Renewal::Exactly).expect("the book is empty");
+        }
+
+        fn decide(&mut self, failure: &Failure<'_>, at_secs: i64) -> Decision {
+            let limits = Limits {
+                max_retry: 3,
+                find_time: Duration::from_secs(600),
+                ban_time: BanTime::For(Duration::from_secs(60)),
+            };
+            let jail = Jail { id: JAIL, name: "dovecot".into(), filter: None, sources: vec![], limits };
+            let Self { allowlist, book, tracker } = self;
+            decide(failure, &jail, Known { allowlist, book, tracker, ipv6_prefix: 64 }, secs(at_secs))
+        }
+
+        fn count(&mut self, failure: &Failure<'_>, at_secs: i64) -> Attempts {
+            match self.decide(failure, at_secs) {
+                Decision::Count { count, .. } => count,
+                other @ (Decision::Ignore(_) | Decision::Ban { .. }) => panic!("expected a count, got {other:?}"),
+            }
+        }
+    }
+
+    const JAIL: JailId = JailId::MIN;
+
+    fn failure(from: &str) -> Failure<'static> {
+        Failure {
+            addr: addr(from),
+            user: None,
+            attempts: Attempts::whole(1),
+            span: Duration::ZERO,
+            session: None,
+            service: "imap",
+            pattern: "auth failed",
+        }
+    }
+
+    fn addr(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn prefix(text: &str) -> Prefix {
+        text.parse().unwrap()
+    }
+
+    fn secs(n: i64) -> Timestamp {
+        Timestamp::from_secs(n)
+    }
+}

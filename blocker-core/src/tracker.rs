@@ -1,0 +1,298 @@
+//! Failures per jail and prefix, in an exact sliding window.
+//!
+//! The tracker answers one question: how many attempts has this prefix made in this jail within the window that ends
+//! now? It keeps nothing else and never decides what to do about it (see [`crate::policy`]).
+//!
+//! # Theory of operation
+//!
+//! Each (jail, prefix) owns the instants of its failures with their weights. A failure at `t` counts at `now` while
+//! `now - t < window`: at `t + window` exactly it does not. Failures of the same instant share an entry.
+//!
+//! A list is bounded by what earns a ban: every weight is at least a tenth, and the caller forgets a prefix as soon as
+//! its sum reaches `max_retry` whole attempts. So a list has fewer than `10 * max_retry` entries of 16 bytes: 49 for the
+//! default of 5, and 5 for refused passwords.
+//!
+//! The lists are bounded by `max_sources`. When they are that many, the one that failed longest ago is forgotten, and
+//! counted: this favours an attacker with very many addresses who waits, never one who hurries. A list whose last
+//! failure has left the window is purged.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use crate::attempts::Attempts;
+use crate::jail::JailId;
+use crate::prefix::Prefix;
+use crate::time::Timestamp;
+
+/// The failures of all sources, by jail.
+#[derive(Debug)]
+pub struct Tracker {
+    max_sources: usize,
+    jails: BTreeMap<JailId, Sources>,
+    tracked: usize,
+    forgotten: u64,
+    latest: Timestamp,
+}
+
+impl Tracker {
+    /// A tracker of at most `max_sources` (jail, prefix) pairs, and of one if that is zero.
+    #[must_use]
+    pub fn new(max_sources: usize) -> Self {
+        Self { max_sources, jails: BTreeMap::new(), tracked: 0, forgotten: 0, latest: Timestamp::from_nanos(i64::MIN) }
+    }
+
+    /// Sets another bound. Pairs beyond it are forgotten at the next failure.
+    pub fn set_max_sources(&mut self, max_sources: usize) {
+        self.max_sources = max_sources;
+    }
+
+    /// Records one failure of `attempts` by `prefix` in `jail`, and returns what has come together within `window`.
+    ///
+    /// A `now` earlier than one already seen counts as the latest one seen, so a clock step cannot free a source.
+    pub fn record(
+        &mut self,
+        jail: JailId,
+        prefix: Prefix,
+        attempts: Attempts,
+        window: Duration,
+        now: Timestamp,
+    ) -> Attempts {
+        self.purge(now);
+        let now = self.latest;
+        if !self.jails.get(&jail).is_some_and(|sources| sources.failures.contains_key(&prefix)) {
+            while self.tracked > 0 && self.tracked >= self.max_sources {
+                self.forget_oldest();
+            }
+            self.tracked += 1;
+        }
+        self.jails.entry(jail).or_insert_with(|| Sources::new(window)).record(prefix, attempts, window, now)
+    }
+
+    /// Forgets the failures of `prefix` in `jail`.
+    pub fn forget(&mut self, jail: JailId, prefix: Prefix) {
+        if let Some(sources) = self.jails.get_mut(&jail)
+            && sources.forget(prefix)
+        {
+            self.tracked -= 1;
+        }
+    }
+
+    /// Forgets the failures of `prefix` in every jail.
+    pub fn forget_prefix(&mut self, prefix: Prefix) {
+        for sources in self.jails.values_mut() {
+            if sources.forget(prefix) {
+                self.tracked -= 1;
+            }
+        }
+    }
+
+    /// Forgets all failures in `jail`.
+    pub fn forget_jail(&mut self, jail: JailId) {
+        if let Some(sources) = self.jails.remove(&jail) {
+            self.tracked -= sources.failures.len();
+        }
+    }
+
+    /// Forgets all failures.
+    pub fn clear(&mut self) {
+        self.jails.clear();
+        self.tracked = 0;
+    }
+
+    /// Forgets every prefix whose last failure has left the window at `now`.
+    pub fn purge(&mut self, now: Timestamp) {
+        self.latest = self.latest.max(now);
+        for sources in self.jails.values_mut() {
+            while let Some(&(last, prefix)) = sources.by_last.first()
+                && last.saturating_add(sources.window) <= self.latest
+            {
+                if sources.forget(prefix) {
+                    self.tracked -= 1;
+                }
+            }
+        }
+    }
+
+    /// When [`Tracker::purge`] next has something to do.
+    #[must_use]
+    pub fn next_purge(&self) -> Option<Timestamp> {
+        self.jails
+            .values()
+            .filter_map(|sources| sources.by_last.first().map(|(last, _)| last.saturating_add(sources.window)))
+            .min()
+    }
+
+    /// How many (jail, prefix) pairs have failures in the window.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tracked
+    }
+
+    /// Whether nothing is tracked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tracked == 0
+    }
+
+    /// How many prefixes have failures in `jail`.
+    #[must_use]
+    pub fn tracked_by(&self, jail: JailId) -> usize {
+        self.jails.get(&jail).map_or(0, |sources| sources.failures.len())
+    }
+
+    /// How many pairs were forgotten because there were too many.
+    #[must_use]
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    fn forget_oldest(&mut self) {
+        let oldest =
+            self.jails.iter().filter_map(|(&jail, s)| s.by_last.first().map(|&(last, p)| (last, jail, p))).min();
+        if let Some((_, jail, prefix)) = oldest {
+            self.forget(jail, prefix);
+            self.forgotten += 1;
+        }
+    }
+}
+
+/// The failures in one jail.
+#[derive(Debug)]
+struct Sources {
+    window: Duration,
+    /// Each list is in the order of time and never empty.
+    failures: HashMap<Prefix, Vec<(Timestamp, Attempts)>>,
+    /// Every prefix of `failures` by its last failure.
+    by_last: BTreeSet<(Timestamp, Prefix)>,
+}
+
+impl Sources {
+    fn new(window: Duration) -> Self {
+        Self { window, failures: HashMap::new(), by_last: BTreeSet::new() }
+    }
+
+    fn record(&mut self, prefix: Prefix, attempts: Attempts, window: Duration, now: Timestamp) -> Attempts {
+        self.window = window;
+        let list = self.failures.entry(prefix).or_default();
+        if let Some(&(last, _)) = list.last() {
+            self.by_last.remove(&(last, prefix));
+        }
+        self.by_last.insert((now, prefix));
+
+        list.retain(|(at, _)| at.saturating_add(window) > now);
+        match list.last_mut() {
+            Some((at, sum)) if *at == now => *sum += attempts,
+            Some(_) | None => list.push((now, attempts)),
+        }
+        list.iter().map(|&(_, attempts)| attempts).sum()
+    }
+
+    /// Whether there was anything to forget.
+    fn forget(&mut self, prefix: Prefix) -> bool {
+        let Some(list) = self.failures.remove(&prefix) else { return false };
+        if let Some(&(last, _)) = list.last() {
+            self.by_last.remove(&(last, prefix));
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JAIL: JailId = JailId::MIN;
+    const OTHER_JAIL: JailId = JailId::MAX;
+    const WINDOW: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn forgets_failures_older_than_the_window() {
+        let mut tracker = Tracker::new(10);
+        fail(&mut tracker, 9, 0);
+        fail(&mut tracker, 9, 30);
+
+        assert_eq!(fail(&mut tracker, 9, 601), Attempts::whole(2), "the failure at 0 s has left the window");
+    }
+
+    #[test]
+    fn a_failure_counts_until_the_window_is_over_and_not_at_its_end() {
+        let just_before = Timestamp::from_nanos(600_000_000_000 - 1);
+        let mut tracker = Tracker::new(10);
+        fail(&mut tracker, 9, 0);
+        assert_eq!(tracker.record(JAIL, host(9), Attempts::whole(1), WINDOW, just_before), Attempts::whole(2));
+
+        let mut tracker = Tracker::new(10);
+        fail(&mut tracker, 9, 0);
+        assert_eq!(fail(&mut tracker, 9, 600), Attempts::whole(1));
+    }
+
+    #[test]
+    fn weights_add_up_and_failures_of_one_instant_share_an_entry() {
+        let mut tracker = Tracker::new(10);
+        for _ in 0..4 {
+            tracker.record(JAIL, host(9), Attempts::tenths(2), WINDOW, Timestamp::from_secs(5));
+        }
+
+        assert_eq!(fail(&mut tracker, 9, 5), Attempts::tenths(18));
+        assert_eq!(tracker.jails[&JAIL].failures[&host(9)].len(), 1);
+    }
+
+    #[test]
+    fn a_clock_that_goes_backwards_frees_nobody() {
+        let mut tracker = Tracker::new(10);
+        fail(&mut tracker, 9, 1_000);
+
+        assert_eq!(fail(&mut tracker, 9, 0), Attempts::whole(2));
+        assert_eq!(fail(&mut tracker, 9, 1_599), Attempts::whole(3), "the step back counted as 1000 s");
+        assert_eq!(fail(&mut tracker, 9, 1_600), Attempts::whole(2));
+    }
+
+    #[test]
+    fn jails_count_apart() {
+        let mut tracker = Tracker::new(10);
+        fail(&mut tracker, 9, 0);
+
+        assert_eq!(
+            tracker.record(OTHER_JAIL, host(9), Attempts::whole(1), WINDOW, Timestamp::from_secs(1)),
+            Attempts::whole(1)
+        );
+        assert_eq!((tracker.len(), tracker.tracked_by(JAIL)), (2, 1));
+        tracker.forget_prefix(host(9));
+        assert!(tracker.is_empty());
+    }
+
+    #[test]
+    fn a_full_tracker_forgets_who_failed_longest_ago_and_counts_it() {
+        let mut tracker = Tracker::new(2);
+        fail(&mut tracker, 1, 0);
+        tracker.record(OTHER_JAIL, host(2), Attempts::whole(1), WINDOW, Timestamp::from_secs(1));
+        fail(&mut tracker, 1, 2);
+
+        fail(&mut tracker, 3, 3);
+
+        assert_eq!((tracker.len(), tracker.forgotten()), (2, 1));
+        assert_eq!(tracker.tracked_by(OTHER_JAIL), 0, "its last failure was at 1 s, that of the other at 2 s");
+        assert_eq!(fail(&mut tracker, 1, 4), Attempts::whole(3));
+    }
+
+    #[test]
+    fn a_source_is_purged_when_its_last_failure_leaves_the_window() {
+        let mut tracker = Tracker::new(10);
+        fail(&mut tracker, 9, 0);
+        fail(&mut tracker, 9, 100);
+
+        assert_eq!(tracker.next_purge(), Some(Timestamp::from_secs(700)));
+        tracker.purge(Timestamp::from_nanos(699_999_999_999));
+        assert_eq!(tracker.len(), 1);
+        tracker.purge(Timestamp::from_secs(700));
+        assert_eq!((tracker.len(), tracker.next_purge(), tracker.forgotten()), (0, None, 0));
+    }
+
+    fn fail(tracker: &mut Tracker, n: u8, at_secs: i64) -> Attempts {
+        tracker.record(JAIL, host(n), Attempts::whole(1), WINDOW, Timestamp::from_secs(at_secs))
+    }
+
+    fn host(n: u8) -> Prefix {
+        Prefix::host([198, 51, 100, n].into())
+    }
+}

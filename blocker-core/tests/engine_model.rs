@@ -1,0 +1,513 @@
+//! The engine against a naive model, by random sequences of everything that can happen to it.
+//!
+//! The model keeps every failure and ban there ever was and recomputes the rest at each step. After each step the
+//! kernel's tables, as the engine's commands build them up, must hold exactly what the model says: for every prefix,
+//! and for every probe address, the jails whose ports are closed to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use blocker_core::allowlist::{AllowReason, Allowed};
+use blocker_core::attempts::Attempts;
+use blocker_core::engine::{
+    AdoptedBan, BanOutcome, Bounds, Command, Engine, Jail, JailId, JailSet, Limits, Line, Request, Response, Settings,
+    SourceId,
+};
+use blocker_core::filter::{Failure, Filter};
+use blocker_core::prefix::Prefix;
+use blocker_core::time::{BanTime, Timestamp, Until};
+use proptest::prelude::*;
+
+/// The addresses that things happen to: neighbours in networks and /64s, and some outside of them.
+const ADDRS: [&str; 6] =
+    ["192.0.2.1", "192.0.2.2", "192.0.2.200", "2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:2::1"];
+
+/// What is banned, allowed and adopted besides.
+const PREFIXES: [&str; 12] = [
+    "192.0.2.1",
+    "192.0.2.2",
+    "192.0.2.0/30",
+    "192.0.2.0/25",
+    "192.0.2.0/24",
+    "192.0.0.0/16",
+    "2001:db8:0:1::1",
+    "2001:db8:0:1::/64",
+    "2001:db8:0:1::/80",
+    "2001:db8::/48",
+    "2001:db8:0:2::/64",
+    "198.51.100.7",
+];
+
+/// The jails: two on the same log with limits of their own, and one for bans by command.
+const JAILS: [JailSpec; 3] = [
+    JailSpec { index: 0, name: "strict", max_retry: 2, find_secs: 60, ban_secs: 40, reads: true },
+    JailSpec { index: 7, name: "mild", max_retry: 4, find_secs: 200, ban_secs: 300, reads: true },
+    JailSpec { index: 61, name: "manual", max_retry: 5, find_secs: 60, ban_secs: 100, reads: false },
+];
+
+/// Fewer than the networks in `PREFIXES` can nest, so that the bound is met.
+const MAX_NESTING: usize = 3;
+
+/// As `bans::LATE_LINES`, stated again.
+const LATE_SECS: i64 = 180;
+
+struct JailSpec {
+    index: u8,
+    name: &'static str,
+    max_retry: u32,
+    find_secs: i64,
+    ban_secs: i64,
+    reads: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A line of Dovecot's: that many refused passwords, or one untested one; over a span.
+    Line {
+        addr: usize,
+        attempts: u32,
+        span_secs: u32,
+    },
+    /// A failure of any weight in one jail.
+    Failure {
+        jail: usize,
+        addr: usize,
+        tenths: u32,
+        span_secs: u32,
+    },
+    Ban {
+        jail: Option<usize>,
+        prefix: usize,
+        secs: Option<u32>,
+    },
+    BanForever {
+        prefix: usize,
+    },
+    Unban {
+        prefix: usize,
+    },
+    UnbanAll,
+    Allow {
+        configured: bool,
+        prefixes: Vec<usize>,
+    },
+    Adopt {
+        prefix: usize,
+        jails: u64,
+        secs: i64,
+    },
+    /// The clock moves, perhaps backwards, and nobody tells the engine.
+    Wait {
+        secs: i64,
+    },
+    Timeout,
+    /// The clock moves to the instant that the engine asked for.
+    WaitForTimeout,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let addr = 0..ADDRS.len();
+    let prefix = 0..PREFIXES.len();
+    let span = prop_oneof![Just(0u32), Just(2), Just(60), Just(180), 0..240u32];
+    prop_oneof![
+        8 => (addr.clone(), 0..5u32, span.clone())
+            .prop_map(|(addr, attempts, span_secs)| Step::Line { addr, attempts, span_secs }),
+        6 => (0..JAILS.len(), addr, 1..25u32, span)
+            .prop_map(|(jail, addr, tenths, span_secs)| Step::Failure { jail, addr, tenths, span_secs }),
+        4 => (prop::option::of(0..JAILS.len()), prefix.clone(), prop::option::of(1..300u32))
+            .prop_map(|(jail, prefix, secs)| Step::Ban { jail, prefix, secs }),
+        1 => prefix.clone().prop_map(|prefix| Step::BanForever { prefix }),
+        2 => prefix.clone().prop_map(|prefix| Step::Unban { prefix }),
+        1 => Just(Step::UnbanAll),
+        1 => (any::<bool>(), prop::collection::vec(prefix.clone(), 0..3))
+            .prop_map(|(configured, prefixes)| Step::Allow { configured, prefixes }),
+        2 => (prefix, prop_oneof![Just(0u64), any::<u64>(), Just(1), Just(1 << 7)], -5..200i64)
+            .prop_map(|(prefix, jails, secs)| Step::Adopt { prefix, jails, secs }),
+        8 => prop_oneof![0..3i64, 10..70i64, Just(60), Just(40), Just(180), -20..0i64].prop_map(|secs| Step::Wait { secs }),
+        2 => Just(Step::Timeout),
+        2 => Just(Step::WaitForTimeout),
+    ]
+}
+
+/// One ban there ever was.
+#[derive(Clone, Debug)]
+struct ModelBan {
+    prefix: Prefix,
+    jail: JailId,
+    started: i64,
+    until: Until,
+}
+
+/// Everything that happened, and nothing that can be recomputed.
+#[derive(Default)]
+struct Model {
+    now: i64,
+    failures: Vec<(i64, JailId, Prefix, u32)>,
+    bans: Vec<ModelBan>,
+    /// Bans that ended by themselves.
+    ended: Vec<ModelBan>,
+    configured: BTreeSet<Prefix>,
+    found: BTreeSet<Prefix>,
+}
+
+impl Model {
+    fn advance(&mut self, now: i64) {
+        self.now = self.now.max(now);
+        let (over, in_force) = self.bans.drain(..).partition(|ban| ban.until.is_past(secs(self.now)));
+        self.ended.extend::<Vec<_>>(over);
+        self.bans = in_force;
+    }
+
+    fn allowed(&self, prefix: Prefix) -> bool {
+        self.configured.iter().chain(&self.found).any(|allowed| allowed.covers(prefix))
+    }
+
+    fn failure(&mut self, jail: usize, addr: IpAddr, tenths: u32, span_secs: i64) {
+        let (jail, spec) = (id(jail), &JAILS[jail]);
+        let counted_by = if addr.is_ipv4() { Prefix::host(addr) } else { Prefix::new(addr, 64).unwrap() };
+        let late = |ban: &ModelBan| {
+            ban.jail == jail
+                && ban.prefix.covers(counted_by)
+                && self.now <= ban.started + LATE_SECS
+                && self.now - span_secs <= ban.started
+        };
+        if self.allowed(Prefix::host(addr))
+            || self.bans.iter().any(|ban| ban.jail == jail && ban.prefix.contains(addr))
+            || self.ended.iter().any(late)
+        {
+            return;
+        }
+        self.failures.push((self.now, jail, counted_by, tenths));
+        let sum: u32 = self
+            .failures
+            .iter()
+            .filter(|f| (f.1, f.2) == (jail, counted_by) && self.now - f.0 < spec.find_secs)
+            .map(|f| f.3)
+            .sum();
+        if sum >= spec.max_retry * 10 {
+            self.failures.retain(|f| (f.1, f.2) != (jail, counted_by));
+            self.ban(jail, counted_by, Until::At(secs(self.now + spec.ban_secs)), false);
+        }
+    }
+
+    /// Whether it is entered.
+    fn ban(&mut self, jail: JailId, prefix: Prefix, until: Until, exactly: bool) -> bool {
+        if self.allowed(prefix) || self.too_deep(prefix) {
+            return false;
+        }
+        match self.bans.iter_mut().find(|ban| (ban.prefix, ban.jail) == (prefix, jail)) {
+            Some(ban) => ban.until = if exactly { until } else { ban.until.max(until) },
+            None => self.bans.push(ModelBan { prefix, jail, started: self.now, until }),
+        }
+        true
+    }
+
+    /// Whether with `prefix` some address would lie in more networks than may nest.
+    fn too_deep(&self, prefix: Prefix) -> bool {
+        let mut networks: BTreeSet<Prefix> = self.bans.iter().map(|ban| ban.prefix).collect();
+        if !networks.insert(prefix) {
+            return false;
+        }
+        let is_network = |p: &Prefix| !(p.is_host() && p.addr().is_ipv4() || p.len() == 64);
+        networks.retain(is_network);
+        is_network(&prefix)
+            && networks
+                .iter()
+                .filter(|inner| prefix.covers(**inner))
+                .any(|inner| networks.iter().filter(|outer| outer.covers(*inner)).count() > MAX_NESTING)
+    }
+
+    fn unban(&mut self, prefix: Prefix) -> bool {
+        let before = self.bans.len();
+        self.bans.retain(|ban| ban.prefix != prefix);
+        self.ended.retain(|ban| ban.prefix != prefix);
+        self.failures.retain(|failure| failure.2 != prefix);
+        self.bans.len() < before
+    }
+
+    fn allow(&mut self, configured: bool, prefixes: BTreeSet<Prefix>) {
+        let old: BTreeSet<Prefix> = self.configured.union(&self.found).copied().collect();
+        *(if configured { &mut self.configured } else { &mut self.found }) = prefixes;
+        let new: BTreeSet<Prefix> = self.configured.union(&self.found).copied().collect();
+        for added in new.difference(&old) {
+            let lifted: BTreeSet<Prefix> = self.bans.iter().map(|b| b.prefix).filter(|p| added.covers(*p)).collect();
+            self.bans.retain(|ban| !lifted.contains(&ban.prefix));
+            self.ended.retain(|ban| !lifted.contains(&ban.prefix));
+        }
+    }
+
+    fn in_force(&self) -> BTreeMap<Prefix, (JailSet, Until)> {
+        let mut merged = BTreeMap::new();
+        for ban in &self.bans {
+            let (jails, until) = merged.entry(ban.prefix).or_insert((JailSet::EMPTY, ban.until));
+            *jails = jails.with(ban.jail);
+            *until = ban.until.max(*until);
+        }
+        merged
+    }
+}
+
+/// The kernel's tables, as the commands build them up.
+#[derive(Default)]
+struct Kernel {
+    banned: BTreeMap<Prefix, (JailSet, Until)>,
+    allowed: BTreeSet<Prefix>,
+}
+
+impl Kernel {
+    fn apply(&mut self, engine: &mut Engine) -> Result<(), TestCaseError> {
+        while let Some(command) = engine.poll_command() {
+            match command {
+                Command::Enforce { prefix, jails, until } => {
+                    prop_assert!(!jails.is_empty());
+                    prop_assert!(!self.allowed.iter().any(|a| a.covers(prefix)), "{} is allow-listed", prefix);
+                    let before = self.banned.insert(prefix, (jails, until));
+                    prop_assert_ne!(before, Some((jails, until)), "{} was in force like this already", prefix);
+                }
+                Command::Lift { prefix } => {
+                    prop_assert!(self.banned.remove(&prefix).is_some(), "{} was not banned", prefix);
+                }
+                Command::Allow { prefix } => prop_assert!(self.allowed.insert(prefix), "{} was allowed", prefix),
+                Command::Disallow { prefix } => prop_assert!(self.allowed.remove(&prefix), "{} was not", prefix),
+                Command::Notify(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The jails to whose ports a packet from `addr` is dropped at `now`.
+    fn drops(&self, addr: IpAddr, now: Timestamp) -> JailSet {
+        if self.allowed.iter().any(|prefix| prefix.contains(addr)) {
+            return JailSet::EMPTY;
+        }
+        let in_force = self.banned.iter().filter(|(prefix, (_, until))| prefix.contains(addr) && !until.is_past(now));
+        in_force.fold(JailSet::EMPTY, |all, (_, (jails, _))| JailSet::from_bits(all.bits() | jails.bits()))
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_kernel_holds_what_a_naive_recount_says(steps in prop::collection::vec(step(), 1..80)) {
+        let mut engine = Engine::new(settings(&BTreeSet::new()));
+        let mut model = Model::default();
+        let mut kernel = Kernel::default();
+        let mut clock = 0i64;
+        engine.handle_timeout(secs(0));
+        for step in steps {
+            take(&step, &mut engine, &mut model, &mut kernel, &mut clock)?;
+            kernel.apply(&mut engine)?;
+            compare(&engine, &model, &kernel)?;
+        }
+    }
+}
+
+fn take(
+    step: &Step,
+    engine: &mut Engine,
+    model: &mut Model,
+    kernel: &mut Kernel,
+    clock: &mut i64,
+) -> Result<(), TestCaseError> {
+    match step {
+        Step::Wait { secs } => {
+            *clock += secs;
+            return Ok(());
+        }
+        Step::WaitForTimeout => {
+            let Some(due) = engine.poll_timeout() else { return Ok(()) };
+            // The model counts in seconds; what lies between two of them can wait for the next.
+            *clock =
+                (*clock).max(due.as_nanos().div_euclid(1_000_000_000) + i64::from(due.as_nanos() % 1_000_000_000 != 0));
+        }
+        Step::Line { .. } | Step::Failure { .. } | Step::Ban { .. } | Step::BanForever { .. } | Step::Unban { .. } => {}
+        Step::UnbanAll | Step::Allow { .. } | Step::Adopt { .. } | Step::Timeout => {}
+    }
+    let now = secs(*clock);
+    model.advance(*clock);
+    match step.clone() {
+        Step::Wait { .. } => {}
+        Step::Timeout | Step::WaitForTimeout => engine.handle_timeout(now),
+        Step::Line { addr, attempts, span_secs } => {
+            let (line, tenths) = dovecot_line(ADDRS[addr], attempts, span_secs);
+            engine.handle_line(Line { source: SourceId::new(3), bytes: line.as_bytes() }, now);
+            for jail in (0..JAILS.len()).filter(|&jail| JAILS[jail].reads) {
+                model.failure(jail, ADDRS[addr].parse().unwrap(), tenths, i64::from(span_secs));
+            }
+        }
+        Step::Failure { jail, addr, tenths, span_secs } => {
+            let addr: IpAddr = ADDRS[addr].parse().unwrap();
+            let span = Duration::from_secs(span_secs.into());
+            engine.handle_failure(id(jail), failure(addr, tenths, span), now);
+            model.failure(jail, addr, tenths, i64::from(span_secs));
+        }
+        Step::Ban { jail, prefix: n, secs: time } => {
+            let spec = &JAILS[jail.unwrap_or(2)];
+            let ban_time = time.map(|n| BanTime::For(Duration::from_secs(n.into())));
+            let request = Request::Ban {
+                prefixes: vec![prefix(n)],
+                jail: jail.map(|_| spec.name.to_owned()),
+                ban_time,
+                reason: None,
+            };
+            let until = Until::At(secs(model.now + time.map_or(spec.ban_secs, i64::from)));
+            let entered = model.ban(id(jail.unwrap_or(2)), prefix(n), until, true);
+            prop_assert_eq!(was_banned(&engine.handle_request(request, now)), Some(entered));
+        }
+        Step::BanForever { prefix: n } => {
+            let ban_time = Some(BanTime::Forever);
+            let request = Request::Ban { prefixes: vec![prefix(n)], jail: None, ban_time, reason: None };
+            let entered = model.ban(id(2), prefix(n), Until::Forever, true);
+            prop_assert_eq!(was_banned(&engine.handle_request(request, now)), Some(entered));
+        }
+        Step::Unban { prefix: n } => {
+            let exact = model.unban(prefix(n));
+            let network = Prefix::aggregate(prefix(n).addr(), 64).unwrap();
+            let mut rows = vec![(prefix(n), exact)];
+            if prefix(n).is_host() && network != prefix(n) && model.unban(network) {
+                rows.retain(|row| row.1);
+                rows.push((network, true));
+            }
+            let response = engine.handle_request(Request::Unban { prefixes: vec![prefix(n)] }, now);
+            prop_assert_eq!(response, Response::Unban(rows));
+        }
+        Step::UnbanAll => {
+            let response = engine.handle_request(Request::UnbanAll, now);
+            prop_assert_eq!(response, Response::UnbanAll(model.bans.len()));
+            model.bans.clear();
+            model.ended.clear();
+            model.failures.clear();
+        }
+        Step::Allow { configured, prefixes } => {
+            let prefixes: BTreeSet<Prefix> = prefixes.into_iter().map(prefix).collect();
+            if configured {
+                engine.reconfigure(settings(&prefixes), now);
+            } else {
+                engine.set_found_allowed(allowed(&prefixes, AllowReason::OwnAddress), now);
+            }
+            model.allow(configured, prefixes);
+        }
+        Step::Adopt { prefix: n, jails, secs: time } => {
+            // What is due anyway is done before the kernel gets an entry that the engine has yet to hear of.
+            engine.handle_timeout(now);
+            kernel.apply(engine)?;
+            let (jails, until) = (JailSet::from_bits(jails), Until::At(secs(model.now + time)));
+            kernel.banned.insert(prefix(n), (jails, until));
+            engine.adopt(AdoptedBan { prefix: prefix(n), jails, until }, now);
+            if time > 0 {
+                for jail in jails.iter() {
+                    model.ban(jail, prefix(n), until, false);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn compare(engine: &Engine, model: &Model, kernel: &Kernel) -> Result<(), TestCaseError> {
+    let wanted = model.in_force();
+    prop_assert_eq!(&kernel.banned, &wanted, "at {} s", model.now);
+    let allowed: BTreeSet<Prefix> = model.configured.union(&model.found).copied().collect();
+    prop_assert_eq!(&kernel.allowed, &allowed);
+
+    let now = secs(model.now);
+    for addr in ADDRS.iter().chain(&["192.0.2.3", "198.51.100.7", "203.0.113.1", "2001:db8:9::1"]) {
+        let addr: IpAddr = addr.parse().unwrap();
+        let banned: JailSet = if model.allowed(Prefix::host(addr)) {
+            JailSet::EMPTY
+        } else {
+            model.bans.iter().filter(|ban| ban.prefix.contains(addr)).map(|ban| ban.jail).collect()
+        };
+        prop_assert_eq!(kernel.drops(addr, now), banned, "{}", addr);
+    }
+
+    prop_assert!(engine.poll_timeout().is_none_or(|due| due > now), "a timeout that is due was not dealt with");
+    let first_end = model.bans.iter().map(|ban| ban.until).min();
+    if let Some(Until::At(end)) = first_end {
+        prop_assert!(engine.poll_timeout().is_some_and(|due| due <= end), "a ban would end unnoticed");
+    }
+    prop_assert_eq!(engine.bans().len(), model.bans.len());
+    let tracked: BTreeSet<(JailId, Prefix)> = model
+        .failures
+        .iter()
+        .filter(|f| JAILS.iter().any(|spec| spec.index == f.1.index() && model.now - f.0 < spec.find_secs))
+        .map(|f| (f.1, f.2))
+        .collect();
+    prop_assert_eq!(engine.stats().tracked, tracked.len());
+    Ok(())
+}
+
+fn settings(configured: &BTreeSet<Prefix>) -> Settings {
+    let jails = (0..JAILS.len()).map(|n| {
+        let spec = &JAILS[n];
+        Jail {
+            id: id(n),
+            name: spec.name.to_owned(),
+            filter: spec.reads.then_some(Filter::Dovecot),
+            sources: vec![SourceId::new(3)],
+            limits: Limits {
+                max_retry: spec.max_retry,
+                find_time: Duration::from_secs(spec.find_secs.unsigned_abs()),
+                ban_time: BanTime::For(Duration::from_secs(spec.ban_secs.unsigned_abs())),
+            },
+        }
+    });
+    Settings {
+        jails: jails.collect(),
+        manual: id(2),
+        allow: allowed(configured, AllowReason::Configured),
+        ipv6_prefix: 64,
+        bounds: Bounds { max_nesting: MAX_NESTING, ..Bounds::default() },
+    }
+}
+
+fn allowed(prefixes: &BTreeSet<Prefix>, why: AllowReason) -> Vec<Allowed> {
+    prefixes.iter().map(|&prefix| Allowed { prefix, why }).collect()
+}
+
+/// A line, and what it weighs in tenths.
+fn dovecot_line(addr: &str, attempts: u32, span_secs: u32) -> (String, u32) {
+    let (method, tenths) = if attempts == 0 { ("", 1) } else { (" method=PLAIN,", attempts * 10) };
+    let attempts = attempts.max(1);
+    let line = format!(
+        "Nov 23 01:06:25 mx1 dovecot: imap-login: Disconnected: Connection closed (auth failed, {attempts} attempts in \
+         {span_secs} secs): user=<rip=203.0.113.66>,{method} rip={addr}, lip=203.0.113.1, TLS"
+    );
+    (line, tenths)
+}
+
+fn failure(addr: IpAddr, tenths: u32, span: Duration) -> Failure<'static> {
+    Failure {
+        addr,
+        user: Some(b"bob"),
+        attempts: Attempts::tenths(tenths),
+        span,
+        session: None,
+        service: "imap",
+        pattern: "auth failed",
+    }
+}
+
+fn was_banned(response: &Response) -> Option<bool> {
+    match response {
+        Response::Ban(rows) => rows.first().map(|row| match row.1 {
+            BanOutcome::Banned | BanOutcome::Renewed => true,
+            BanOutcome::Refused(_) => false,
+        }),
+        Response::Unban(_) | Response::UnbanAll(_) | Response::Bans(_) | Response::UnknownJail { .. } => None,
+    }
+}
+
+fn id(jail: usize) -> JailId {
+    JailId::new(JAILS[jail].index).expect("the test's jails are numbered rightly")
+}
+
+fn prefix(n: usize) -> Prefix {
+    PREFIXES[n].parse().unwrap()
+}
+
+fn secs(n: i64) -> Timestamp {
+    Timestamp::from_secs(n)
+}
