@@ -1,0 +1,144 @@
+//! The kernel's maps, and their use as the verdict's tables.
+//!
+//! All are BTF-typed, so that `bpftool map dump` prints named fields and any loader can check their shape, which is
+//! [`blocker_common::MapName::shape`]. None is an LRU: a ban is never evicted behind the daemon's back.
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, lpm_trie::Key},
+    helpers::bpf_ktime_get_boot_ns,
+    macros::btf_map,
+};
+use blocker_common::{
+    Address4, Address6, Allowed, Ban, Config, Counter, Host4, JailName, MAX_ALLOWED, MAX_BANS4, MAX_BANS6, MAX_JAILS,
+    MAX_NETWORKS, Network6, Outcome, PORT_TABLE_LEN,
+};
+use blocker_ebpf::verdict::Tables;
+
+const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
+
+#[btf_map]
+static CONFIG: Array<Config, 1> = Array::new();
+#[btf_map]
+static JAILS: Array<JailName, { MAX_JAILS as usize }> = Array::new();
+#[btf_map]
+static PORTS: Array<u64, { PORT_TABLE_LEN as usize }> = Array::new();
+#[btf_map]
+static BANS4: HashMap<Host4, Ban, { MAX_BANS4 as usize }, NO_PREALLOC> = HashMap::new();
+#[btf_map]
+static BANS6: HashMap<Network6, Ban, { MAX_BANS6 as usize }, NO_PREALLOC> = HashMap::new();
+#[btf_map]
+static NETWORKS4: LpmTrie<Address4, Ban, { MAX_NETWORKS as usize }> = LpmTrie::new();
+#[btf_map]
+static NETWORKS6: LpmTrie<Address6, Ban, { MAX_NETWORKS as usize }> = LpmTrie::new();
+#[btf_map]
+static ALLOW4: LpmTrie<Address4, Allowed, { MAX_ALLOWED as usize }> = LpmTrie::new();
+#[btf_map]
+static ALLOW6: LpmTrie<Address6, Allowed, { MAX_ALLOWED as usize }> = LpmTrie::new();
+#[btf_map]
+static COUNTERS: PerCpuArray<Counter, { Outcome::ALL.len() }> = PerCpuArray::new();
+
+/// The maps as the tables a verdict is drawn from.
+pub(crate) struct Maps;
+
+impl Tables for Maps {
+    #[inline(always)]
+    fn flags(&self) -> u32 {
+        CONFIG.get(0).map_or(0, |config| config.flags)
+    }
+
+    #[inline(always)]
+    fn port_scope(&self, index: u32) -> u64 {
+        PORTS.get(index).copied().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn host4(&self, addr: [u8; 4]) -> Option<*mut Ban> {
+        BANS4.get_ptr_mut(Host4 { addr })
+    }
+
+    #[inline(always)]
+    fn network64(&self, prefix: [u8; 8]) -> Option<*mut Ban> {
+        BANS6.get_ptr_mut(Network6 { prefix })
+    }
+
+    #[inline(always)]
+    fn network4(&self, addr: [u8; 4], len: u32) -> Option<*mut Ban> {
+        NETWORKS4.get(LpmKey::<3>::unset().set(len, addr)).map(|ban| core::ptr::from_ref(ban).cast_mut())
+    }
+
+    #[inline(always)]
+    fn network6(&self, addr: [u8; 16], len: u32) -> Option<*mut Ban> {
+        NETWORKS6.get(LpmKey::<5>::unset().set(len, addr)).map(|ban| core::ptr::from_ref(ban).cast_mut())
+    }
+
+    #[inline(always)]
+    fn is_allowed4(&self, addr: [u8; 4]) -> bool {
+        ALLOW4.get(LpmKey::<3>::unset().set(32, addr)).is_some()
+    }
+
+    #[inline(always)]
+    fn is_allowed6(&self, addr: [u8; 16]) -> bool {
+        ALLOW6.get(LpmKey::<5>::unset().set(128, addr)).is_some()
+    }
+
+    #[inline(always)]
+    fn now_ns(&self) -> u64 {
+        // SAFETY: a helper without arguments.
+        unsafe { bpf_ktime_get_boot_ns() }
+    }
+}
+
+/// Counts a packet of `bytes` bytes under `outcome`, on this CPU.
+#[inline(always)]
+pub(crate) fn count(outcome: Outcome, bytes: u64) {
+    if let Some(counter) = COUNTERS.get_ptr_mut(outcome as u32) {
+        // SAFETY: the entry of this CPU, which runs this program alone until it returns.
+        let counter = unsafe { &mut *counter };
+        counter.packets += 1;
+        counter.bytes += bytes;
+    }
+}
+
+/// A key of a longest-prefix-match map, built in place on the stack.
+///
+/// The kernel's key is packed; written as such, or moved once built, the compiler stores words of it unaligned, which the
+/// verifier refuses on the stack. So it is made of aligned 32-bit words, each stored by itself, and lent out as the packed
+/// type.
+#[repr(C, align(8))]
+struct LpmKey<const WORDS: usize>(MaybeUninit<[u32; WORDS]>);
+
+impl<const WORDS: usize> LpmKey<WORDS> {
+    #[inline(always)]
+    const fn unset() -> Self {
+        Self(MaybeUninit::uninit())
+    }
+
+    /// Sets the key to the first `len` bits of `addr`, zero beyond its end.
+    #[inline(always)]
+    fn set<D, const BYTES: usize>(&mut self, len: u32, addr: [u8; BYTES]) -> &Key<D> {
+        const { assert!(size_of::<Key<D>>() == WORDS * size_of::<u32>()) };
+        let words = self.0.as_mut_ptr().cast::<u32>();
+        // SAFETY: the first of the words.
+        unsafe { words.write_volatile(len) };
+        for index in 1..WORDS {
+            // SAFETY: `index` is below the number of words.
+            let word = unsafe { words.add(index) };
+            // SAFETY: as above.
+            unsafe { word.write_volatile(word_at(&addr, (index - 1) * size_of::<u32>())) };
+        }
+        // SAFETY: every word was written, the size is the same (asserted), and a packed type asks for no alignment.
+        unsafe { &*words.cast::<Key<D>>() }
+    }
+}
+
+/// Four of `bytes` as a native word, zero beyond their end.
+#[inline(always)]
+fn word_at<const N: usize>(bytes: &[u8; N], offset: usize) -> u32 {
+    if offset + 4 > N {
+        return 0;
+    }
+    u32::from_ne_bytes([bytes[offset], bytes[offset + 1], bytes[offset + 2], bytes[offset + 3]])
+}

@@ -1,0 +1,313 @@
+//! Reads a frame's headers: whence, by which protocol, to which port.
+//!
+//! A bounds-checked cursor walks Ethernet, VLAN tags, IPv4 or IPv6 with extension headers, and the first four bytes of
+//! TCP or UDP. Nothing is decided here. All results are plain integers that are always initialised: an enum with
+//! data that crosses a branch makes LLVM spill undefined bytes, which the verifier refuses.
+
+use core::mem::size_of;
+
+/// VLAN tags read at most, 802.1Q or 802.1ad.
+pub const MAX_VLAN_TAGS: u32 = 2;
+
+/// IPv6 extension headers read at most. Eight is twice what RFC 8200 recommends to send; each costs the verifier about
+/// 7,000 instructions.
+pub const MAX_EXTENSION_HEADERS: u32 = 8;
+
+const ETH_P_8021Q: u16 = 0x8100;
+const ETH_P_8021AD: u16 = 0x88a8;
+/// QinQ as it was before 802.1ad.
+const ETH_P_QINQ1: u16 = 0x9100;
+const ETH_P_IP: u16 = 0x0800;
+const ETH_P_IPV6: u16 = 0x86dd;
+
+const IPPROTO_HOPOPTS: u8 = 0;
+const IPPROTO_ICMP: u8 = 1;
+const IPPROTO_TCP: u8 = 6;
+const IPPROTO_UDP: u8 = 17;
+const IPPROTO_ROUTING: u8 = 43;
+const IPPROTO_FRAGMENT: u8 = 44;
+const IPPROTO_ESP: u8 = 50;
+const IPPROTO_AH: u8 = 51;
+const IPPROTO_ICMPV6: u8 = 58;
+const IPPROTO_NONE: u8 = 59;
+const IPPROTO_DSTOPTS: u8 = 60;
+const IPPROTO_MOBILITY: u8 = 135;
+const IPPROTO_HIP: u8 = 139;
+const IPPROTO_SHIM6: u8 = 140;
+
+/// Whether a packet could be read, and if not, why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Readable {
+    /// It is IP, and the [`Packet`] says the rest.
+    Yes,
+    /// Another protocol.
+    NotIp,
+    /// It ends before its headers do.
+    Truncated,
+    /// Its IP header contradicts itself.
+    Malformed,
+    /// More VLAN tags than [`MAX_VLAN_TAGS`].
+    VlanTooDeep,
+}
+
+/// What is known of the port a packet wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Ports {
+    /// The protocol has none, or none that can be protected.
+    None,
+    /// A TCP port, in [`Packet::port`].
+    Tcp,
+    /// A UDP port, in [`Packet::port`].
+    Udp,
+    /// ICMP or ICMPv6: neighbour discovery, path-MTU errors, echo. Never dropped.
+    Icmp,
+    /// A later fragment: the first one had the ports.
+    LaterFragment,
+    /// It should have had ports and hides them.
+    Hidden,
+}
+
+/// An IP packet's headers, as far as a verdict needs them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// Whether it is IPv6.
+    pub is_v6: bool,
+    /// What [`Packet::port`] is.
+    pub ports: Ports,
+    /// Destination port, if `ports` says there is one.
+    pub port: u16,
+    /// Source address: the bytes of the header as two native integers (of IPv4 the first four bytes alone), because
+    /// byte arrays are moved byte by byte on this target.
+    source: [u64; 2],
+}
+
+impl Packet {
+    /// A packet of which nothing is known.
+    #[inline(always)]
+    #[must_use]
+    pub const fn unknown() -> Self {
+        Self { is_v6: false, ports: Ports::None, port: 0, source: [0; 2] }
+    }
+
+    /// The source address, if the packet is IPv4.
+    #[inline(always)]
+    #[must_use]
+    pub const fn source4(&self) -> [u8; 4] {
+        #[expect(clippy::cast_possible_truncation, reason = "only the lower half was ever set")]
+        let word = self.source[0] as u32;
+        word.to_ne_bytes()
+    }
+
+    /// The first 64 bits of the source address, if the packet is IPv6.
+    #[inline(always)]
+    #[must_use]
+    pub const fn source6_network(&self) -> [u8; 8] {
+        self.source[0].to_ne_bytes()
+    }
+
+    /// The source address, if the packet is IPv6.
+    #[inline(always)]
+    #[must_use]
+    pub fn source6(&self) -> [u8; 16] {
+        let (network, host) = (self.source[0].to_ne_bytes(), self.source[1].to_ne_bytes());
+        let mut addr = [0; 16];
+        addr[..8].copy_from_slice(&network);
+        addr[8..].copy_from_slice(&host);
+        addr
+    }
+}
+
+/// Reads the frame that lies from address `data` up to address `end` into `packet`.
+///
+/// # Safety
+///
+/// `data..end` must be readable memory of one allocation (in the kernel: the packet).
+#[inline(always)]
+pub unsafe fn parse(data: usize, end: usize, packet: &mut Packet) -> Readable {
+    let mut cursor = Cursor { at: data, end };
+    let Some(ethernet) = cursor.take::<[u8; 14]>() else { return Readable::Truncated };
+    // SAFETY: `take` checked 14 bytes.
+    let mut ethertype = u16::from_be(unsafe { load(ethernet, 12) });
+    for _ in 0..MAX_VLAN_TAGS {
+        if !is_vlan(ethertype) {
+            break;
+        }
+        let Some(tag) = cursor.take::<[u8; 4]>() else { return Readable::Truncated };
+        // SAFETY: `take` checked 4 bytes.
+        ethertype = u16::from_be(unsafe { load(tag, 2) });
+    }
+    match ethertype {
+        ETH_P_IP => {
+            // SAFETY: the cursor lies in `data..end`, as the caller promised.
+            unsafe { parse_ipv4(&mut cursor, packet) }
+        }
+        ETH_P_IPV6 => {
+            // SAFETY: as above.
+            unsafe { parse_ipv6(&mut cursor, packet) }
+        }
+        deeper if is_vlan(deeper) => Readable::VlanTooDeep,
+        _ => Readable::NotIp,
+    }
+}
+
+#[inline(always)]
+fn is_vlan(ethertype: u16) -> bool {
+    ethertype == ETH_P_8021Q || ethertype == ETH_P_8021AD || ethertype == ETH_P_QINQ1
+}
+
+/// # Safety
+///
+/// The cursor must lie in readable memory.
+#[inline(always)]
+unsafe fn parse_ipv4(cursor: &mut Cursor, packet: &mut Packet) -> Readable {
+    let Some(header) = cursor.peek::<[u8; 20]>() else { return Readable::Truncated };
+    // SAFETY: `peek` checked 20 bytes, of which every load below reads a part.
+    let version_and_length: u8 = unsafe { load(header, 0) };
+    let length = usize::from(version_and_length & 0x0f) << 2;
+    if version_and_length >> 4 != 4 || length < 20 {
+        return Readable::Malformed;
+    }
+    // SAFETY: as above.
+    packet.source = [u64::from(unsafe { load::<u32>(header, 12) }), 0];
+    // SAFETY: as above.
+    let protocol: u8 = unsafe { load(header, 9) };
+    // SAFETY: as above.
+    let fragment = u16::from_be(unsafe { load(header, 6) });
+    if fragment & 0x1fff != 0 {
+        packet.ports = Ports::LaterFragment;
+        return Readable::Yes;
+    }
+    cursor.at += length;
+    let is_first_fragment = fragment & 0x2000 != 0;
+    // SAFETY: as the caller promised.
+    unsafe { parse_transport(cursor, protocol, is_first_fragment, packet) }
+}
+
+/// # Safety
+///
+/// The cursor must lie in readable memory.
+#[inline(always)]
+unsafe fn parse_ipv6(cursor: &mut Cursor, packet: &mut Packet) -> Readable {
+    packet.is_v6 = true;
+    let Some(header) = cursor.take::<[u8; 40]>() else { return Readable::Truncated };
+    // SAFETY: `take` checked 40 bytes, of which every load below reads a part.
+    let version: u8 = unsafe { load(header, 0) };
+    if version >> 4 != 6 {
+        return Readable::Malformed;
+    }
+    // SAFETY: as above.
+    packet.source = unsafe { load(header, 8) };
+    // SAFETY: as above.
+    let mut next: u8 = unsafe { load(header, 6) };
+    let mut may_hide = false;
+    for _ in 0..MAX_EXTENSION_HEADERS {
+        match next {
+            IPPROTO_HOPOPTS | IPPROTO_ROUTING | IPPROTO_DSTOPTS | IPPROTO_MOBILITY | IPPROTO_HIP | IPPROTO_SHIM6
+            | IPPROTO_AH => {
+                let Some(extension) = cursor.peek::<[u8; 8]>() else { return cut_off(may_hide, packet) };
+                may_hide = true;
+                // AH alone counts in units of four bytes, and two fewer (RFC 4302, section 2.2).
+                // SAFETY: `peek` checked 8 bytes.
+                let units = usize::from(unsafe { load::<u8>(extension, 1) });
+                cursor.at += if next == IPPROTO_AH { (units + 2) << 2 } else { (units + 1) << 3 };
+                // SAFETY: as above.
+                next = unsafe { load(extension, 0) };
+            }
+            IPPROTO_FRAGMENT => {
+                let Some(extension) = cursor.take::<[u8; 8]>() else { return cut_off(may_hide, packet) };
+                may_hide = true;
+                // SAFETY: `take` checked 8 bytes.
+                let offset = u16::from_be(unsafe { load(extension, 2) });
+                if offset & 0xfff8 != 0 {
+                    packet.ports = Ports::LaterFragment;
+                    return Readable::Yes;
+                }
+                // SAFETY: as above.
+                next = unsafe { load(extension, 0) };
+            }
+            _ => break,
+        }
+    }
+    // SAFETY: as the caller promised.
+    unsafe { parse_transport(cursor, next, may_hide, packet) }
+}
+
+/// Reads the port behind the last IP header.
+///
+/// # Safety
+///
+/// The cursor must lie in readable memory.
+#[inline(always)]
+unsafe fn parse_transport(cursor: &mut Cursor, protocol: u8, may_hide: bool, packet: &mut Packet) -> Readable {
+    packet.ports = match protocol {
+        IPPROTO_TCP => Ports::Tcp,
+        IPPROTO_UDP => Ports::Udp,
+        IPPROTO_ICMP if !packet.is_v6 => Ports::Icmp,
+        IPPROTO_ICMPV6 if packet.is_v6 => Ports::Icmp,
+        // Behind these of IPv6 anything can follow, more extension headers too.
+        IPPROTO_ESP | IPPROTO_NONE if packet.is_v6 => Ports::Hidden,
+        IPPROTO_HOPOPTS | IPPROTO_ROUTING | IPPROTO_FRAGMENT | IPPROTO_AH | IPPROTO_DSTOPTS | IPPROTO_MOBILITY
+        | IPPROTO_HIP | IPPROTO_SHIM6
+            if packet.is_v6 =>
+        {
+            Ports::Hidden
+        }
+        _ => Ports::None,
+    };
+    if matches!(packet.ports, Ports::Tcp | Ports::Udp) {
+        let Some(ports) = cursor.peek::<[u8; 4]>() else { return cut_off(may_hide, packet) };
+        // SAFETY: `peek` checked 4 bytes.
+        packet.port = u16::from_be(unsafe { load(ports, 2) });
+    }
+    Readable::Yes
+}
+
+/// A packet that ends inside its headers, as far as it can be read here. If it is a fragment, or has IPv6 extension headers,
+/// it may hide its port from us but not from the stack: that puts fragments together (RFC 7112 forbids such ones), and
+/// reads on in the next buffer of a frame that has several.
+#[inline(always)]
+fn cut_off(may_hide: bool, packet: &mut Packet) -> Readable {
+    if may_hide {
+        packet.ports = Ports::Hidden;
+        Readable::Yes
+    } else {
+        Readable::Truncated
+    }
+}
+
+/// A position in a packet that never moves or reads beyond its end unchecked.
+struct Cursor {
+    at: usize,
+    end: usize,
+}
+
+impl Cursor {
+    /// The address of the next bytes, if as many as a `T` has remain.
+    #[inline(always)]
+    fn peek<T>(&self) -> Option<*const u8> {
+        if self.at + size_of::<T>() > self.end { None } else { Some(self.at as *const u8) }
+    }
+
+    /// The same, and moves behind them.
+    #[inline(always)]
+    fn take<T>(&mut self) -> Option<*const u8> {
+        let start = self.peek::<T>()?;
+        self.at += size_of::<T>();
+        Some(start)
+    }
+}
+
+/// Reads a `T` that begins `offset` bytes behind `start`, wherever that lies.
+///
+/// # Safety
+///
+/// The bytes must have been checked to be there.
+#[inline(always)]
+unsafe fn load<T: Copy>(start: *const u8, offset: usize) -> T {
+    // SAFETY: as the caller promised, the offset lies in the bytes that were checked.
+    let at = unsafe { start.add(offset) };
+    // SAFETY: as the caller promised.
+    unsafe { at.cast::<T>().read_unaligned() }
+}

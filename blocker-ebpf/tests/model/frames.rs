@@ -1,0 +1,154 @@
+//! Frames at random: whole ones of every kind, whole ones cut short or with bytes changed, and noise.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+use super::world::{PORTS, SOURCES4, SOURCES6};
+
+/// Frames at random.
+pub(crate) fn frames() -> impl Strategy<Value = Vec<u8>> {
+    let changes = prop::collection::vec((any::<Index>(), any::<u8>()), 1..4);
+    prop_oneof![
+        12 => whole(),
+        3 => (whole(), any::<Index>()).prop_map(|(frame, end)| frame[..end.index(frame.len() + 1)].to_vec()),
+        3 => (whole(), changes).prop_map(|(frame, changes)| changed(frame, &changes)),
+        1 => prop::collection::vec(any::<u8>(), 0..200),
+    ]
+}
+
+/// A TCP segment from the first source to the first port.
+pub(crate) fn tcp_from_first_source() -> Vec<u8> {
+    let source = SOURCES4[0].parse().expect("an address");
+    let segment = Segment { protocol: TCP, port: PORTS[0], len: 20 };
+    [ethernet(&[], 0x0800), ipv4(source, 5, 0, &segment)].concat()
+}
+
+const TCP: u8 = 6;
+const FRAGMENT: u8 = 44;
+
+fn whole() -> impl Strategy<Value = Vec<u8>> {
+    let tags = prop_oneof![
+        6 => Just(Vec::new()),
+        3 => prop::collection::vec(select(vec![0x8100_u16, 0x88a8, 0x9100]), 1..=4),
+    ];
+    (tags, packet()).prop_map(|(tags, (kind, packet))| [ethernet(&tags, kind), packet].concat())
+}
+
+/// A packet and its Ethernet type.
+fn packet() -> impl Strategy<Value = (u16, Vec<u8>)> {
+    let source4 = select(SOURCES4.to_vec()).prop_map(|addr| addr.parse().expect("an address"));
+    let source6 = select(SOURCES6.to_vec()).prop_map(|addr| addr.parse().expect("an address"));
+    let words = prop_oneof![8 => Just(5_u8), 3 => 6_u8..=15, 1 => 0_u8..5];
+    // Unfragmented, "don't fragment", first, later, last.
+    let fragment = prop_oneof![4 => Just(0_u16), 2 => Just(0x4000), 2 => Just(0x2000), 1 => 0x2001..0x4000_u16, 1 => 1..0x2000_u16];
+    let chain =
+        prop_oneof![4 => 0_usize..3, 2 => 3_usize..11].prop_flat_map(|len| prop::collection::vec(extension(), len));
+    let others = select(vec![0x0806_u16, 0x8864, 0x8847, 0x88cc, 0x0026, 0x0801]);
+    prop_oneof![
+        8 => (source4, words, fragment, segment())
+            .prop_map(|(source, words, fragment, segment)| (0x0800, ipv4(source, words, fragment, &segment))),
+        8 => (source6, chain, segment())
+            .prop_map(|(source, chain, segment)| (0x86dd, ipv6(source, &chain, &segment))),
+        1 => (others, prop::collection::vec(any::<u8>(), 0..60)),
+    ]
+}
+
+/// What follows the IP headers; some too short for their ports.
+#[derive(Clone, Debug)]
+struct Segment {
+    protocol: u8,
+    port: u16,
+    len: usize,
+}
+
+fn segment() -> impl Strategy<Value = Segment> {
+    let protocol = prop_oneof![
+        6 => Just(TCP),
+        4 => Just(17_u8),
+        4 => select(vec![1_u8, 4, 41, 47, 50, 51, 58, 59, 132]),
+        1 => any::<u8>(),
+    ];
+    let len = prop_oneof![5 => Just(20_usize), 2 => 0_usize..8];
+    (protocol, select(PORTS.to_vec()), len).prop_map(|(protocol, port, len)| Segment { protocol, port, len })
+}
+
+/// An IPv6 extension header: what it is, the byte that says its length, and its fragment offset if it has one.
+#[derive(Clone, Debug)]
+struct Extension {
+    kind: u8,
+    units: u8,
+    fragment: u16,
+}
+
+fn extension() -> impl Strategy<Value = Extension> {
+    let kind = prop_oneof![8 => select(vec![0_u8, 43, 51, 60, 135, 139, 140]), 2 => Just(FRAGMENT)];
+    let units = prop_oneof![8 => 0_u8..3, 1 => any::<u8>()];
+    // Atomic, first, with a reserved bit; later, last.
+    let fragment = prop_oneof![4 => select(vec![0_u16, 1, 6]), 1 => select(vec![0x0008_u16, 0x0009, 0xfff8])];
+    (kind, units, fragment).prop_map(|(kind, units, fragment)| Extension { kind, units, fragment })
+}
+
+fn ethernet(tags: &[u16], kind: u16) -> Vec<u8> {
+    let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+    for tag in tags {
+        bytes.extend(tag.to_be_bytes());
+        bytes.extend([0x20, 0x07]);
+    }
+    bytes.extend(kind.to_be_bytes());
+    bytes
+}
+
+fn ipv4(source: Ipv4Addr, words: u8, fragment: u16, segment: &Segment) -> Vec<u8> {
+    let mut bytes = vec![0; usize::from(words.max(5)) * 4];
+    bytes[0] = 0x40 | words;
+    bytes[6..8].copy_from_slice(&fragment.to_be_bytes());
+    bytes[9] = segment.protocol;
+    bytes[12..16].copy_from_slice(&source.octets());
+    // An address that nothing is said of, so that reading it for the source would show.
+    bytes[16..20].copy_from_slice(&[10, 0, 0, 1]);
+    bytes.extend(segment_bytes(segment));
+    bytes
+}
+
+fn ipv6(source: Ipv6Addr, chain: &[Extension], segment: &Segment) -> Vec<u8> {
+    let kinds: Vec<u8> = chain.iter().map(|header| header.kind).chain([segment.protocol]).collect();
+    let mut bytes = vec![0; 40];
+    bytes[0] = 0x60;
+    bytes[6] = kinds[0];
+    bytes[8..24].copy_from_slice(&source.octets());
+    bytes[24] = 0xfd;
+    for (header, next) in chain.iter().zip(&kinds[1..]) {
+        let Extension { kind, units, fragment } = header;
+        let len = match *kind {
+            FRAGMENT => 8,
+            51 => 4 * (usize::from(*units) + 2),
+            _ => 8 * (usize::from(*units) + 1),
+        };
+        let start = bytes.len();
+        bytes.resize(start + len, 0xee);
+        bytes[start] = *next;
+        bytes[start + 1] = *units;
+        bytes[start + 2..start + 4].copy_from_slice(&fragment.to_be_bytes());
+    }
+    bytes.extend(segment_bytes(segment));
+    bytes
+}
+
+/// Source port, destination port, and as much more as there is room for.
+fn segment_bytes(segment: &Segment) -> Vec<u8> {
+    let [high, low] = segment.port.to_be_bytes();
+    let mut bytes = vec![0x9c, 0x41, high, low];
+    bytes.resize(segment.len.max(4), 0x55);
+    bytes.truncate(segment.len);
+    bytes
+}
+
+fn changed(mut frame: Vec<u8>, changes: &[(Index, u8)]) -> Vec<u8> {
+    for (at, byte) in changes {
+        let at = at.index(frame.len());
+        frame[at] = *byte;
+    }
+    frame
+}
