@@ -1,0 +1,91 @@
+//! `blocker check`: is the configuration right, and do the filters do what they promise?
+
+use anyhow::{Result, anyhow};
+use blocker_core::config::Enabled;
+use blocker_core::engine::SourceId;
+use blocker_core::filter::{Filter, examples};
+use serde::Serialize;
+
+use super::{Globals, output};
+use crate::exit::Failure;
+use crate::settings;
+use crate::source::FileSource;
+
+/// What `check --json` prints.
+#[derive(Serialize)]
+struct Checked {
+    config: String,
+    jails: Vec<CheckedJail>,
+    filters: Vec<CheckedFilter>,
+}
+
+#[derive(Serialize)]
+struct CheckedJail {
+    name: String,
+    enabled: bool,
+    filter: &'static str,
+    ports: String,
+}
+
+#[derive(Serialize)]
+struct CheckedFilter {
+    name: &'static str,
+    examples: usize,
+    failed: Vec<String>,
+}
+
+pub(super) fn check(globals: &Globals) -> Result<()> {
+    let config = settings::load(&globals.config)?;
+    for jail in config.jails.iter().filter(|jail| jail.enabled != Enabled::No) {
+        FileSource::new(SourceId::new(0), jail.log.clone()).map_err(|error| {
+            Failure::Configuration(format!("{}: `jails.{}.log`: {error}", globals.config.display(), jail.name))
+        })?;
+    }
+    let jails = config
+        .jails
+        .iter()
+        .map(|jail| CheckedJail {
+            name: jail.name.clone(),
+            enabled: jail.enabled != Enabled::No,
+            filter: jail.filter.name(),
+            ports: jail.ports.to_string(),
+        })
+        .collect();
+    let filters = Filter::ALL.iter().map(|&filter| check_filter(filter)).collect::<Result<Vec<_>>>()?;
+    let failed = filters.iter().map(|filter| filter.failed.len()).sum::<usize>();
+    let checked = Checked { config: globals.config.display().to_string(), jails, filters };
+    if globals.json {
+        output::json(&checked)?;
+    } else {
+        print(&checked)?;
+    }
+    if failed > 0 {
+        return Err(anyhow!("{failed} examples of filters fail: this is a fault of blocker, please report it"));
+    }
+    Ok(())
+}
+
+fn check_filter(filter: Filter) -> Result<CheckedFilter> {
+    let verdicts = examples::run(filter)?;
+    let failed = verdicts
+        .iter()
+        .filter_map(|verdict| Some(format!("example {}: {}", verdict.number, verdict.difference.as_ref()?)))
+        .collect();
+    Ok(CheckedFilter { name: filter.name(), examples: verdicts.len(), failed })
+}
+
+fn print(checked: &Checked) -> Result<()> {
+    let Checked { config, jails, filters } = checked;
+    output::line(&format!("{config}: in order"))?;
+    for CheckedJail { name, enabled, filter, ports } in jails {
+        let state = if *enabled { "on" } else { "off" };
+        output::line(&format!("jail {name}: {state}, filter {filter}, protects {ports}"))?;
+    }
+    for CheckedFilter { name, examples, failed } in filters {
+        output::line(&format!("filter {name}: {} of {examples} examples pass", examples - failed.len()))?;
+        for failure in failed {
+            output::line(&format!("  {failure}"))?;
+        }
+    }
+    Ok(())
+}

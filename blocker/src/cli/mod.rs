@@ -1,0 +1,92 @@
+//! The command line: a file per command.
+
+mod ban;
+mod bans;
+mod check;
+mod detach;
+mod output;
+mod reload;
+mod run;
+mod status;
+mod unban;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::report;
+use crate::settings::DEFAULT_PATH;
+
+/// Bans password guessers on a mail server and drops their packets in the network driver.
+#[derive(Parser)]
+#[command(name = "blocker", version, max_term_width = 120, disable_help_subcommand = true)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 daemon not running, 77 not permitted, 78 configuration."
+)]
+struct Arguments {
+    /// Configuration file
+    #[arg(long, global = true, value_name = "FILE", default_value = DEFAULT_PATH)]
+    config: PathBuf,
+    /// Prints JSON: one object, or one per line for lists
+    #[arg(long, global = true)]
+    json: bool,
+    /// Logs more: -v for user names and branches, -vv for every line
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the daemon in the foreground
+    Run,
+    /// Reads the configuration, runs the filters' examples, and says what is wrong
+    Check,
+    /// Shows jails, interfaces, counters and health
+    Status(status::Options),
+    /// Lists the bans in force
+    Bans(bans::Options),
+    /// Bans addresses or networks
+    Ban(ban::Options),
+    /// Lifts bans
+    Unban(unban::Options),
+    /// Makes the daemon read its configuration anew; a faulty one changes nothing
+    Reload,
+    /// Lets go of every interface and removes every pin, and the bans with them; the daemon must be stopped
+    Detach,
+}
+
+/// What every command is told.
+struct Globals {
+    config: PathBuf,
+    json: bool,
+    verbose: u8,
+}
+
+/// Reads the command line and carries it out.
+#[must_use]
+pub fn main() -> ExitCode {
+    let Arguments { config, json, verbose, command } = Arguments::parse();
+    let globals = Globals { config, json, verbose };
+    let result = match command {
+        Command::Run => run::run(&globals),
+        Command::Check => check::check(&globals),
+        Command::Status(options) => status::status(&globals, &options),
+        Command::Bans(options) => bans::bans(&globals, &options),
+        Command::Ban(options) => ban::ban(&globals, &options),
+        Command::Unban(options) => unban::unban(&globals, &options),
+        Command::Reload => reload::reload(&globals),
+        Command::Detach => detach::detach(&globals),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let (code, message) = report(&error);
+            eprintln!("{message}");
+            code
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Printing: results to stdout, for people or as JSON; a reader that went away is no error.
+
+use std::io::{self, Write as _};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+/// Prints a line.
+pub(super) fn line(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}").context("writing to stdout")
+}
+
+/// Prints a value as one line of JSON.
+pub(super) fn json(value: &impl Serialize) -> Result<()> {
+    line(&serde_json::to_string(value).context("writing JSON")?)
+}
+
+/// Prints rows in aligned columns, the last one unpadded.
+pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> Result<()> {
+    let mut widths = head.map(|title| title.chars().count());
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let print = |cells: [&str; N]| {
+        let padded: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        line(padded.join("  ").trim_end())
+    };
+    print(head)?;
+    for row in rows {
+        print(row.each_ref().map(String::as_str))?;
+    }
+    Ok(())
+}
+
+/// Whether what failed is the write to a reader that had seen enough (`| head`).
+pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}

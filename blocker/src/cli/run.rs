@@ -1,0 +1,15 @@
+//! `blocker run`: the daemon.
+
+use anyhow::{Context, Result};
+
+use super::Globals;
+use crate::{daemon, logging, settings};
+
+pub(super) fn run(globals: &Globals) -> Result<()> {
+    let path = std::path::absolute(&globals.config).context("finding the configuration file")?;
+    let config = settings::load(&path)?;
+    crate::kernel::require_capabilities()?;
+    let _flush = logging::start(globals.verbose);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
+    runtime.block_on(daemon::run(&path, config))
+}

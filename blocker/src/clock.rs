@@ -1,0 +1,59 @@
+//! The clocks: boot time, which the kernel's deadlines are on, and wall time, for people.
+
+use std::time::Duration;
+
+use blocker_core::time::{Timestamp, Until};
+use jiff::Timestamp as WallTime;
+use nix::time::{ClockId, clock_gettime};
+
+/// Boot time: `CLOCK_BOOTTIME`, which runs on through a suspend and is never set.
+#[must_use]
+pub fn now() -> Timestamp {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or_else(
+        |error| unreachable!("CLOCK_BOOTTIME exists since Linux 2.6.39: {error}"),
+        |time| Timestamp::from_nanos(Duration::from(time).as_nanos().try_into().unwrap_or(i64::MAX)),
+    )
+}
+
+/// Both clocks, read together: to tell people what a boot time means.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    boot: Timestamp,
+    wall: WallTime,
+}
+
+impl Reading {
+    /// Reads both clocks.
+    #[must_use]
+    pub fn take() -> Self {
+        Self { boot: now(), wall: WallTime::now() }
+    }
+
+    /// The boot time of this reading.
+    #[must_use]
+    pub fn boot(self) -> Timestamp {
+        self.boot
+    }
+
+    /// The wall time of a boot time, in RFC 3339 to the second.
+    #[must_use]
+    pub fn wall(self, at: Timestamp) -> String {
+        let nanos = i128::from(at.as_nanos()) - i128::from(self.boot.as_nanos()) + self.wall.as_nanosecond();
+        WallTime::from_nanosecond(nanos).map_or_else(|_| "beyond the calendar".to_owned(), |wall| format!("{wall:.0}"))
+    }
+
+    /// The end of a ban: RFC 3339, or `forever`.
+    #[must_use]
+    pub fn end(self, until: Until) -> String {
+        match until {
+            Until::At(at) => self.wall(at),
+            Until::Forever => "forever".to_owned(),
+        }
+    }
+
+    /// Whole seconds that remain until the end; `None` for ever.
+    #[must_use]
+    pub fn remaining_secs(self, until: Until) -> Option<u64> {
+        until.remaining(self.boot).map(|left| left.as_secs())
+    }
+}

@@ -1,0 +1,16 @@
+//! The control socket: what operators and scripts ask of the daemon, and its answers.
+//!
+//! One JSON object per line, both ways ([`wire`]). [`server`] accepts connections, checks who asks, and hands requests to
+//! the daemon's task, which alone decides; [`client`] is the commands' side.
+
+pub mod client;
+pub mod server;
+pub mod wire;
+
+use std::path::{Path, PathBuf};
+
+/// The socket in the configured runtime directory.
+#[must_use]
+pub fn socket_path(runtime: &Path) -> PathBuf {
+    runtime.join("control.sock")
+}

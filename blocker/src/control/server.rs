@@ -1,0 +1,150 @@
+//! Listens on the control socket. A client that hangs, floods or sends garbage costs one of a few places for some seconds,
+//! and harms nobody.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::socket_path;
+use super::wire::{MAX_REQUEST_BYTES, Reply, Request};
+
+/// Clients served at once; others wait in the socket's backlog.
+const MAX_CLIENTS: usize = 16;
+
+/// A client must send its request, and take each part of the answer, within this time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A request with the way back.
+#[derive(Debug)]
+pub struct Call {
+    /// What is asked.
+    pub request: Request,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Vec<Reply>>,
+}
+
+/// The listening socket; its file is removed when this is dropped.
+pub struct Server {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Server {
+    /// Makes the socket in `runtime`, and the directory if need be. The caller holds the pins' lock, so a socket that is
+    /// there is an earlier daemon's.
+    ///
+    /// # Errors
+    ///
+    /// If the directory or the socket cannot be made.
+    pub fn bind(runtime: &Path) -> Result<Self> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(runtime)
+            .with_context(|| format!("making {}", runtime.display()))?;
+        let path = socket_path(runtime);
+        match fs::remove_file(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("removing {}", path.display())),
+        }
+        let listener = UnixListener::bind(&path).with_context(|| format!("listening on {}", path.display()))?;
+        // Anybody may connect and be told why not; who may ask is decided by the kernel's word on who it is.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666))
+            .with_context(|| format!("opening {} to others", path.display()))?;
+        Ok(Self { listener, path })
+    }
+
+    /// Serves until nobody takes the calls.
+    pub async fn run(self, calls: mpsc::Sender<Call>) {
+        let places = Arc::new(Semaphore::new(MAX_CLIENTS));
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let accepted = tokio::select! {
+                () = calls.closed() => return,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let calls = calls.clone();
+                    tokio::spawn(async move {
+                        if let Err(error) = serve(stream, calls).await {
+                            tracing::debug!(%error, "a control client was cut off");
+                        }
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a control client could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.path) {
+            tracing::debug!(%error, "the control socket was gone already");
+        }
+    }
+}
+
+async fn serve(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<()> {
+    let uid = stream.peer_cred()?.uid();
+    let (read, mut write) = stream.into_split();
+    if uid != 0 && uid != nix::unistd::geteuid().as_raw() {
+        let message = format!("user {uid} may not control the daemon: run it as root (sudo blocker …)");
+        return send(&mut write, &Reply::Error { message, code: 77 }).await;
+    }
+    let mut read = BufReader::new(read);
+    loop {
+        let mut line = Vec::new();
+        let limit = MAX_REQUEST_BYTES as u64;
+        let size = timed(async { (&mut read).take(limit).read_until(b'\n', &mut line).await }).await?;
+        if size == 0 {
+            return Ok(());
+        }
+        if line.last() != Some(&b'\n') && size == MAX_REQUEST_BYTES {
+            let message = format!("a request is at most {MAX_REQUEST_BYTES} bytes");
+            return send(&mut write, &Reply::Error { message, code: 2 }).await;
+        }
+        let request = match read_request(&line) {
+            Ok(request) => request,
+            Err(message) => return send(&mut write, &Reply::Error { message, code: 2 }).await,
+        };
+        let (reply, answer) = oneshot::channel();
+        if calls.send(Call { request, reply }).await.is_err() {
+            return Ok(());
+        }
+        let Ok(replies) = answer.await else { return Ok(()) };
+        for reply in &replies {
+            send(&mut write, reply).await?;
+        }
+    }
+}
+
+fn read_request(line: &[u8]) -> Result<Request, String> {
+    let request: Request = serde_json::from_slice(line).map_err(|error| format!("this is no request: {error}"))?;
+    request.check().map(|()| request)
+}
+
+async fn send(write: &mut (impl AsyncWriteExt + Unpin), reply: &Reply) -> io::Result<()> {
+    let mut line = serde_json::to_vec(reply)?;
+    line.push(b'\n');
+    timed(write.write_all(&line)).await
+}
+
+async fn timed<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}

@@ -1,0 +1,255 @@
+//! The messages on the control socket. Their JSON is also what `--json` prints, and thereby a promise to scripts.
+
+use std::collections::BTreeMap;
+
+use blocker_core::prefix::Prefix;
+use serde::{Deserialize, Serialize};
+
+/// A question, one line of JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Everything about the daemon.
+    Status,
+    /// The bans in force.
+    Bans,
+    /// Ban some prefixes.
+    Ban {
+        /// Whom; at most [`MAX_PREFIXES`].
+        prefixes: Vec<Prefix>,
+        /// By which jail.
+        jail: Option<String>,
+        /// How long: `3d`, `forever`; as the jail says if absent.
+        ban_time: Option<String>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Lift the bans of some prefixes.
+    Unban {
+        /// Whose; at most [`MAX_PREFIXES`].
+        prefixes: Vec<Prefix>,
+    },
+    /// Lift every ban.
+    UnbanAll,
+    /// Read the configuration anew.
+    Reload,
+}
+
+impl Request {
+    /// Checks the bounds that the types do not.
+    ///
+    /// # Errors
+    ///
+    /// The bound that is passed, in words.
+    pub fn check(&self) -> Result<(), String> {
+        let (prefixes, reason) = match self {
+            Self::Ban { prefixes, reason, .. } => (prefixes.len(), reason.as_ref().map_or(0, String::len)),
+            Self::Unban { prefixes } => (prefixes.len(), 0),
+            Self::Status | Self::Bans | Self::UnbanAll | Self::Reload => (0, 0),
+        };
+        if prefixes > MAX_PREFIXES {
+            return Err(format!("{prefixes} prefixes in one request, at most {MAX_PREFIXES} are taken"));
+        }
+        if reason > MAX_REASON_BYTES {
+            return Err(format!("the reason is longer than {MAX_REASON_BYTES} bytes"));
+        }
+        Ok(())
+    }
+}
+
+/// Most prefixes in one request.
+pub const MAX_PREFIXES: usize = 4096;
+
+/// Longest line of a request, in bytes: [`MAX_PREFIXES`] of the longest prefixes, and a reason.
+pub const MAX_REQUEST_BYTES: usize = 256 * 1024;
+
+/// Longest reason of a ban, in bytes.
+pub const MAX_REASON_BYTES: usize = 1024;
+
+/// A line of an answer. An answer is any number of rows, then `done` or `error`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// The answer to [`Request::Status`].
+    Status(Box<Status>),
+    /// A ban in force.
+    Ban(Ban),
+    /// What became of one prefix.
+    Change(Change),
+    /// How many bans were lifted.
+    Lifted(usize),
+    /// That was all.
+    Done,
+    /// It failed; with an exit code for the command.
+    Error {
+        /// What is wrong and what to do.
+        message: String,
+        /// See [`crate::exit`].
+        code: u8,
+    },
+}
+
+/// A ban in force: a line of `blocker bans --json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ban {
+    /// Whom.
+    pub prefix: Prefix,
+    /// Whose it is.
+    pub jail: String,
+    /// When it began, RFC 3339.
+    pub since: String,
+    /// When it ends, RFC 3339, or `forever`.
+    pub until: String,
+    /// Seconds that remain; `null` for ever.
+    pub remaining_s: Option<u64>,
+    /// What it came from: `log`, `command` or `adopted` (from the kernel's maps, at the start).
+    pub origin: String,
+    /// Failed attempts that earned it.
+    pub attempts: f64,
+    /// Why, for people: the filter's pattern, or an administrator's words.
+    pub reason: Option<String>,
+}
+
+/// What became of one prefix: a line of `blocker ban --json` and `unban --json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Which.
+    pub prefix: Prefix,
+    /// `banned`, `renewed`, `refused`, `unbanned` or `not-banned`.
+    pub outcome: String,
+    /// Why it was refused.
+    pub why: Option<String>,
+}
+
+/// `blocker status --json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The daemon's version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Seconds since it started.
+    pub uptime_s: u64,
+    /// `enforce` or `observe`.
+    pub mode: String,
+    /// The configuration file.
+    pub config: String,
+    /// Where the maps are pinned.
+    pub pins: String,
+    /// Interfaces to protect, attached or not.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// The jails.
+    pub jails: Vec<JailStatus>,
+    /// Bans in force.
+    pub bans: BanCounts,
+    /// Prefixes on the allowlist.
+    pub allowed: usize,
+    /// Lines of logs.
+    pub lines: LineCounts,
+    /// Packets and bytes by what was done with them, since the maps were made.
+    pub counters: BTreeMap<String, PacketCount>,
+    /// What is not as it should be, a sentence each.
+    pub problems: Vec<String>,
+}
+
+/// One interface.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InterfaceStatus {
+    /// Its name.
+    pub name: String,
+    /// Its index, if it is there.
+    pub index: Option<u32>,
+    /// `native` or `generic` if attached.
+    pub mode: Option<String>,
+    /// Why it is not attached.
+    pub error: Option<String>,
+    /// Why not in a better mode.
+    pub refusals: Vec<String>,
+}
+
+/// One jail.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JailStatus {
+    /// Its name.
+    pub name: String,
+    /// Its filter; none for bans by command.
+    pub filter: Option<String>,
+    /// What its bans close.
+    pub ports: String,
+    /// Attempts that earn a ban.
+    pub max_retry: u32,
+    /// Within which time.
+    pub find_time: String,
+    /// How long the ban lasts.
+    pub ban_time: String,
+    /// Files that are read.
+    pub files: Vec<String>,
+    /// Patterns that match no file yet.
+    pub waiting: Vec<String>,
+    /// Lines that told of failures.
+    pub failures: u64,
+    /// Attempts in them.
+    pub attempts: f64,
+    /// Addresses with failures that still count.
+    pub tracked: usize,
+    /// Bans it made since the daemon started.
+    pub bans: u64,
+    /// Its bans in force.
+    pub in_force: usize,
+}
+
+/// Bans in force, by kind.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct BanCounts {
+    /// IPv4 hosts.
+    pub ipv4: usize,
+    /// IPv6 /64s.
+    pub ipv6: usize,
+    /// Other prefixes.
+    pub networks: usize,
+}
+
+/// Lines of logs since the daemon started.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct LineCounts {
+    /// Judged.
+    pub judged: u64,
+    /// Without a header that could be read.
+    pub malformed: u64,
+    /// Longer than is kept, skipped whole.
+    pub overlong: u64,
+    /// Known and harmless.
+    pub ignored: u64,
+    /// Of no interest to any filter.
+    pub no_match: u64,
+}
+
+/// A counter of packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PacketCount {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_request_fits() {
+        let prefix: Prefix = "2001:0db8:1111:2222:3333:4444:5555:6666/127".parse().unwrap();
+        let reason = Some("\u{1}".repeat(MAX_REASON_BYTES));
+        let request =
+            Request::Ban { prefixes: vec![prefix; MAX_PREFIXES], jail: Some("j".repeat(31)), ban_time: None, reason };
+
+        assert!(serde_json::to_vec(&request).unwrap().len() < MAX_REQUEST_BYTES);
+    }
+
+    #[test]
+    fn an_unknown_command_or_field_is_refused() {
+        assert!(serde_json::from_str::<Request>(r#"{"command":"format"}"#).is_err());
+        assert!(serde_json::from_str::<Request>(r#"{"command":"unban","prefixes":["192.0.2.0/0"]}"#).is_err());
+    }
+}

@@ -1,0 +1,129 @@
+//! The engine's events as lines of the log. The words `Found`, `Ban`, `Unban` and `Restore Ban` are the ones that
+//! administrators and their scripts know.
+//!
+//! They are put into words by a thread of their own: the journal, too, may be slow or stuck, and no ban waits for that.
+//! When [`MAX_WAITING`] of them wait, further ones are left out and counted.
+
+use std::fmt;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+
+use anyhow::{Context, Result};
+use blocker_core::engine::{BanInfo, Event, Found, Origin, UnbanReason};
+
+use crate::clock::Reading;
+
+/// Events that may wait to be written; some 300 bytes each.
+const MAX_WAITING: usize = 16_384;
+
+/// The way to the thread that writes.
+pub(super) struct EventLog {
+    events: Option<SyncSender<Entry>>,
+    writer: Option<thread::JoinHandle<()>>,
+    left_out: u64,
+}
+
+struct Entry {
+    /// The name of the event's jail.
+    jail: String,
+    event: Event,
+    clock: Reading,
+}
+
+impl EventLog {
+    /// Starts the thread.
+    pub(super) fn start() -> Result<Self> {
+        let (events, waiting) = sync_channel(MAX_WAITING);
+        let writer = thread::Builder::new()
+            .name("event-log".to_owned())
+            .spawn(move || write(&waiting))
+            .context("starting the thread that writes the log")?;
+        Ok(Self { events: Some(events), writer: Some(writer), left_out: 0 })
+    }
+
+    /// Hands an event on, without waiting. `jail` names the jail it is about.
+    pub(super) fn send(&mut self, event: Event, jail: impl FnOnce(&Event) -> String) {
+        // What an attacker can cause at will is at DEBUG; usually nobody wants it.
+        if matches!(event, Event::Found(_) | Event::Ignored { .. }) && !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
+        let Some(events) = &self.events else { return };
+        let entry = Entry { jail: jail(&event), event, clock: Reading::take() };
+        match events.try_send(entry) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.left_out += 1,
+        }
+    }
+
+    /// Events that were never written, because too many waited.
+    pub(super) fn left_out(&self) -> u64 {
+        self.left_out
+    }
+}
+
+impl Drop for EventLog {
+    /// Has what waits written.
+    fn drop(&mut self) {
+        self.events = None;
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the thread that writes the log had died");
+        }
+    }
+}
+
+fn write(waiting: &Receiver<Entry>) {
+    for Entry { jail, event, clock } in waiting {
+        log(&jail, &event, clock);
+    }
+}
+
+/// Logs an event. User names are at DEBUG: people type passwords there.
+fn log(jail: &str, event: &Event, clock: Reading) {
+    match event {
+        Event::Found(found) => log_found(jail, found),
+        Event::Banned(ban) => {
+            tracing::info!(until = clock.end(ban.until), origin = %OriginWithoutUser(ban), "[{jail}] Ban {}", ban.prefix);
+        }
+        Event::Renewed(ban) => tracing::info!(until = clock.end(ban.until), "[{jail}] Renew Ban {}", ban.prefix),
+        Event::Restored(ban) => tracing::debug!(until = clock.end(ban.until), "[{jail}] Restore Ban {}", ban.prefix),
+        Event::Unbanned { prefix, jail: _, why } => match why {
+            UnbanReason::Expired => tracing::info!("[{jail}] Unban {prefix}"),
+            UnbanReason::ByCommand => tracing::info!(why = "by command", "[{jail}] Unban {prefix}"),
+            UnbanReason::AllowListed(allowed) => tracing::info!(why = %allowed, "[{jail}] Unban {prefix}"),
+            UnbanReason::Evicted => tracing::warn!(why = "gave way in a full table", "[{jail}] Unban {prefix}"),
+        },
+        Event::Ignored { jail: _, addr, why } => tracing::debug!(%why, "[{jail}] Ignore {addr}"),
+        Event::Refused { prefix, jail: _, why } => tracing::warn!(%why, "[{jail}] Ban of {prefix} refused"),
+        Event::Full { kind, bound, gave_way } => {
+            tracing::error!(%kind, bound, ?gave_way, "a table of bans is full: the ban soonest to end gives way");
+        }
+    }
+}
+
+fn log_found(jail: &str, found: &Found) {
+    tracing::debug!(
+        attempts = %found.attempts,
+        count = %found.count,
+        of = found.of,
+        service = found.service,
+        pattern = found.pattern,
+        user = found.user.as_deref().map(|user| user.escape_ascii().to_string()),
+        "[{jail}] Found {}",
+        found.addr
+    );
+}
+
+/// What a ban came from, but for the attacker's bytes.
+struct OriginWithoutUser<'a>(&'a BanInfo);
+
+impl fmt::Display for OriginWithoutUser<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.origin {
+            Origin::Log { attempts, pattern, user: _ } => write!(f, "log, {attempts} attempts, {pattern}"),
+            Origin::Command { reason } => write!(f, "command, {:?}", reason.as_deref().unwrap_or("no reason given")),
+            Origin::Adopted => f.write_str("adopted"),
+        }
+    }
+}

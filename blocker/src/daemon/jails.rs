@@ -1,0 +1,126 @@
+//! From the configuration's jails to the engine's and the kernel's, which know them by number.
+
+use anyhow::{Context, Result};
+use blocker_core::allowlist::Allowed;
+use blocker_core::config::{self, Config, Enabled, Ports};
+use blocker_core::engine::{AllowReason, Bounds, Event, Jail, JailId, Limits, Settings, SourceId};
+use blocker_core::time::BanTime;
+
+use super::sources::Sources;
+use crate::exit::Failure;
+use crate::kernel::{JailPorts, Kernel, MANUAL_JAIL};
+use crate::source::FileSource;
+
+/// Bits of an IPv6 address by which failures are counted and banned: what one subscriber usually owns.
+const IPV6_PREFIX: u8 = 64;
+
+/// The jails that are on, with their numbers.
+#[derive(Clone, Debug)]
+pub(super) struct Numbered {
+    pub(super) jails: Vec<NumberedJail>,
+    /// The jail of bans by command.
+    pub(super) manual: JailId,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct NumberedJail {
+    pub(super) id: JailId,
+    pub(super) source: SourceId,
+    pub(super) config: config::Jail,
+}
+
+impl Numbered {
+    /// The name of the jail that an event is about; empty if it is about none.
+    pub(super) fn name_in(&self, event: &Event) -> String {
+        match event {
+            Event::Banned(ban) | Event::Renewed(ban) | Event::Restored(ban) => ban.jail_name.clone(),
+            Event::Found(found) => self.name(found.jail),
+            Event::Unbanned { jail, .. } | Event::Ignored { jail, .. } | Event::Refused { jail, .. } => {
+                self.name(*jail)
+            }
+            Event::Full { .. } => String::new(),
+        }
+    }
+
+    /// The name of a jail, for people.
+    fn name(&self, id: JailId) -> String {
+        if id == self.manual {
+            return MANUAL_JAIL.to_owned();
+        }
+        self.jails.iter().find(|jail| jail.id == id).map_or_else(|| id.to_string(), |jail| jail.config.name.clone())
+    }
+}
+
+/// Checks what only this crate can: that the globs are globs.
+///
+/// # Errors
+///
+/// [`Failure::Configuration`].
+pub(super) fn check_sources(config: &Config) -> Result<()> {
+    for jail in config.jails.iter().filter(|jail| is_on(jail)) {
+        FileSource::new(SourceId::new(0), jail.log.clone())
+            .map_err(|error| Failure::Configuration(format!("`jails.{}.log`: {error}", jail.name)))?;
+    }
+    Ok(())
+}
+
+/// Numbers the jails and their sources, and has the kernel protect their ports.
+pub(super) fn number(config: &Config, kernel: &mut Kernel, sources: &mut Sources) -> Result<Numbered> {
+    check_sources(config)?;
+    let on: Vec<&config::Jail> = config.jails.iter().filter(|jail| is_on(jail)).collect();
+    let manual = JailPorts { name: MANUAL_JAIL.to_owned(), ports: Ports::All };
+    let ports: Vec<JailPorts> = std::iter::once(manual)
+        .chain(on.iter().map(|jail| JailPorts { name: jail.name.clone(), ports: jail.ports.clone() }))
+        .collect();
+    let ids = kernel.set_jails(&ports)?;
+    let (&manual, ids) = ids.split_first().context("the jail of bans by command has a number")?;
+    let ids_of_sources = sources.number(on.iter().map(|jail| jail.log.as_slice()));
+    let jails = on
+        .into_iter()
+        .zip(ids)
+        .zip(ids_of_sources)
+        .map(|((config, &id), source)| NumberedJail { id, source, config: config.clone() })
+        .collect();
+    Ok(Numbered { jails, manual })
+}
+
+/// The engine's settings.
+pub(super) fn settings(config: &Config, numbered: &Numbered) -> Settings {
+    let manual = Jail {
+        id: numbered.manual,
+        name: MANUAL_JAIL.to_owned(),
+        filter: None,
+        sources: Vec::new(),
+        // Nothing is counted here; a ban by command without `--for` lasts until it is lifted.
+        limits: Limits { max_retry: 1, find_time: std::time::Duration::from_secs(1), ban_time: BanTime::Forever },
+    };
+    let jails = numbered.jails.iter().map(|NumberedJail { id, source, config }| Jail {
+        id: *id,
+        name: config.name.clone(),
+        filter: Some(config.filter),
+        sources: vec![*source],
+        limits: Limits { max_retry: config.max_retry, find_time: config.find_time, ban_time: config.ban_time },
+    });
+    let allow = config.daemon.allow.iter().map(|&prefix| Allowed { prefix, why: AllowReason::Configured });
+    Settings {
+        jails: std::iter::once(manual).chain(jails).collect(),
+        manual: numbered.manual,
+        allow: allow.collect(),
+        ipv6_prefix: IPV6_PREFIX,
+        bounds: Bounds {
+            max_bans_v4: blocker_common::MAX_BANS4 as usize,
+            max_bans_v6: blocker_common::MAX_BANS6 as usize,
+            max_networks: blocker_common::MAX_NETWORKS as usize,
+            max_nesting: blocker_common::MAX_NESTING as usize,
+            ..Bounds::default()
+        },
+    }
+}
+
+/// A jail that is on where its log is waits for the log where it is not yet.
+fn is_on(jail: &config::Jail) -> bool {
+    match jail.enabled {
+        Enabled::Auto | Enabled::Yes => true,
+        Enabled::No => false,
+    }
+}

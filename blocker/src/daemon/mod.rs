@@ -1,0 +1,349 @@
+//! The daemon's task: the sole owner of the engine and the sole writer of the kernel's maps.
+//!
+//! # Theory of operation
+//!
+//! One loop takes what arrives first: lines from a source, a call on the control socket, a change of the network, a
+//! signal, the end of a ban. Each is handed to the engine with the boot time of its arrival, and the engine's commands are
+//! carried out before the next is taken. Between a line and the map update that follows from it there is nothing else: no
+//! name look-up, no disk, no other process.
+//!
+//! Channels into this task are bounded; who fills them waits (a file is its own queue).
+//!
+//! The order at the start keeps the gate closed: maps are brought up to date before the program is attached anew, and an
+//! adopted link enforces the adopted maps all the while. At a stop nothing is detached and nothing lifted.
+
+mod events;
+mod interfaces;
+mod jails;
+mod limits;
+mod sources;
+mod status;
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use blocker_core::config::Config;
+use blocker_core::engine::{self, AdoptedBan, BanOutcome, Command, Engine, JailSet, Line, Response};
+use blocker_core::prefix::Prefix;
+use blocker_core::time::BanTime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::clock::{self, Reading};
+use crate::control::server::{Call, Server};
+use crate::control::wire::{Change, Reply, Request};
+use crate::kernel::Kernel;
+use crate::network::changes::Changes;
+use crate::network::found_allowed;
+use crate::settings;
+use crate::source::SourceEvent;
+
+use events::EventLog;
+use interfaces::Interfaces;
+use jails::Numbered;
+use sources::Sources;
+
+/// Batches of lines that may wait for this task, over all sources: at most 64 KiB each.
+const MAX_WAITING_BATCHES: usize = 16;
+
+/// Control calls that may wait for this task.
+const MAX_WAITING_CALLS: usize = 16;
+
+/// The longest this task sleeps: what may have changed unnoticed is looked at again this often.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// How long a stop waits for the control socket.
+const STOP_WITHIN: Duration = Duration::from_secs(1);
+
+struct Daemon<'a> {
+    config_path: &'a Path,
+    config: Config,
+    started: Instant,
+    kernel: Kernel,
+    engine: Engine,
+    numbered: Numbered,
+    sources: Sources,
+    interfaces: Interfaces,
+    events: EventLog,
+    /// When [`Daemon::look_around`] last did.
+    looked_around: Instant,
+    /// Commands that the kernel refused since the start, and its words for the last one.
+    refused: (u64, String),
+}
+
+/// Runs until a signal ends it, in the configuration read from `config_path`.
+///
+/// # Errors
+///
+/// What keeps it from starting. Once it runs, errors are logged and shown by `status`.
+pub async fn run(config_path: &Path, config: Config) -> Result<()> {
+    limits::raise();
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
+    let mut changes = Changes::listen()?;
+    let (lines_in, mut lines) = mpsc::channel(MAX_WAITING_BATCHES);
+    let (calls_in, mut calls) = mpsc::channel(MAX_WAITING_CALLS);
+
+    // The lock comes first, with the kernel; then whatever may fail without having changed anything.
+    let kernel = Kernel::open(&config.daemon.pins, config.daemon.mode)?;
+    let server = Server::bind(&config.daemon.runtime)?;
+    let mut daemon = Daemon::start(config_path, config, kernel, lines_in)?;
+    let mut server = tokio::spawn(server.run(calls_in));
+    daemon.introduce();
+
+    loop {
+        let wake = daemon.sleep();
+        tokio::select! {
+            Some(event) = lines.recv() => daemon.handle_source(event),
+            Some(call) = calls.recv() => daemon.handle_call(call),
+            changed = changes.next() => {
+                changed.context("waiting for network changes")?;
+                daemon.look_around();
+            }
+            () = tokio::time::sleep(wake) => daemon.handle_timeout(),
+            _ = hang_up.recv() => {
+                if let Err(error) = daemon.reload() {
+                    tracing::error!("the configuration is kept as it was: {error:#}");
+                }
+            }
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    drop(calls);
+    if tokio::time::timeout(STOP_WITHIN, &mut server).await.is_err() {
+        // Clients that hang hold every place; the socket goes with the task.
+        server.abort();
+    }
+    tracing::info!("stopped; bans stay in force until they end (`blocker detach` removes them)");
+    Ok(())
+}
+
+impl<'a> Daemon<'a> {
+    fn start(
+        config_path: &'a Path,
+        config: Config,
+        mut kernel: Kernel,
+        lines: mpsc::Sender<SourceEvent>,
+    ) -> Result<Self> {
+        let mut sources = Sources::new(lines);
+        let numbered = jails::number(&config, &mut kernel, &mut sources)?;
+        let engine = Engine::new(jails::settings(&config, &numbered));
+        let mut daemon = Self {
+            config_path,
+            config,
+            started: Instant::now(),
+            kernel,
+            engine,
+            numbered,
+            sources,
+            interfaces: Interfaces::default(),
+            events: EventLog::start()?,
+            looked_around: Instant::now(),
+            refused: (0, String::new()),
+        };
+        daemon.engine.set_found_allowed(found_allowed()?, clock::now());
+        let allowed = daemon.carry_out();
+        daemon.kernel.retain_allowed(&allowed)?;
+        daemon.adopt();
+        daemon.look_around();
+        daemon.sources.start()?;
+        Ok(daemon)
+    }
+
+    /// Takes over the bans that the maps held.
+    fn adopt(&mut self) {
+        let now = clock::now();
+        for ban in self.kernel.take_adopted() {
+            let jails = JailSet::from_bits(ban.entry.scope);
+            self.engine.adopt(AdoptedBan { prefix: ban.prefix, jails, until: ban.until() }, now);
+            self.carry_out();
+        }
+    }
+
+    fn handle_source(&mut self, event: SourceEvent) {
+        match event {
+            SourceEvent::Lines(batch) => {
+                let source = batch.source();
+                for bytes in batch.lines() {
+                    tracing::trace!(line = %bytes.escape_ascii(), "judges");
+                    self.engine.handle_line(Line { source, bytes }, clock::now());
+                    self.carry_out();
+                }
+            }
+            SourceEvent::State(id, state) => self.sources.set_state(id, state),
+        }
+    }
+
+    fn handle_timeout(&mut self) {
+        self.engine.handle_timeout(clock::now());
+        self.carry_out();
+        if self.looked_around.elapsed() >= LOOK_EVERY {
+            self.look_around();
+        }
+    }
+
+    fn handle_call(&mut self, call: Call) {
+        let Call { request, reply } = call;
+        let mut replies = match self.answer(request) {
+            Ok(replies) => replies,
+            Err(error) => {
+                let code = error.downcast_ref::<crate::exit::Failure>().map_or(1, crate::exit::Failure::code);
+                vec![Reply::Error { message: format!("{error:#}"), code }]
+            }
+        };
+        if !matches!(replies.last(), Some(Reply::Error { .. })) {
+            replies.push(Reply::Done);
+        }
+        if reply.send(replies).is_err() {
+            tracing::debug!("a control client went away before its answer");
+        }
+    }
+
+    fn answer(&mut self, request: Request) -> Result<Vec<Reply>> {
+        let clock = Reading::take();
+        let request = match request {
+            Request::Status => return Ok(vec![Reply::Status(Box::new(self.status()?))]),
+            Request::Reload => return self.reload().map(|()| Vec::new()),
+            Request::Bans => engine::Request::Bans,
+            Request::Ban { prefixes, jail, ban_time, reason } => {
+                let ban_time = ban_time.map(|text| text.parse::<BanTime>()).transpose()?;
+                engine::Request::Ban { prefixes, jail, ban_time, reason }
+            }
+            Request::Unban { prefixes } => engine::Request::Unban { prefixes },
+            Request::UnbanAll => engine::Request::UnbanAll,
+        };
+        let refused_before = self.refused.0;
+        let response = self.engine.handle_request(request, clock.boot());
+        self.carry_out();
+        if self.refused.0 > refused_before {
+            anyhow::bail!("the kernel did not take all of it: {}", self.refused.1);
+        }
+        Ok(match response {
+            Response::Ban(outcomes) => outcomes
+                .into_iter()
+                .map(|(prefix, outcome)| {
+                    let (outcome, why) = match outcome {
+                        BanOutcome::Banned => ("banned", None),
+                        BanOutcome::Renewed => ("renewed", None),
+                        BanOutcome::Refused(why) => ("refused", Some(why.to_string())),
+                    };
+                    Reply::Change(Change { prefix, outcome: outcome.to_owned(), why })
+                })
+                .collect(),
+            Response::Unban(outcomes) => outcomes
+                .into_iter()
+                .map(|(prefix, lifted)| {
+                    let outcome = if lifted { "unbanned" } else { "not-banned" };
+                    Reply::Change(Change { prefix, outcome: outcome.to_owned(), why: None })
+                })
+                .collect(),
+            Response::UnbanAll(lifted) => vec![Reply::Lifted(lifted)],
+            Response::Bans(bans) => bans.into_iter().map(|ban| Reply::Ban(status::ban(ban, clock))).collect(),
+            Response::UnknownJail { name, known } => {
+                anyhow::bail!("no jail `{name}`: there are {}", known.join(", "))
+            }
+        })
+    }
+
+    /// Builds the new configuration whole, then swaps; on any error everything stays as it was.
+    fn reload(&mut self) -> Result<()> {
+        let config = settings::load(self.config_path)?;
+        let fixed =
+            |config: &Config| (config.daemon.state.clone(), config.daemon.runtime.clone(), config.daemon.pins.clone());
+        if fixed(&config) != fixed(&self.config) {
+            return Err(crate::exit::Failure::Configuration(format!(
+                "{}: `daemon.state`, `daemon.runtime` and `daemon.pins` change only at a restart",
+                self.config_path.display()
+            ))
+            .into());
+        }
+        jails::check_sources(&config)?;
+        self.numbered = jails::number(&config, &mut self.kernel, &mut self.sources)?;
+        self.kernel.set_mode(config.daemon.mode)?;
+        self.engine.reconfigure(jails::settings(&config, &self.numbered), clock::now());
+        self.config = config;
+        self.carry_out();
+        self.sources.start()?;
+        self.look_around();
+        tracing::info!(config = %self.config_path.display(), "reloaded");
+        Ok(())
+    }
+
+    /// Looks at interfaces, addresses and routes anew.
+    fn look_around(&mut self) {
+        self.looked_around = Instant::now();
+        match found_allowed() {
+            Ok(found) => {
+                self.engine.set_found_allowed(found, clock::now());
+                self.carry_out();
+            }
+            Err(error) => tracing::warn!("this machine's own addresses cannot be read: {error:#}"),
+        }
+        self.interfaces.update(&self.config.daemon.interfaces, &mut self.kernel);
+    }
+
+    /// Carries out what the engine wants, in its order; returns the prefixes it allowed.
+    fn carry_out(&mut self) -> HashSet<Prefix> {
+        let mut allowed = HashSet::new();
+        while let Some(command) = self.engine.poll_command() {
+            let done = match command {
+                Command::Enforce { prefix, jails, until } => self.kernel.enforce(prefix, jails, until),
+                Command::Lift { prefix } => self.kernel.lift(prefix),
+                Command::Allow { prefix } => {
+                    allowed.insert(prefix);
+                    self.kernel.allow(prefix)
+                }
+                Command::Disallow { prefix } => self.kernel.disallow(prefix),
+                Command::Notify(event) => {
+                    let numbered = &self.numbered;
+                    self.events.send(event, |event| numbered.name_in(event));
+                    Ok(())
+                }
+            };
+            if let Err(error) = done {
+                self.refused(&error);
+            }
+        }
+        allowed
+    }
+
+    fn refused(&mut self, error: &anyhow::Error) {
+        self.refused = (self.refused.0 + 1, format!("{error:#}"));
+        // Every tenfold number: an attacker may cause any number of them.
+        if self.refused.0.ilog10() != (self.refused.0 - 1).checked_ilog10().unwrap_or(u32::MAX) {
+            tracing::error!(times = self.refused.0, "the kernel refused a change of its maps: {error:#}");
+        }
+    }
+
+    /// How long nothing is due.
+    fn sleep(&self) -> Duration {
+        let now = clock::now();
+        self.engine.poll_timeout().map_or(LOOK_EVERY, |due| due.saturating_since(now)).min(LOOK_EVERY)
+    }
+
+    /// Says in a few lines what it watches and protects, and where to look next.
+    fn introduce(&self) {
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            mode = status::mode_name(self.config.daemon.mode),
+            pins = %self.config.daemon.pins.display(),
+            config = %self.config_path.display(),
+            "started"
+        );
+        for jail in &self.numbered.jails {
+            tracing::info!(jail = %jail.config.name, filter = jail.config.filter.name(), logs = %jail.config.log.join(", "), "watches");
+            tracing::info!(jail = %jail.config.name, ports = %jail.config.ports, "protects");
+        }
+        if self.numbered.jails.is_empty() {
+            tracing::warn!("no jail is on: only bans by command are enforced");
+        }
+        if self.kernel.attachments().next().is_none() {
+            tracing::warn!("attached to no interface yet: it will be as soon as one is there");
+        }
+        tracing::info!("look next: `blocker status`, `blocker bans`, `blocker bans --kernel`");
+    }
+}

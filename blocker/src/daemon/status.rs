@@ -1,0 +1,158 @@
+//! What the daemon says of itself.
+
+use anyhow::Result;
+use blocker_common::Outcome;
+use blocker_core::attempts::Attempts;
+use blocker_core::config::Mode;
+use blocker_core::engine::{BanInfo, JailStats, Origin, Stats};
+use blocker_core::time::format_span;
+
+use super::Daemon;
+use super::interfaces::State;
+use crate::clock::Reading;
+use crate::control::wire::{Ban, BanCounts, InterfaceStatus, JailStatus, LineCounts, PacketCount, Status};
+use crate::kernel::MANUAL_JAIL;
+
+impl Daemon<'_> {
+    pub(super) fn status(&self) -> Result<Status> {
+        let stats = self.engine.stats();
+        let counters = self.kernel.totals()?.0;
+        Ok(Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_s: self.started.elapsed().as_secs(),
+            mode: mode_name(self.config.daemon.mode).to_owned(),
+            config: self.config_path.display().to_string(),
+            pins: self.config.daemon.pins.display().to_string(),
+            interfaces: self.interfaces.states().map(|(name, state)| self.interface(name, state)).collect(),
+            jails: stats.jails.iter().map(|jail| self.jail(jail)).collect(),
+            bans: BanCounts { ipv4: stats.bans_v4, ipv6: stats.bans_v6, networks: stats.networks },
+            allowed: stats.allowed,
+            lines: LineCounts {
+                judged: stats.lines,
+                malformed: stats.malformed,
+                overlong: self.sources.states().map(|state| state.counters.overlong_lines).sum(),
+                ignored: stats.ignored,
+                no_match: stats.no_match,
+            },
+            counters: counters
+                .into_iter()
+                .map(|(outcome, counter)| {
+                    let count = PacketCount { packets: counter.packets, bytes: counter.bytes };
+                    (Outcome::name(outcome).to_owned(), count)
+                })
+                .collect(),
+            problems: self.problems(&stats),
+        })
+    }
+
+    fn interface(&self, name: &str, state: &State) -> InterfaceStatus {
+        let absent =
+            |error| InterfaceStatus { name: name.to_owned(), index: None, mode: None, error, refusals: Vec::new() };
+        match state {
+            State::Detached { why } => absent(Some(why.clone())),
+            State::Attached { index } => {
+                let found = self.kernel.attachments().find(|attachment| attachment.index == *index);
+                found.map_or_else(
+                    || absent(None),
+                    |attachment| InterfaceStatus {
+                        index: Some(*index),
+                        mode: Some(attachment.mode.to_string()),
+                        refusals: attachment.refusals.clone(),
+                        ..absent(None)
+                    },
+                )
+            }
+        }
+    }
+
+    fn jail(&self, stats: &JailStats) -> JailStatus {
+        let numbered = self.numbered.jails.iter().find(|jail| jail.id == stats.id);
+        let state = numbered.and_then(|jail| self.sources.state(jail.source));
+        let limits = numbered.map(|jail| &jail.config);
+        JailStatus {
+            name: stats.name.clone(),
+            filter: limits.map(|config| config.filter.name().to_owned()),
+            ports: limits.map_or_else(|| "all".to_owned(), |config| config.ports.to_string()),
+            max_retry: limits.map_or(0, |config| config.max_retry),
+            find_time: limits.map_or_else(String::new, |config| format_span(config.find_time)),
+            ban_time: limits.map_or_else(|| "forever".to_owned(), |config| config.ban_time.to_string()),
+            files: state.map_or_else(Vec::new, |state| {
+                state.files.iter().map(|file| file.path.display().to_string()).collect()
+            }),
+            waiting: state.map_or_else(Vec::new, |state| state.waiting.clone()),
+            failures: stats.failures,
+            attempts: number(stats.attempts),
+            tracked: stats.tracked,
+            bans: stats.bans_made,
+            in_force: stats.bans_in_force,
+        }
+    }
+
+    fn problems(&self, stats: &Stats) -> Vec<String> {
+        let mut problems: Vec<String> = self
+            .interfaces
+            .states()
+            .filter_map(|(name, state)| match state {
+                State::Detached { why } => Some(format!("{name} is not attached: {why}")),
+                State::Attached { .. } => None,
+            })
+            .chain(self.sources.states().flat_map(|state| state.problems.iter().cloned()))
+            .collect();
+        let (times, words) = &self.refused;
+        if *times > 0 {
+            problems.push(format!("the kernel refused {times} changes of its maps, the last one so: {words}"));
+        }
+        if stats.evicted > 0 {
+            problems.push(format!("{} bans gave way because their table was full", stats.evicted));
+        }
+        if self.events.left_out() > 0 {
+            problems.push(format!("{} events are not in the log: its reader is too slow", self.events.left_out()));
+        }
+        if stats.late_forgotten > 0 {
+            let forgotten = stats.late_forgotten;
+            problems
+                .push(format!("{forgotten} ended bans were forgotten early: lines about tries before them may count"));
+        }
+        let closed_early: u64 = self.sources.states().map(|state| state.counters.closed_early).sum();
+        if closed_early > 0 {
+            problems.push(format!("{closed_early} rotated logs were closed while they might still be written to"));
+        }
+        if stats.forgotten > 0 {
+            problems.push(format!("{} counts were forgotten because too many addresses fail at once", stats.forgotten));
+        }
+        problems
+    }
+}
+
+/// The mode in words.
+pub(super) fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Enforce => "enforce",
+        Mode::Observe => "observe",
+    }
+}
+
+/// A ban for people and scripts.
+pub(super) fn ban(info: BanInfo, clock: Reading) -> Ban {
+    let BanInfo { prefix, jail: _, jail_name, started, until, origin } = info;
+    let (origin, attempts, reason) = match origin {
+        Origin::Log { attempts, user: _, pattern } => ("log", number(attempts), Some(pattern.to_owned())),
+        Origin::Command { reason } => ("command", 0.0, reason.map(|reason| reason.to_string())),
+        Origin::Adopted => ("adopted", 0.0, None),
+    };
+    Ban {
+        prefix,
+        jail: if jail_name.is_empty() { MANUAL_JAIL.to_owned() } else { jail_name },
+        since: clock.wall(started),
+        until: clock.end(until),
+        remaining_s: clock.remaining_secs(until),
+        origin: origin.to_owned(),
+        attempts,
+        reason,
+    }
+}
+
+fn number(attempts: Attempts) -> f64 {
+    f64::from(attempts.as_tenths()) / 10.0
+}

@@ -1,0 +1,238 @@
+//! Ties the program to interfaces, by links that are pinned and outlive the daemon.
+//!
+//! The ladder, each step taken only when the one before is refused, and the refusals kept for `status`:
+//!
+//! 1. native, the program for multi-buffer frames;
+//! 2. native, the other one (older kernels, drivers without such frames);
+//! 3. generic: the kernel runs the program on every packet it has already wrapped. Slower, the same verdicts.
+//!
+//! A pinned link is adopted: its program is replaced in one step, and no packet passes unseen. The mode is part of the
+//! pin's name, because the kernel does not tell it of a link.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::xdp::{Xdp, XdpLink, XdpMode};
+
+use super::Pins;
+use super::object::{Program, Programs};
+use super::pins::LinkPin;
+
+/// Where in the kernel the program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttachMode {
+    /// In the driver, before anything is spent on the packet.
+    Native,
+    /// After the driver, on any interface.
+    Generic,
+}
+
+impl AttachMode {
+    /// The mode called `name`.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        [Self::Native, Self::Generic].into_iter().find(|mode| mode.name() == name)
+    }
+
+    /// `native` or `generic`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+}
+
+impl fmt::Display for AttachMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An interface the program is attached to.
+#[derive(Clone, Debug)]
+pub struct Attachment {
+    /// The interface's name when it was attached.
+    pub name: String,
+    /// Its index.
+    pub index: u32,
+    /// The mode that worked.
+    pub mode: AttachMode,
+    /// Whether a link of an earlier daemon was taken over.
+    pub adopted: bool,
+    /// Why the better modes did not work, one sentence each.
+    pub refusals: Vec<String>,
+}
+
+/// Every interface the program is attached to.
+pub(super) struct Attachments {
+    programs: Programs,
+    pins: Pins,
+    by_index: BTreeMap<u32, Attachment>,
+    is_program_pinned: bool,
+}
+
+/// The steps of the ladder.
+const LADDER: [(Program, AttachMode); 3] = [
+    (Program::Frags, AttachMode::Native),
+    (Program::NoFrags, AttachMode::Native),
+    (Program::NoFrags, AttachMode::Generic),
+];
+
+impl Attachments {
+    pub(super) fn new(programs: Programs, pins: Pins) -> Self {
+        Self { programs, pins, by_index: BTreeMap::new(), is_program_pinned: false }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Attachment> {
+        self.by_index.values()
+    }
+
+    /// Attaches to an interface, or adopts the link that is there; does nothing if it is done.
+    pub(super) fn attach(&mut self, name: &str, index: u32) -> Result<&Attachment> {
+        if !self.by_index.contains_key(&index) {
+            self.pin_program()?;
+            let attachment = match self.adopt(name, index)? {
+                Some(adopted) => adopted,
+                None => self.climb(name, index)?,
+            };
+            self.by_index.insert(index, attachment);
+        }
+        self.by_index.get(&index).context("the attachment was just made")
+    }
+
+    /// Links that an earlier daemon left and nobody has adopted: the index of the interface of each.
+    pub(super) fn strays(&self) -> Result<Vec<u32>> {
+        let pins = self.pins.links().with_context(|| format!("reading {}", self.pins.directory().display()))?;
+        Ok(pins.into_iter().map(|pin| pin.index).filter(|index| !self.by_index.contains_key(index)).collect())
+    }
+
+    /// Pins the program that runs where multi-buffer frames are taken, or else the other: for people with bpftool. The
+    /// links hold their programs themselves.
+    fn pin_program(&mut self) -> Result<()> {
+        if self.is_program_pinned {
+            return Ok(());
+        }
+        let program = if self.programs.loaded(Program::Frags).is_ok() { Program::Frags } else { Program::NoFrags };
+        let path = self.pins.program();
+        remove_pin(&path);
+        self.programs.loaded(program)?.pin(&path).with_context(|| format!("pinning {}", path.display()))?;
+        self.is_program_pinned = true;
+        Ok(())
+    }
+
+    /// Lets go of an interface: removes the pin of its link, and thereby the link.
+    pub(super) fn let_go(&mut self, index: u32) -> Result<()> {
+        self.by_index.remove(&index);
+        for pin in self.pins.links().with_context(|| format!("reading {}", self.pins.directory().display()))? {
+            if pin.index == index {
+                remove_pin(&pin.path);
+            }
+        }
+        Ok(())
+    }
+
+    fn adopt(&mut self, name: &str, index: u32) -> Result<Option<Attachment>> {
+        let pins = self.pins.links().with_context(|| format!("reading {}", self.pins.directory().display()))?;
+        let Some(LinkPin { path, mode, .. }) = pins.into_iter().find(|pin| pin.index == index) else {
+            return Ok(None);
+        };
+        let mut refusals = Vec::new();
+        for program in [Program::Frags, Program::NoFrags] {
+            let replaced = open_link(&path).and_then(|link| {
+                let xdp = self.programs.loaded(program)?;
+                let id = xdp.attach_to_link(link).with_context(|| format!("replacing the program on {name}"))?;
+                // The pin keeps the link; this handle of it must not detach when it is dropped.
+                keep(xdp, id)
+            });
+            match replaced {
+                Ok(()) => {
+                    return Ok(Some(Attachment { name: name.to_owned(), index, mode, adopted: true, refusals }));
+                }
+                Err(error) if is_severed(&error) => {
+                    // The interface this link was for is gone; its index was given to another.
+                    remove_pin(&path);
+                    return Ok(None);
+                }
+                Err(error) => refusals.push(format!("{error:#}")),
+            }
+        }
+        bail!("the link {} cannot be taken over: {}", path.display(), refusals.join("; "))
+    }
+
+    fn climb(&mut self, name: &str, index: u32) -> Result<Attachment> {
+        let mut refusals = Vec::new();
+        for (program, mode) in LADDER {
+            match self.step(index, program, mode) {
+                Ok(()) => return Ok(Attachment { name: name.to_owned(), index, mode, adopted: false, refusals }),
+                Err(error) => refusals.push(refusal(program, mode, &error)),
+            }
+        }
+        bail!("{name} takes the program in no mode: {}", refusals.join("; "))
+    }
+
+    fn step(&mut self, index: u32, program: Program, mode: AttachMode) -> Result<()> {
+        let xdp = self.programs.loaded(program)?;
+        let flag = match mode {
+            AttachMode::Native => XdpMode::Driver,
+            AttachMode::Generic => XdpMode::Skb,
+        };
+        let id = xdp.attach_to_if_index(index, flag)?;
+        let link = xdp.take_link(id)?;
+        // Without a link of its own kind an attachment could not be pinned, and would end with the daemon.
+        let link = FdLink::try_from(link).context("the kernel gives no link for XDP (it needs 5.9)")?;
+        let path = self.pins.link(index, mode);
+        link.pin(&path).with_context(|| format!("pinning {}", path.display()))?;
+        Ok(())
+    }
+}
+
+fn open_link(path: &Path) -> Result<XdpLink> {
+    let pinned = PinnedLink::from_pin(path).with_context(|| format!("opening the link {}", path.display()))?;
+    XdpLink::try_from(FdLink::from(pinned)).with_context(|| format!("{} is no link of an XDP program", path.display()))
+}
+
+/// Takes a link out of the program that holds it, and lets go of it without detaching: its pin holds it.
+fn keep(xdp: &mut Xdp, id: aya::programs::xdp::XdpLinkId) -> Result<()> {
+    let link = xdp.take_link(id)?;
+    let link = FdLink::try_from(link).context("an adopted link is of the pinnable kind")?;
+    drop(link);
+    Ok(())
+}
+
+/// Whether the interface of a link is gone: the kernel answers ENOLINK to a replacement.
+fn is_severed(error: &anyhow::Error) -> bool {
+    io_errors(error).any(|code| code == libc::ENOLINK)
+}
+
+/// The refusal in words: the kernel's code alone says little.
+fn refusal(program: Program, mode: AttachMode, error: &anyhow::Error) -> String {
+    let what = match (program, mode) {
+        (Program::Frags, AttachMode::Native) => "native mode with multi-buffer frames",
+        (Program::NoFrags, AttachMode::Native) => "native mode",
+        (Program::Frags | Program::NoFrags, AttachMode::Generic) => "generic mode",
+    };
+    let why = match io_errors(error).next() {
+        Some(libc::EBUSY | libc::EEXIST) => "another XDP program is attached; it is left alone".to_owned(),
+        Some(libc::EOPNOTSUPP) => "the driver does not support it".to_owned(),
+        Some(libc::ERANGE) => "the MTU is too large for this driver's XDP".to_owned(),
+        Some(_) | None => format!("{error:#}"),
+    };
+    format!("{what}: {why}")
+}
+
+fn io_errors(error: &anyhow::Error) -> impl Iterator<Item = i32> {
+    error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).filter_map(std::io::Error::raw_os_error)
+}
+
+fn remove_pin(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(pin = %path.display(), %error, "the pin of a link that is gone cannot be removed");
+    }
+}

@@ -1,0 +1,171 @@
+//! The XDP object: embedded, loaded, its maps pinned or adopted.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use aya::maps::{MapData, MapInfo};
+use aya::programs::Xdp;
+use aya::{Ebpf, EbpfLoader};
+use blocker_common::{MapName, PROGRAM, PROGRAM_NO_FRAGS, Shape};
+
+use super::{Maps, Pins};
+use crate::exit::{Failure, is_permission};
+
+/// Aligned for the ELF reader.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("BLOCKER_EBPF_OBJECT"));
+
+/// The program for frames of several buffers, and the other; loaded when first wanted.
+pub struct Programs {
+    ebpf: Ebpf,
+}
+
+/// One of the two variants of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// Takes multi-buffer frames (kernel 5.18, and the driver's support).
+    Frags,
+    /// For everything else.
+    NoFrags,
+}
+
+impl Program {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Frags => PROGRAM,
+            Self::NoFrags => PROGRAM_NO_FRAGS,
+        }
+    }
+}
+
+impl Programs {
+    /// The variant, loaded into the kernel.
+    ///
+    /// # Errors
+    ///
+    /// The verifier's, or that the kernel does not know multi-buffer frames.
+    pub fn loaded(&mut self, program: Program) -> Result<&mut Xdp> {
+        let name = program.name();
+        let xdp: &mut Xdp = self
+            .ebpf
+            .program_mut(name)
+            .with_context(|| format!("the object has no program `{name}`"))?
+            .try_into()
+            .with_context(|| format!("`{name}` is no XDP program"))?;
+        if xdp.fd().is_err() {
+            xdp.load().with_context(|| format!("loading `{name}` into the kernel"))?;
+        }
+        Ok(xdp)
+    }
+}
+
+/// The programs and the maps they use.
+pub struct Object {
+    /// Of which none is loaded yet.
+    pub programs: Programs,
+    /// Open for writing.
+    pub maps: Maps,
+}
+
+/// Loads the object with its maps pinned; maps that are pinned already are adopted, if their shape is ours.
+pub(super) fn load_pinned(pins: &Pins) -> Result<Object> {
+    check_shapes(pins)?;
+    let mut loader = EbpfLoader::new();
+    for name in MapName::ALL {
+        loader.map_pin_path(name.as_str(), pins.map(name));
+    }
+    let mut ebpf = loader.load(OBJECT).map_err(explain).context("loading the XDP object's maps")?;
+    start_log(&mut ebpf);
+    let maps = Maps::take_from(&mut ebpf)?;
+    Ok(Object { programs: Programs { ebpf }, maps })
+}
+
+/// Loads the object with maps of its own, pinned nowhere: they go when the value does.
+///
+/// # Errors
+///
+/// The kernel's.
+pub fn load_unpinned() -> Result<Object> {
+    let mut ebpf = EbpfLoader::new().load(OBJECT).map_err(explain).context("loading the XDP object's maps")?;
+    let maps = Maps::take_from(&mut ebpf)?;
+    Ok(Object { programs: Programs { ebpf }, maps })
+}
+
+/// Refuses pinned maps of another shape: aya adopts them unseen, and the kernel would write beyond our buffers.
+fn check_shapes(pins: &Pins) -> Result<()> {
+    for name in MapName::ALL {
+        let path = pins.map(name);
+        if !path.exists() {
+            continue;
+        }
+        let pinned = MapData::from_pin(&path)
+            .and_then(|map| map.info())
+            .with_context(|| format!("opening the pinned map {}", path.display()))?;
+        if shape(&pinned)? != name.shape() {
+            bail!(
+                "the pinned map {} is not of this version's shape: `blocker detach` removes all pins, and the bans with them",
+                path.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+fn shape(info: &MapInfo) -> Result<Shape> {
+    Ok(Shape {
+        kind: info.map_type().context("the kernel does not tell a map's type")? as u32,
+        key_size: info.key_size(),
+        value_size: info.value_size(),
+        max_entries: info.max_entries(),
+        flags: info.map_flags(),
+    })
+}
+
+fn explain(error: aya::EbpfError) -> anyhow::Error {
+    let denied = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source())
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(is_permission);
+    if denied {
+        let text = format!("the kernel refuses BPF maps ({error}): run it as root, or raise the memlock limit");
+        Failure::Permission(text).into()
+    } else {
+        error.into()
+    }
+}
+
+/// Prints the program's debug events, in builds that have them.
+#[cfg(feature = "bpf-log")]
+#[expect(deprecated, reason = "its replacement is unsafe, and asks for what the logger's ring buffer guarantees")]
+fn start_log(ebpf: &mut Ebpf) {
+    use tokio::io::unix::AsyncFd;
+
+    let logger = match aya_log::EbpfLogger::init(ebpf) {
+        Ok(logger) => logger,
+        Err(error) => return tracing::warn!(%error, "this XDP object has no debug events"),
+    };
+    match AsyncFd::with_interest(logger, tokio::io::Interest::READABLE) {
+        Ok(mut logger) => drop(tokio::spawn(async move {
+            while let Ok(mut ready) = logger.readable_mut().await {
+                ready.get_inner_mut().flush();
+                ready.clear_ready();
+            }
+        })),
+        Err(error) => tracing::warn!(%error, "debug events cannot be read"),
+    }
+}
+
+#[cfg(not(feature = "bpf-log"))]
+fn start_log(_ebpf: &mut Ebpf) {}
+
+/// Removes the pinned maps and program; what is attached goes on until its links are removed, too.
+pub(super) fn unpin(pins: &Pins) -> Result<()> {
+    let paths = MapName::ALL.map(|name| pins.map(name));
+    for path in paths.iter().map(AsRef::<Path>::as_ref).chain([pins.program().as_path()]) {
+        match fs::remove_file(path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("removing {}", path.display())),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,23 @@
+//! The edges of `blocker`: everything that touches the world. Decisions are made in `blocker-core`, verdicts on packets in
+//! the XDP program; here are the file descriptors between them.
+//!
+//! ```text
+//! source (log files) ─┐                         ┌─▶ kernel (maps, program, links)
+//! control (socket)  ──┼─▶ daemon, owns Engine ──┤
+//! network (changes) ──┘                         └─▶ log
+//! ```
+//!
+//! One task, the daemon's, owns the engine and is the only writer of the kernel's maps.
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod clock;
+pub mod control;
+pub mod daemon;
+pub mod exit;
+pub mod kernel;
+pub mod logging;
+pub mod network;
+pub mod settings;
+pub mod source;

@@ -1,0 +1,215 @@
+//! Random schedules of what happens to log files, against a model of which lines must be seen.
+
+use std::fs::File;
+
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+use super::*;
+
+/// What happens next.
+#[derive(Debug, Clone)]
+enum Action {
+    /// A part of a line of this many tags is written.
+    Write(usize),
+    /// The line is finished.
+    Finish,
+    /// A line is written by whoever has not been told of the last rotation.
+    WriteToOld,
+    /// Rename and create.
+    Rotate,
+    /// Everything is read, then the file is emptied in place and this many lines are written before anybody looks.
+    CopyTruncate(usize),
+    /// Delete and create.
+    Recreate,
+    /// The reader has its turn.
+    Read,
+    /// The reader has its turn without a notification, a second later.
+    Tick,
+    /// Nothing happens until old files are closed.
+    Rest,
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        4 => (1_usize..40).prop_map(Action::Write),
+        6 => Just(Action::Finish),
+        2 => Just(Action::WriteToOld),
+        2 => Just(Action::Rotate),
+        1 => (0_usize..30).prop_map(Action::CopyTruncate),
+        1 => Just(Action::Recreate),
+        4 => Just(Action::Read),
+        1 => Just(Action::Tick),
+        1 => Just(Action::Rest),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 2000,
+        rng_seed: RngSeed::Fixed(0x000b_10c4),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn every_line_is_seen_once_and_in_order(
+        actions in proptest::collection::vec(action(), 1..60),
+        is_glob in any::<bool>(),
+        // Most without notifications, since the kernel takes 10 ms to close an inotify instance.
+        is_deaf in prop::bool::weighted(0.8),
+    ) {
+        let mut model = Model::new(is_glob, is_deaf);
+        for action in &actions {
+            model.act(action);
+            prop_assert!(model.is_right(), "after {action:?}: {:#?}", model.files);
+        }
+        model.read();
+        prop_assert!(model.is_right(), "at the end: {:#?}", model.files);
+    }
+}
+
+/// A file that was ever written.
+#[derive(Debug, Default)]
+struct Written {
+    /// The lines that were finished and must be seen, then those that were.
+    expected: Vec<String>,
+    seen: Vec<String>,
+    partial: String,
+    /// Whether the reader had its turn since the file was made.
+    is_found: bool,
+}
+
+struct Model {
+    dir: TempDir,
+    subject: Subject,
+    /// Whether the reader follows rotated files by their new names.
+    is_glob: bool,
+    /// Whether the reader learns of changes at ticks alone.
+    is_deaf: bool,
+    files: Vec<Written>,
+    writer: File,
+    /// The number and the writer of the file before, until it is told.
+    old: Option<(usize, File)>,
+    tags: usize,
+}
+
+impl Model {
+    fn new(is_glob: bool, is_deaf: bool) -> Self {
+        let dir = TempDir::new();
+        let writer = appender(&dir.path("log"));
+        let patterns = [dir.text(if is_glob { "log*" } else { "log" })];
+        let subject = Subject::with_watch(&patterns, if is_deaf { Watch::deaf() } else { Watch::new() });
+        let files = vec![Written { is_found: true, ..Written::default() }];
+        Self { dir, subject, is_glob, is_deaf, files, writer, old: None, tags: 0 }
+    }
+
+    fn act(&mut self, action: &Action) {
+        match action {
+            Action::Write(tags) => self.write(*tags),
+            Action::Finish => self.finish(),
+            Action::WriteToOld => {
+                if let Some((number, mut writer)) = self.old.take() {
+                    let tag = self.tag(number);
+                    put(&mut writer, &format!("{tag}\n"));
+                    let file = &mut self.files[number];
+                    file.partial.push_str(&tag);
+                    let line = std::mem::take(&mut file.partial);
+                    file.expected.push(line);
+                    self.old = Some((number, writer));
+                }
+            }
+            Action::Rotate => {
+                let number = self.files.len() - 1;
+                self.dir.rename("log", &format!("log.{number}"));
+                let keeps_up = self.files[number].is_found || self.is_glob;
+                self.replace(keeps_up);
+            }
+            Action::CopyTruncate(lines) => {
+                self.read();
+                self.writer.set_len(0).expect("the file is open");
+                self.current().partial.clear();
+                for _ in 0..*lines {
+                    self.write(1);
+                    self.finish();
+                }
+            }
+            Action::Recreate => {
+                self.dir.remove("log");
+                let keeps_up = self.current().is_found;
+                self.replace(keeps_up);
+            }
+            Action::Read => self.read(),
+            Action::Tick => {
+                let lines = self.subject.pass(Duration::from_secs(1));
+                self.note(lines);
+            }
+            Action::Rest => {
+                self.read();
+                self.old = None;
+                for time in [QUIET_TIME, Duration::from_secs(1)] {
+                    let lines = self.subject.pass(time);
+                    self.note(lines);
+                }
+            }
+        }
+    }
+
+    fn read(&mut self) {
+        let lines = if self.is_deaf { self.subject.pass(Duration::ZERO) } else { self.subject.settle() };
+        self.note(lines);
+        for file in &self.files {
+            assert_eq!(file.seen.len(), file.expected.len(), "the reader is behind: {file:?}");
+        }
+    }
+
+    fn note(&mut self, lines: Vec<String>) {
+        for line in lines {
+            let (number, _) = line.split_once(':').expect("a line begins with the number of its file");
+            let number: usize = number.parse().expect("a line begins with the number of its file");
+            self.files[number].seen.push(line);
+        }
+        for file in &mut self.files {
+            file.is_found = true;
+        }
+    }
+
+    fn is_right(&self) -> bool {
+        self.files.iter().all(|file| file.expected.starts_with(&file.seen))
+    }
+
+    /// Another file takes the place of the current one, whose lines must be seen if the reader `keeps_up`: nobody can
+    /// follow a file that came and went between two looks.
+    fn replace(&mut self, keeps_up: bool) {
+        let old = std::mem::replace(&mut self.writer, appender(&self.dir.path("log")));
+        self.old = keeps_up.then_some((self.files.len() - 1, old));
+        if !keeps_up {
+            self.current().expected.clear();
+        }
+        self.files.push(Written::default());
+    }
+
+    fn write(&mut self, tags: usize) {
+        let text: String = (0..tags).map(|_| self.tag(self.files.len() - 1)).collect();
+        put(&mut self.writer, &text);
+        self.current().partial.push_str(&text);
+    }
+
+    fn finish(&mut self) {
+        put(&mut self.writer, "\n");
+        let line = std::mem::take(&mut self.current().partial);
+        if !line.is_empty() {
+            self.current().expected.push(line);
+        }
+    }
+
+    /// Text that is written once only, and tells its file.
+    fn tag(&mut self, number: usize) -> String {
+        self.tags += 1;
+        format!("{number}:{:06},", self.tags)
+    }
+
+    fn current(&mut self) -> &mut Written {
+        self.files.last_mut().expect("there is always a file")
+    }
+}

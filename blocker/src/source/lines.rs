@@ -1,0 +1,169 @@
+//! Bytes into lines, with a bound.
+//!
+//! A [`LineSplitter`] takes the bytes of one file in whatever pieces they are read and puts the finished lines into a
+//! [`Batch`]. It keeps the beginning of the one line that is not finished, at most [`MAX_LINE_BYTES`].
+//!
+//! ```text
+//!                 newline                        longer than MAX_LINE_BYTES: counted
+//!   keeping ───────────────────▶ keeping      keeping ───────────────────▶ skipping
+//!                                                ▲          newline            │
+//!                                                └─────────────────────────────┘
+//! ```
+//!
+//! A longer line is skipped whole, never cut and judged: with the right length of user name an attacker could otherwise
+//! choose where the line ends.
+
+use super::Batch;
+
+/// The longest line that is judged, in bytes before its newline: what rsyslog keeps of a message by default. RFC 5424 asks
+/// of receivers no more than 2,048.
+pub const MAX_LINE_BYTES: usize = 8 * 1024;
+
+/// Splits the bytes of one file into lines.
+#[derive(Debug, Default)]
+pub(super) struct LineSplitter {
+    /// The beginning of the line that is not finished; empty while skipping, never longer than [`MAX_LINE_BYTES`].
+    partial: Vec<u8>,
+    /// Whether everything up to the next newline is dropped.
+    skipping: bool,
+}
+
+impl LineSplitter {
+    /// Begins in the middle of a line, the rest of which is not a line.
+    pub(super) fn mid_line() -> Self {
+        Self { partial: Vec::new(), skipping: true }
+    }
+
+    /// Whether the bytes taken so far end within a line that is dropped.
+    pub(super) fn is_skipping(&self) -> bool {
+        self.skipping
+    }
+
+    /// How many bytes are kept of the line that is not finished.
+    pub(super) fn partial_len(&self) -> usize {
+        self.partial.len()
+    }
+
+    /// Takes `bytes`, puts the lines that end in them into `batch`, and returns how many lines were found too long.
+    pub(super) fn push(&mut self, mut bytes: &[u8], batch: &mut Batch) -> u64 {
+        let mut overlong = 0;
+        while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
+            let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
+            if self.skipping {
+                self.skipping = false;
+            } else if self.partial.len() + line.len() > MAX_LINE_BYTES {
+                overlong += 1;
+            } else if self.partial.is_empty() {
+                batch.push(line);
+            } else {
+                self.partial.extend_from_slice(line);
+                batch.push(&self.partial);
+            }
+            self.partial.clear();
+            bytes = rest;
+        }
+        if self.skipping {
+            return overlong;
+        }
+        if self.partial.len() + bytes.len() > MAX_LINE_BYTES {
+            self.partial.clear();
+            self.skipping = true;
+            return overlong + 1;
+        }
+        self.partial.extend_from_slice(bytes);
+        overlong
+    }
+
+    /// Forgets the line that is not finished, and returns whether there was the beginning of one.
+    pub(super) fn reset(&mut self) -> bool {
+        let unfinished = !self.partial.is_empty();
+        self.partial.clear();
+        self.skipping = false;
+        unfinished
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use blocker_core::engine::SourceId;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn keeps_a_partial_line_until_it_ends() {
+        let (lines, overlong) = split(LineSplitter::default(), &[b"one\ntw", b"", b"o", b"\nthree"]);
+
+        assert_eq!(lines, [b"one".to_vec(), b"two".to_vec()]);
+        assert_eq!(overlong, 0);
+    }
+
+    #[test]
+    fn a_crlf_cut_in_two_leaves_no_carriage_return() {
+        let (lines, _) = split(LineSplitter::default(), &[b"one\r", b"\n\r\n\ntwo\n"]);
+
+        assert_eq!(lines, [b"one".to_vec(), b"two".to_vec()]);
+    }
+
+    #[test]
+    fn passes_nul_and_invalid_utf8_through() {
+        let (lines, _) = split(LineSplitter::default(), &[b"\0a\xff\xfe\x1b[31m\n"]);
+
+        assert_eq!(lines, [b"\0a\xff\xfe\x1b[31m".to_vec()]);
+    }
+
+    #[test]
+    fn begun_mid_line_the_rest_of_it_is_not_a_line() {
+        let (lines, overlong) = split(LineSplitter::mid_line(), &[b"rest", b" of it\nwhole\n"]);
+
+        assert_eq!(lines, [b"whole".to_vec()]);
+        assert_eq!(overlong, 0, "a rest is not counted as an overlong line");
+    }
+
+    #[test]
+    fn the_longest_line_is_judged_and_one_byte_more_is_not() {
+        let longest = vec![b'x'; MAX_LINE_BYTES];
+        for cut in [0, 1, MAX_LINE_BYTES - 1, MAX_LINE_BYTES] {
+            let (lines, overlong) = split(LineSplitter::default(), &[&longest[..cut], &longest[cut..], b"\nnext\n"]);
+            assert_eq!(lines, [longest.clone(), b"next".to_vec()], "cut at {cut}");
+            assert_eq!(overlong, 0);
+
+            let (lines, overlong) = split(LineSplitter::default(), &[&longest[..cut], &longest[cut..], b"x\nnext\n"]);
+            assert_eq!(lines, [b"next".to_vec()], "cut at {cut}");
+            assert_eq!(overlong, 1, "counted once, cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn an_endless_line_takes_no_memory() {
+        let mut splitter = LineSplitter::default();
+        let mut batch = Batch::new(SourceId::new(0));
+        let chunk = vec![b'x'; 64 * 1024];
+
+        let overlong: u64 = (0..160).map(|_| splitter.push(&chunk, &mut batch)).sum();
+
+        assert_eq!(overlong, 1);
+        assert!(batch.is_empty());
+        assert!(splitter.partial.capacity() <= MAX_LINE_BYTES, "{} bytes kept", splitter.partial.capacity());
+    }
+
+    proptest! {
+        #[test]
+        fn where_the_bytes_are_cut_does_not_matter(
+            text in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), any::<u8>()], 0..200),
+            cuts in proptest::collection::vec(0_usize..200, 0..8),
+        ) {
+            let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(text.len())).chain([0, text.len()]).collect();
+            cuts.sort_unstable();
+            let pieces: Vec<_> = cuts.windows(2).map(|cut| &text[cut[0]..cut[1]]).collect();
+
+            prop_assert_eq!(split(LineSplitter::default(), &pieces), split(LineSplitter::default(), &[&text]));
+        }
+    }
+
+    fn split(mut splitter: LineSplitter, pieces: &[&[u8]]) -> (Vec<Vec<u8>>, u64) {
+        let mut batch = Batch::new(SourceId::new(0));
+        let overlong = pieces.iter().map(|piece| splitter.push(piece, &mut batch)).sum();
+        (batch.lines().map(<[u8]>::to_vec).collect(), overlong)
+    }
+}

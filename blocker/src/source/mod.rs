@@ -1,0 +1,216 @@
+//! Where log lines come from, and what a source hands to the daemon.
+//!
+//! A source is a task that owns its descriptors, positions and buffers and shares nothing: it sends [`SourceEvent`]s into
+//! the daemon's bounded channel, and waits when that is full (a file is its own queue). It knows no filter, no jail and
+//! no address; a line is bytes, and whatever an attacker wrote into them is passed on unread.
+//!
+//! - [`mod@file`]: files named by paths and globs, followed over rotation and truncation.
+//!
+//! Inside: `follower` (which files are followed, and until when), `find` and `pattern` (which files the globs name),
+//! `remembered` (where to begin in files that are not open), `tail` (one followed file), `lines` (bytes into lines), `watch`
+//! (inotify), `problems` (what is in the way).
+
+use std::fmt;
+use std::path::PathBuf;
+
+use blocker_core::engine::SourceId;
+
+pub mod file;
+mod find;
+mod follower;
+mod lines;
+mod pattern;
+mod problems;
+mod remembered;
+mod tail;
+#[cfg(test)]
+mod testing;
+mod watch;
+
+pub use file::FileSource;
+pub use lines::MAX_LINE_BYTES;
+pub use problems::MAX_PROBLEMS;
+
+/// What a source tells the daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceEvent {
+    /// Lines to judge, in the order in which they stand in their file. Never empty.
+    Lines(Batch),
+    /// What the source is doing has changed. The first one is sent before any line, when the source has looked for its
+    /// files for the first time: from then on no line written to them is missed. Counters alone change at most once a
+    /// second.
+    State(SourceId, SourceState),
+}
+
+/// Lines read at once from one source.
+///
+/// No line is empty, contains a newline, ends with the carriage return of a CRLF or is longer than [`MAX_LINE_BYTES`].
+/// NULs, escapes and invalid UTF-8 are as the file has them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Batch {
+    source: SourceId,
+    /// The lines, one after the other with nothing between them.
+    bytes: Vec<u8>,
+    /// Where each line ends in `bytes`; ascending.
+    ends: Vec<usize>,
+}
+
+impl Batch {
+    /// Begins a batch without lines.
+    pub fn new(source: SourceId) -> Self {
+        Self { source, bytes: Vec::new(), ends: Vec::new() }
+    }
+
+    /// Appends a line, which is given without its newline. A carriage return at its end is dropped, an empty line is not
+    /// taken.
+    pub fn push(&mut self, line: &[u8]) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            return;
+        }
+        self.bytes.extend_from_slice(line);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// The source that read the lines.
+    pub fn source(&self) -> SourceId {
+        self.source
+    }
+
+    /// How many lines there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is no line.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The lines in their order, without their ends.
+    pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| &self.bytes[start..end])
+    }
+}
+
+impl fmt::Debug for Batch {
+    /// Tells the size alone: lines hold what people typed, passwords among it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Batch({:?}, {} lines, {} bytes)", self.source, self.len(), self.bytes.len())
+    }
+}
+
+/// What a source is doing: for `blocker status`, for the log when it changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceState {
+    /// The files that are followed, oldest first; rotated ones which may still be written to among them.
+    pub files: Vec<FollowedFile>,
+    /// The patterns that match no file. The source waits for one to appear.
+    pub waiting: Vec<String>,
+    /// What hinders the source, one sentence each: at most [`MAX_PROBLEMS`], and how many more there are. Each
+    /// is tried again every second.
+    pub problems: Vec<String>,
+    /// What was counted since the source began.
+    pub counters: SourceCounters,
+}
+
+/// A file that is followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FollowedFile {
+    /// The path under which it was last found.
+    pub path: PathBuf,
+    /// How far it has been read, in bytes.
+    pub offset: u64,
+    /// Whether the path still leads to it.
+    pub standing: Standing,
+}
+
+/// Whether the path of a followed file still leads to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It does.
+    Current,
+    /// It was renamed or deleted. It is read on until nobody writes to it.
+    Rotated,
+}
+
+/// What a source has counted since it began. Every number only grows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SourceCounters {
+    /// Lines sent to the daemon.
+    pub lines: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Lines longer than [`MAX_LINE_BYTES`], skipped whole.
+    pub overlong_lines: u64,
+    /// Lines whose beginning was read and dropped because their end cannot come: the file was truncated or closed.
+    pub unfinished_lines: u64,
+    /// How often a file was found truncated or rewritten, and read again from its beginning.
+    pub truncations: u64,
+    /// How often another file took the path of a followed one.
+    pub rotations: u64,
+    /// Rotated files that were closed before they were quiet, to make room for younger ones.
+    pub closed_early: u64,
+    /// How often the kernel dropped notifications and everything was looked at again.
+    pub queue_overflows: u64,
+}
+
+/// Why a source cannot be made from its configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Not an absolute path.
+    #[error("path {pattern:?} is relative, expected an absolute path")]
+    Relative {
+        /// What was given.
+        pattern: String,
+    },
+    /// `**` would walk whole trees every second.
+    #[error("path {pattern:?} contains `**`, expected `*` for each directory level")]
+    Recursive {
+        /// What was given.
+        pattern: String,
+    },
+    /// Ends with a slash or with `.` or `..`.
+    #[error("path {pattern:?} names no file")]
+    NoFileName {
+        /// What was given.
+        pattern: String,
+    },
+    /// Not a glob.
+    #[error("path {pattern:?} is not a valid glob")]
+    Glob {
+        /// What was given.
+        pattern: String,
+        /// What is wrong with it.
+        #[source]
+        source: glob::PatternError,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_gives_back_its_lines_without_their_ends() {
+        let mut batch = Batch::new(SourceId::new(7));
+        for line in [&b"first"[..], b"", b"\r", b"second\r", b"\0\xff\r\r", b"x"] {
+            batch.push(line);
+        }
+
+        let lines: Vec<_> = batch.lines().collect();
+
+        assert_eq!(lines, [&b"first"[..], b"second", b"\0\xff\r", b"x"]);
+        assert_eq!(batch.len(), 4);
+        assert_eq!(batch.source(), SourceId::new(7));
+    }
+
+    #[test]
+    fn a_batch_does_not_print_what_people_typed() {
+        let mut batch = Batch::new(SourceId::new(1));
+        batch.push(b"user=hunter2");
+
+        assert!(!format!("{:?}", SourceEvent::Lines(batch)).contains("hunter2"));
+    }
+}

@@ -1,0 +1,246 @@
+//! One followed file: a descriptor, how far it has been read, and whether it still is what was read.
+//!
+//! A [`Tail`] is synchronous, knows no path, watches nothing and never waits: [`Tail::read`] takes the next piece of
+//! what is there. Who calls it, and when, is the business of `follower`.
+//!
+//! # Truncation
+//!
+//! `copytruncate` empties a file in place, and by the time it is looked at it may have grown beyond the old offset. So the
+//! last [`CHECKED_BYTES`] before the offset are remembered, and every read begins with them: one `pread` tells both what
+//! is new and whether what was read is still there. If it is not, reading begins again at 0. A file that is emptied and then
+//! regrows with the same bytes before the same offset is not noticed; log lines carry their time.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+
+use super::Batch;
+use super::lines::LineSplitter;
+
+/// Bytes read at once. Bounds how long a read keeps the thread, and how long a [`Batch`] gets: this and one line.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Bytes before the offset that are compared on every read. Longer than any timestamp, so a later line differs in them.
+const CHECKED_BYTES: usize = 64;
+
+/// What tells one file from another, whatever it is called.
+///
+/// Good for as long as a descriptor is held: the inode of a deleted and closed file is given to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino() }
+    }
+}
+
+/// Where the reading of a file begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Start {
+    /// At its first byte.
+    Beginning,
+    /// At the first line that begins at or after this offset, or at the beginning if the file is shorter.
+    After(u64),
+    /// Where it was left, if what is before that place is still the same.
+    Resume(Position),
+}
+
+/// How far a file has been read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Position {
+    /// The first byte of the first line that is not finished; within an overlong line, the first byte not read.
+    offset: u64,
+    /// What is before `offset`: as much as there is up to [`CHECKED_BYTES`].
+    before: Vec<u8>,
+    /// Whether the rest of an overlong line comes first.
+    skipping: bool,
+}
+
+/// Where pieces of files are read into; one serves many tails.
+#[derive(Debug)]
+pub(super) struct Buffer(Box<[u8]>);
+
+impl Buffer {
+    pub(super) fn new() -> Self {
+        Self(vec![0; CHECKED_BYTES + CHUNK_BYTES].into_boxed_slice())
+    }
+}
+
+/// What one read came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// New bytes.
+    pub(super) bytes: usize,
+    /// Lines found too long.
+    pub(super) overlong_lines: u64,
+    /// The file was truncated or rewritten; the next read is at its beginning.
+    pub(super) is_truncated: bool,
+    /// The beginning of a line was dropped because of that.
+    pub(super) is_line_dropped: bool,
+    /// There may be more to read. If not, whatever comes is written after this read, and announced after it.
+    pub(super) has_more: bool,
+}
+
+/// A file that is read as it grows.
+#[derive(Debug)]
+pub(super) struct Tail {
+    file: File,
+    identity: Identity,
+    /// The next byte to read.
+    offset: u64,
+    /// What was read last: all there is before `offset`, up to [`CHECKED_BYTES`].
+    before: Vec<u8>,
+    lines: LineSplitter,
+    /// Nothing but NULs was read since the file was truncated: a writer that does not append leaves a hole up to the
+    /// place where it goes on.
+    in_hole: bool,
+}
+
+impl Tail {
+    /// Opens a file for reading. A FIFO in its place does not block.
+    pub(super) fn open(path: &Path) -> io::Result<File> {
+        let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)
+    }
+
+    /// Begins to follow an open file.
+    ///
+    /// # Errors
+    ///
+    /// If the file is not a regular one, or what is before the start cannot be read.
+    pub(super) fn new(file: File, start: Start) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        let mut tail = Self {
+            identity: Identity::of(&metadata),
+            file,
+            offset: 0,
+            before: Vec::with_capacity(CHECKED_BYTES),
+            lines: LineSplitter::default(),
+            in_hole: false,
+        };
+        match start {
+            Start::Beginning => {}
+            Start::After(offset) if offset > metadata.len() => {}
+            Start::After(offset) => {
+                tail.before = bytes_before(&tail.file, offset)?;
+                tail.offset = offset;
+                if tail.before.last().is_some_and(|&byte| byte != b'\n') {
+                    tail.lines = LineSplitter::mid_line();
+                }
+            }
+            Start::Resume(Position { offset, before, skipping }) => {
+                tail.offset = offset;
+                tail.before = before;
+                if skipping {
+                    tail.lines = LineSplitter::mid_line();
+                }
+            }
+        }
+        Ok(tail)
+    }
+
+    /// Which file it is.
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The next byte to read.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The descriptor, to watch it.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Whether the file has no name any more; nobody but those who have it open can write to it.
+    pub(super) fn is_deleted(&self) -> io::Result<bool> {
+        Ok(self.file.metadata()?.nlink() == 0)
+    }
+
+    /// Whether the beginning of a line is kept whose end has not been read.
+    pub(super) fn has_unfinished_line(&self) -> bool {
+        self.lines.partial_len() > 0
+    }
+
+    /// Where to go on after the file has been closed. The beginning of an unfinished line will be read again.
+    pub(super) fn position(&self) -> io::Result<Position> {
+        let offset = self.offset - self.lines.partial_len() as u64;
+        Ok(Position { offset, before: bytes_before(&self.file, offset)?, skipping: self.lines.is_skipping() })
+    }
+
+    /// Reads the next piece and puts the lines that end in it into `batch`.
+    pub(super) fn read(&mut self, buffer: &mut Buffer, batch: &mut Batch) -> io::Result<Progress> {
+        let known = self.before.len();
+        let buffer = &mut buffer.0[..known + CHUNK_BYTES];
+        let length = read_at(&self.file, buffer, self.offset - known as u64)?;
+        if length < known || buffer[..known] != self.before {
+            return Ok(self.begin_again());
+        }
+
+        let new = &buffer[known..length];
+        let mut text = new;
+        if self.in_hole {
+            let end = new.iter().position(|&byte| byte != 0);
+            text = &new[end.unwrap_or(new.len())..];
+            self.in_hole = end.is_none();
+        }
+        let overlong_lines = self.lines.push(text, batch);
+        self.offset += new.len() as u64;
+        self.before.clear();
+        self.before.extend_from_slice(&buffer[length.saturating_sub(CHECKED_BYTES)..length]);
+        Ok(Progress {
+            bytes: length - known,
+            overlong_lines,
+            is_truncated: false,
+            is_line_dropped: false,
+            has_more: length == buffer.len(),
+        })
+    }
+
+    fn begin_again(&mut self) -> Progress {
+        self.offset = 0;
+        self.before.clear();
+        self.in_hole = true;
+        let is_line_dropped = self.lines.reset();
+        Progress { bytes: 0, overlong_lines: 0, is_truncated: true, is_line_dropped, has_more: true }
+    }
+}
+
+/// The last bytes before `offset`: as many as there are up to [`CHECKED_BYTES`].
+fn bytes_before(file: &File, offset: u64) -> io::Result<Vec<u8>> {
+    let from = offset.saturating_sub(CHECKED_BYTES as u64);
+    let mut bytes = [0; CHECKED_BYTES];
+    let wanted = &mut bytes[..usize::try_from(offset - from).expect("at most CHECKED_BYTES")];
+    let mut length = 0;
+    while length < wanted.len() {
+        match read_at(file, &mut wanted[length..], from + length as u64)? {
+            0 => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "truncated while it was opened")),
+            read => length += read,
+        }
+    }
+    Ok(wanted.to_vec())
+}
+
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    loop {
+        match file.read_at(buffer, offset) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

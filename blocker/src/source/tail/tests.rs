@@ -1,0 +1,250 @@
+//! Tests of one followed file, on real files.
+
+use std::os::unix::fs::FileExt;
+
+use blocker_core::engine::SourceId;
+
+use super::super::lines::MAX_LINE_BYTES;
+use super::super::testing::{TempDir, appender};
+use super::*;
+
+#[test]
+fn reads_from_the_beginning_and_keeps_a_partial_line_until_it_ends() {
+    let dir = TempDir::new();
+    dir.write("log", b"one\ntw");
+    let mut reader = Reader::open(&dir, Start::Beginning);
+
+    assert_eq!(reader.read(), ["one"]);
+    dir.append("log", b"o");
+    assert_eq!(reader.read(), [""; 0]);
+    dir.append("log", b"\n");
+    assert_eq!(reader.read(), ["two"]);
+}
+
+#[test]
+fn what_was_there_at_the_start_is_not_read() {
+    let dir = TempDir::new();
+    dir.write("log", b"old\n");
+    let mut reader = Reader::at_end(&dir);
+
+    dir.append("log", b"new\n");
+
+    assert_eq!(reader.read(), ["new"]);
+}
+
+#[test]
+fn the_rest_of_a_line_begun_before_the_start_is_not_a_line() {
+    let dir = TempDir::new();
+    dir.write("log", b"old\nhal");
+    let mut reader = Reader::at_end(&dir);
+
+    dir.append("log", b"f\nnew\n");
+
+    assert_eq!(reader.read(), ["new"]);
+}
+
+#[test]
+fn a_renamed_file_is_read_on() {
+    let dir = TempDir::new();
+    dir.write("log", b"one\n");
+    let mut writer = appender(&dir.path("log"));
+    let mut reader = Reader::open(&dir, Start::Beginning);
+    assert_eq!(reader.read(), ["one"]);
+
+    dir.rename("log", "log.1");
+    dir.write("log", b"another file\n");
+    io::Write::write_all(&mut writer, b"two\n").expect("the file is open");
+
+    assert_eq!(reader.read(), ["two"]);
+    assert!(!reader.tail.is_deleted().expect("the file is open"));
+    dir.remove("log.1");
+    assert!(reader.tail.is_deleted().expect("the file is open"));
+}
+
+#[test]
+fn copytruncate_to_a_smaller_file_repeats_and_loses_no_line() {
+    let dir = TempDir::new();
+    dir.write("log", b"one\ntwo\nthree\n");
+    let mut reader = Reader::open(&dir, Start::Beginning);
+    assert_eq!(reader.read(), ["one", "two", "three"]);
+
+    dir.write("log", b"four\n");
+
+    assert_eq!(reader.read(), ["four"]);
+    assert_eq!(reader.truncations, 1);
+}
+
+#[test]
+fn copytruncate_is_seen_by_content_when_the_file_has_regrown() {
+    for grown in [8, 9, 100, CHUNK_BYTES + 1] {
+        let dir = TempDir::new();
+        dir.write("log", b"one\ntwo\n");
+        let mut reader = Reader::open(&dir, Start::Beginning);
+        assert_eq!(reader.read(), ["one", "two"]);
+
+        let mut content = b"three\n".repeat(grown / 6 + 1);
+        content.truncate(grown - 1);
+        content.push(b'\n');
+        dir.write("log", &content);
+
+        let expected: Vec<_> = content.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).collect();
+        assert_eq!(reader.read().len(), expected.len(), "grown to {grown} bytes");
+        assert_eq!(reader.truncations, 1, "grown to {grown} bytes");
+    }
+}
+
+#[test]
+fn copytruncate_drops_the_line_it_cut_and_counts_it() {
+    let dir = TempDir::new();
+    dir.write("log", b"one\nfirst half,");
+    let mut reader = Reader::open(&dir, Start::Beginning);
+    assert_eq!(reader.read(), ["one"]);
+
+    dir.write("log", b"second half\n");
+
+    assert_eq!(reader.read(), ["second half"]);
+    assert_eq!(reader.dropped_lines, 1);
+}
+
+#[test]
+fn emptied_and_seen_empty_the_file_is_read_from_its_beginning() {
+    let dir = TempDir::new();
+    dir.write("log", b"one\n");
+    let mut reader = Reader::at_end(&dir);
+
+    dir.write("log", b"");
+    assert_eq!(reader.read(), [""; 0]);
+    dir.append("log", b"two\n");
+
+    assert_eq!(reader.read(), ["two"]);
+    assert_eq!(reader.truncations, 1);
+}
+
+#[test]
+fn the_hole_a_writer_leaves_that_does_not_append_is_no_part_of_a_line() {
+    let dir = TempDir::new();
+    let writer = File::create(dir.path("log")).expect("the file can be made");
+    let old = b"old\n".repeat(50_000);
+    writer.write_all_at(&old, 0).expect("the file is open");
+    let mut reader = Reader::at_end(&dir);
+
+    writer.set_len(0).expect("the file is open");
+    writer.write_all_at(b"new\n\0line\n", old.len() as u64).expect("the file is open");
+
+    assert_eq!(reader.read(), ["new", "\0line"]);
+}
+
+#[test]
+fn a_line_of_10_megabytes_is_skipped_whole_and_the_next_is_read() {
+    let dir = TempDir::new();
+    let mut content = b"before\n".to_vec();
+    content.resize(10_000_000, b'x');
+    content.extend_from_slice(b" rip=203.0.113.9\nafter\n");
+    dir.write("log", &content);
+    let mut reader = Reader::open(&dir, Start::Beginning);
+
+    assert_eq!(reader.read(), ["before", "after"]);
+    assert_eq!(reader.overlong_lines, 1);
+}
+
+#[test]
+fn nul_and_invalid_utf8_are_passed_through() {
+    let dir = TempDir::new();
+    dir.write("log", b"\0\0a\0b\n\xff\xfe\n\n\r\nc\r\n");
+    let mut tail = Reader::open(&dir, Start::Beginning).tail;
+    let mut batch = Batch::new(SourceId::new(0));
+
+    tail.read(&mut Buffer::new(), &mut batch).expect("the file can be read");
+
+    assert_eq!(batch.lines().collect::<Vec<_>>(), [&b"\0\0a\0b"[..], b"\xff\xfe", b"c"]);
+}
+
+#[test]
+fn a_closed_file_is_resumed_at_its_unfinished_line() {
+    let dir = TempDir::new();
+    dir.write("log", b"one\ntw");
+    let mut reader = Reader::open(&dir, Start::Beginning);
+    assert_eq!(reader.read(), ["one"]);
+    let position = reader.tail.position().expect("the file can be read");
+    drop(reader);
+
+    dir.append("log", b"o\nthree\n");
+
+    let mut reader = Reader::open(&dir, Start::Resume(position));
+    assert_eq!(reader.read(), ["two", "three"]);
+    assert_eq!(reader.truncations, 0);
+}
+
+#[test]
+fn a_file_closed_within_an_overlong_line_is_resumed_after_it() {
+    let dir = TempDir::new();
+    dir.write("log", &vec![b'x'; MAX_LINE_BYTES + 1]);
+    let mut reader = Reader::open(&dir, Start::Beginning);
+    assert_eq!(reader.read(), [""; 0]);
+    let position = reader.tail.position().expect("the file can be read");
+
+    dir.append("log", b"rest\nnext\n");
+
+    assert_eq!(Reader::open(&dir, Start::Resume(position)).read(), ["next"]);
+}
+
+#[test]
+fn another_file_with_the_same_inode_is_not_resumed_but_begun() {
+    let dir = TempDir::new();
+    dir.write("log", b"one\n");
+    let mut reader = Reader::open(&dir, Start::Beginning);
+    assert_eq!(reader.read(), ["one"]);
+    let position = reader.tail.position().expect("the file can be read");
+
+    dir.write("log", b"another\n");
+
+    assert_eq!(Reader::open(&dir, Start::Resume(position)).read(), ["another"]);
+}
+
+#[test]
+fn follows_regular_files_alone() {
+    let dir = TempDir::new();
+    nix::unistd::mkfifo(&dir.path("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO can be made");
+
+    for name in ["fifo", ""] {
+        let file = Tail::open(&dir.path(name)).expect("opening does not wait for a writer");
+        let error = Tail::new(file, Start::Beginning).expect_err("it is not a file");
+        assert_eq!(error.to_string(), "not a regular file");
+    }
+}
+
+/// A tail and the sum of what its reads came to.
+struct Reader {
+    tail: Tail,
+    buffer: Buffer,
+    truncations: u64,
+    dropped_lines: u64,
+    overlong_lines: u64,
+}
+
+impl Reader {
+    fn open(dir: &TempDir, start: Start) -> Self {
+        let file = Tail::open(&dir.path("log")).expect("the file exists");
+        let tail = Tail::new(file, start).expect("the file can be followed");
+        Self { tail, buffer: Buffer::new(), truncations: 0, dropped_lines: 0, overlong_lines: 0 }
+    }
+
+    fn at_end(dir: &TempDir) -> Self {
+        let length = std::fs::metadata(dir.path("log")).expect("the file exists").len();
+        Self::open(dir, Start::After(length))
+    }
+
+    /// Reads to the end.
+    fn read(&mut self) -> Vec<String> {
+        let mut batch = Batch::new(SourceId::new(0));
+        loop {
+            let progress = self.tail.read(&mut self.buffer, &mut batch).expect("the file can be read");
+            self.truncations += u64::from(progress.is_truncated);
+            self.dropped_lines += u64::from(progress.is_line_dropped);
+            self.overlong_lines += progress.overlong_lines;
+            if !progress.has_more {
+                return batch.lines().map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+            }
+        }
+    }
+}
