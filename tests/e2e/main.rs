@@ -1,0 +1,16 @@
+//! End to end: the real binary, the real kernel, namespaces and veth, and a real Dovecot where one matters.
+//!
+//! A file per promise. Every test needs root, and fails without it; each makes a network of its own, so that they may
+//! run at the same time. The binary under test is `$BLOCKER_BIN`, else the `blocker` of the same target directory.
+
+mod allowlist;
+mod bad_input;
+mod brute_force;
+mod control;
+mod hostile;
+mod independence;
+mod interfaces;
+mod reload;
+mod restart;
+mod rotation;
+mod siege;

@@ -1,0 +1,92 @@
+//! A new configuration is taken whole, or not at all; bans in force outlive it either way.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use blocker_tests::{
+    answers::Status,
+    daemon::{self, Daemon, Settings},
+    lines,
+    netns::Net,
+    wait,
+};
+
+use crate::siege::{LIMIT, STRANGER, Siege, VILLAIN};
+
+#[test]
+fn a_faulty_configuration_is_refused_and_the_old_one_kept() -> Result<()> {
+    let net = Net::new()?;
+    let daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
+    let before = daemon.status()?;
+    let faulty = daemon.configuration(&Settings::default()).replacen("max_retry = 5", "max_retry = 0", 1);
+    daemon.write_configuration(&faulty)?;
+
+    let refused = daemon.cli(&["reload"])?;
+
+    assert_eq!(refused.code, Some(78), "{refused:?}");
+    assert!(refused.stderr.contains("max_retry"), "{refused:?}");
+    let after = daemon.status()?;
+    assert_eq!(after.pid, before.pid, "the daemon runs on");
+    daemon.log().append(lines::refused(STRANGER, 5).as_bytes())?;
+    daemon.await_ban(STRANGER, LIMIT)?;
+    Ok(())
+}
+
+#[test]
+fn sighup_takes_a_new_limit_and_keeps_the_bans() -> Result<()> {
+    let net = Net::new()?;
+    let daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
+    let siege = Siege::begin(&net)?;
+    siege.ban_villain(&daemon)?;
+    let arrived = siege.arrived();
+    let stricter = daemon.configuration(&Settings::default()).replacen("max_retry = 5", "max_retry = 2", 1);
+    daemon.write_configuration(&stricter)?;
+
+    daemon.signal(nix::sys::signal::Signal::SIGHUP)?;
+
+    wait::until_true("the reload", LIMIT, || daemon.printed().contains("reloaded"), || daemon.printed())?;
+    daemon.log().append(lines::refused(STRANGER, 2).as_bytes())?;
+    daemon.await_ban(STRANGER, LIMIT)?;
+    wait::holds("the villain's ban", Duration::from_millis(200), || siege.unchanged(arrived))?;
+    Ok(())
+}
+
+#[test]
+fn a_jail_that_is_taken_away_keeps_its_bans_until_they_end() -> Result<()> {
+    let net = Net::new()?;
+    let mut daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
+    let siege = Siege::begin(&net)?;
+    siege.ban_villain(&daemon)?;
+    let without =
+        daemon.configuration(&Settings::default()).replacen("[jails.dovecot]", "[jails.dovecot]\nenabled = false", 1);
+    daemon.write_configuration(&without)?;
+
+    daemon.cli(&["reload"])?.success()?;
+    assert!(!has_jail(&daemon.status()?, "dovecot"));
+    siege.holds_for(Duration::from_millis(300))?;
+
+    daemon.kill9()?;
+    daemon.start()?;
+    siege.holds_for(Duration::from_millis(300))
+}
+
+#[test]
+fn an_interface_that_is_taken_away_is_let_go_of() -> Result<()> {
+    let net = Net::new()?;
+    let daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
+    let siege = Siege::begin(&net)?;
+    siege.ban_villain(&daemon)?;
+    let elsewhere = Settings { interfaces: vec!["lo".to_owned()], ..Settings::default() };
+    daemon.write_configuration(&daemon.configuration(&elsewhere))?;
+
+    daemon.cli(&["reload"])?.success()?;
+
+    siege.await_arrival(VILLAIN)?;
+    let names: Vec<String> = daemon.status()?.interfaces.into_iter().map(|interface| interface.name).collect();
+    assert_eq!(names, ["lo"]);
+    Ok(())
+}
+
+fn has_jail(status: &Status, name: &str) -> bool {
+    status.jails.iter().any(|jail| jail.name == name)
+}

@@ -1,0 +1,89 @@
+//! What is counted: on the ban, when and how much it dropped; over all, by outcome.
+
+use blocker::kernel::Program;
+use blocker_common::Outcome::{DropBanned, DropHidden, PassOutOfScope};
+use blocker_common::{Ban, Counter};
+
+use crate::frame::{ipv4, ipv6};
+use crate::rows::{check, row};
+use crate::tables::{Action::*, BANNED, IMAP, Loaded, MAIL, SUBMIT, in_force, now_ns, over};
+
+#[test]
+fn a_ban_counts_its_drops_and_remembers_the_first_and_the_last() {
+    let mut loaded = Loaded::mail_server();
+    let frame = ipv4(BANNED).tcp(IMAP).payload(b"a1 LOGIN");
+    let bytes = frame.bytes().len() as u64;
+    let unused = loaded.entry(BANNED);
+    assert_eq!((unused.packets, unused.bytes, unused.first_drop_ns, unused.last_drop_ns), (0, 0, 0, 0));
+
+    let before_ns = now_ns();
+    loaded.run(Program::Frags, frame.bytes());
+    let between_ns = now_ns();
+    let first = loaded.entry(BANNED);
+    loaded.run(Program::NoFrags, frame.bytes());
+    loaded.repeat(Program::Frags, frame.bytes(), 1000);
+    let after_ns = now_ns();
+    let last = loaded.entry(BANNED);
+
+    assert_eq!((first.packets, first.bytes), (1, bytes));
+    assert!((before_ns..=between_ns).contains(&first.first_drop_ns), "{before_ns} {between_ns} {first:?}");
+    assert_eq!(first.last_drop_ns, first.first_drop_ns, "the first drop is the last as yet");
+    assert_eq!((last.packets, last.bytes), (1002, 1002 * bytes));
+    assert_eq!(last.first_drop_ns, first.first_drop_ns);
+    assert!((between_ns..=after_ns).contains(&last.last_drop_ns), "{between_ns} {after_ns} {last:?}");
+    assert_eq!(
+        Ban { packets: 0, bytes: 0, first_drop_ns: 0, last_drop_ns: 0, ..last },
+        unused,
+        "the rest is the daemon's"
+    );
+}
+
+#[test]
+fn what_passes_is_not_counted_on_the_ban() {
+    let mut loaded = Loaded::mail_server();
+    let before = loaded.entry(BANNED);
+
+    check(&mut loaded, &[row("another jail's port", ipv4(BANNED).tcp(SUBMIT), Pass, PassOutOfScope)]);
+
+    assert_eq!(loaded.entry(BANNED), before);
+}
+
+#[test]
+fn the_narrowest_ban_that_drops_counts() {
+    let mut loaded = Loaded::jails();
+    let nested = ["192.0.2.9", "192.0.2.8/30", "192.0.2.0/24", "2001:db8::9", "2001:db8::/64", "2001:db8::/32"];
+    loaded.ban(nested[0], over(MAIL));
+    loaded.ban(nested[1], in_force(MAIL));
+    loaded.ban(nested[2], in_force(MAIL));
+    loaded.ban(nested[3], over(MAIL));
+    loaded.ban(nested[4], over(MAIL));
+    loaded.ban(nested[5], in_force(MAIL));
+
+    check(
+        &mut loaded,
+        &[
+            row("the /30", ipv4("192.0.2.9").tcp(IMAP), Drop, DropBanned),
+            row("the /24", ipv4("192.0.2.99").tcp(IMAP), Drop, DropBanned),
+            row("the /32", ipv6("2001:db8::9").tcp(IMAP), Drop, DropBanned),
+            row("the /32, by a hidden port", ipv6("2001:db8::9").esp(), Drop, DropHidden),
+        ],
+    );
+
+    let counted = nested.map(|prefix| loaded.entry(prefix).packets);
+    assert_eq!(counted, [0, 2, 2, 0, 0, 4], "two programs ran each row");
+}
+
+/// Frames of several buffers: headers are read, and bytes counted, in the first one.
+#[test]
+fn a_jumbo_frame_is_judged_by_its_first_buffer() {
+    let mut loaded = Loaded::mail_server();
+    let frame = ipv4(BANNED).tcp(IMAP).payload(&[0x20; 8960]);
+
+    for program in [Program::Frags, Program::NoFrags] {
+        let ran = loaded.run(program, frame.bytes());
+
+        assert_eq!(ran.action, Drop, "{program:?}");
+        let [(DropBanned, Counter { packets: 1, bytes })] = ran.rose[..] else { panic!("{program:?}: {ran:?}") };
+        assert!((54..frame.bytes().len() as u64).contains(&bytes), "{program:?} counts the first buffer: {bytes}");
+    }
+}

@@ -1,0 +1,27 @@
+//! Packets through the XDP program in the kernel, by `BPF_PROG_TEST_RUN`: no interface, no traffic, exact counts.
+//!
+//! The tests are tables. A row says what a frame is, how it is built, what becomes of it and which counter tells so:
+//!
+//! ```text
+//! row("TCP to a protected port", ipv4(BANNED).tcp(IMAP), Drop, DropBanned),
+//! ```
+//!
+//! Every row is run through both programs, the one for frames of several buffers and the other. Each test loads an object
+//! of its own, whose maps nobody else sees. All need root, and fail without it.
+
+mod agreement;
+mod allowlist;
+mod counts;
+mod deadlines;
+mod ethernet;
+mod fragments;
+mod frame;
+mod ipv4;
+mod ipv6;
+mod observe;
+mod prefixes;
+mod program;
+mod rows;
+mod scopes;
+mod tables;
+mod transport;

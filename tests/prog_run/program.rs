@@ -1,0 +1,71 @@
+//! The object as the kernel has it: the programs load, the maps have their shapes, types have names.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use aya::maps::MapInfo;
+use blocker::kernel::Program;
+use blocker_common::{MapName, PROGRAM, PROGRAM_NO_FRAGS, Shape};
+
+use crate::tables::Loaded;
+
+#[test]
+fn both_programs_load_on_this_kernel() {
+    let mut loaded = Loaded::empty();
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").expect("the kernel has a release");
+    for (program, name) in [(Program::Frags, PROGRAM), (Program::NoFrags, PROGRAM_NO_FRAGS)] {
+        let info = loaded.program(program).info().expect("the kernel tells of a program");
+
+        assert_eq!(info.name_as_str(), Some(name));
+        assert!(info.btf_id().is_some(), "{name} has type information");
+        assert_eq!(info.gpl_compatible(), Some(true), "the licence is understood");
+        println!(
+            "{name} on {}: {} instructions verified, {} bytes translated, {} bytes of machine code",
+            kernel.trim(),
+            info.verified_instruction_count().map_or("unknown".to_owned(), |count| count.to_string()),
+            info.size_translated().unwrap_or(0),
+            info.size_jitted(),
+        );
+    }
+}
+
+#[test]
+fn the_maps_have_the_shapes_that_the_daemon_expects() {
+    let _loaded = Loaded::empty();
+
+    let maps = maps_of_this_process();
+
+    for name in MapName::ALL {
+        let shapes = maps.get(name.as_str()).unwrap_or_else(|| panic!("{} is not in {maps:?}", name.as_str()));
+        for shape in shapes {
+            assert_eq!(*shape, name.shape(), "{}", name.as_str());
+        }
+    }
+}
+
+/// The maps this process holds open, by name. Tests that run at the same time have loaded the same object.
+fn maps_of_this_process() -> BTreeMap<String, Vec<Shape>> {
+    let mut maps: BTreeMap<String, Vec<Shape>> = BTreeMap::new();
+    for entry in fs::read_dir("/proc/self/fdinfo").expect("/proc tells of open files") {
+        let path = entry.expect("/proc can be listed").path();
+        // Files of other tests close meanwhile.
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let field = |name: &str| {
+            let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?.trim();
+            value.strip_prefix("0x").map_or_else(|| value.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())
+        };
+        let Some(info) = field("map_id").and_then(|id| MapInfo::from_id(id).ok()) else { continue };
+        let shape = (|| {
+            Some(Shape {
+                kind: field("map_type")?,
+                key_size: field("key_size")?,
+                value_size: field("value_size")?,
+                max_entries: field("max_entries")?,
+                flags: field("map_flags")?,
+            })
+        })();
+        let name = info.name_as_str().expect("the kernel tells a map's name");
+        maps.entry(name.to_owned()).or_default().push(shape.expect("the kernel tells a map's shape"));
+    }
+    maps
+}

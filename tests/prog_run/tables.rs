@@ -1,0 +1,197 @@
+//! A freshly loaded object: its maps to be filled, its two programs to be run.
+
+use aya::programs::{TestRun as _, TestRunOptions};
+use blocker::clock;
+use blocker::kernel::{Maps, Object, Program, Programs, load_unpinned, require_capabilities};
+use blocker_common::{Ban, Counter, FOREVER, Outcome, Protocol, SCOPE_ALL, flags, port_index};
+use blocker_core::prefix::Prefix;
+
+/// Protects TCP 143 and 993 where [`Loaded::mail_server`] made the tables.
+pub(crate) const MAIL: u64 = 1;
+/// Protects TCP 587, and 993 too.
+pub(crate) const SUBMISSION: u64 = 2;
+/// Protects UDP 5060; the highest number a jail can have.
+pub(crate) const TELEPHONE: u64 = 1 << 61;
+/// Closes every port.
+pub(crate) const ALL: u64 = SCOPE_ALL | 1 << 7;
+
+pub(crate) const IMAP: u16 = 143;
+pub(crate) const IMAPS: u16 = 993;
+pub(crate) const SUBMIT: u16 = 587;
+pub(crate) const SIP: u16 = 5060;
+/// Protected by nobody.
+pub(crate) const HTTP: u16 = 80;
+
+/// Banned where [`Loaded::mail_server`] made the tables, from [`MAIL`].
+pub(crate) const BANNED: &str = "192.0.2.9";
+pub(crate) const BANNED6: &str = "2001:db8:0:1::9";
+/// Banned there from every port.
+pub(crate) const OUTLAW: &str = "203.0.113.66";
+pub(crate) const OUTLAW6: &str = "2001:db8:0:66::9";
+/// Never banned.
+pub(crate) const CUSTOMER: &str = "198.51.100.7";
+pub(crate) const CUSTOMER6: &str = "2001:db8:0:7::9";
+
+/// Programs and maps that nobody else has.
+pub(crate) struct Loaded {
+    programs: Programs,
+    pub(crate) maps: Maps,
+    flags: u32,
+}
+
+/// How the tables are set up.
+impl Loaded {
+    /// Nothing protected, nobody banned.
+    pub(crate) fn empty() -> Self {
+        if let Err(error) = require_capabilities() {
+            panic!("these tests run XDP programs in the kernel, and must be run as root: {error:#}");
+        }
+        let Object { programs, maps } = load_unpinned().expect("the kernel takes the object's maps");
+        Self { programs, maps, flags: 0 }
+    }
+
+    /// Three jails with their ports, and nobody banned.
+    pub(crate) fn jails() -> Self {
+        let mut loaded = Self::empty();
+        loaded.protect(Protocol::Tcp, IMAP, MAIL);
+        loaded.protect(Protocol::Tcp, IMAPS, MAIL | SUBMISSION);
+        loaded.protect(Protocol::Tcp, SUBMIT, SUBMISSION);
+        loaded.protect(Protocol::Udp, SIP, TELEPHONE);
+        loaded
+    }
+
+    /// The same jails, with [`BANNED`] and [`BANNED6`] shut out by one of them.
+    pub(crate) fn mail_server() -> Self {
+        let mut loaded = Self::jails();
+        loaded.ban(BANNED, in_force(MAIL));
+        loaded.ban("2001:db8:0:1::/64", in_force(MAIL));
+        loaded
+    }
+
+    /// The same, and [`OUTLAW`] and [`OUTLAW6`] shut out from everything.
+    pub(crate) fn strict_mail_server() -> Self {
+        let mut loaded = Self::mail_server();
+        loaded.ban(OUTLAW, in_force(ALL));
+        loaded.ban("2001:db8:0:66::/64", in_force(ALL));
+        loaded
+    }
+
+    pub(crate) fn protect(&mut self, protocol: Protocol, port: u16, jails: u64) {
+        self.maps.set_port_scope(port_index(protocol, port), jails).expect("the port table takes every port");
+    }
+
+    /// Bans a prefix, and switches on the searches that makes necessary.
+    pub(crate) fn ban(&mut self, prefix: &str, ban: Ban) {
+        let prefix: Prefix = prefix.parse().expect("a prefix");
+        let ban = Ban { prefix_len: prefix.len().into(), ..ban };
+        self.maps.set_ban(prefix, &ban).expect("there is room for a ban");
+        let search = match (prefix.addr().is_ipv4(), prefix.len()) {
+            (true, 32) | (false, 64) => 0,
+            (true, _) => flags::NETWORKS4,
+            (false, _) => flags::NETWORKS6,
+        };
+        let all_ports = if ban.scope & SCOPE_ALL != 0 { flags::ALL_PORTS } else { 0 };
+        self.set_flags(self.flags | search | all_ports);
+    }
+
+    pub(crate) fn allow(&mut self, prefix: &str) {
+        self.maps.allow(prefix.parse().expect("a prefix")).expect("there is room on the allowlist");
+    }
+
+    pub(crate) fn observe(&mut self) {
+        self.set_flags(self.flags | flags::OBSERVE);
+    }
+
+    pub(crate) fn set_flags(&mut self, flags: u32) {
+        self.maps.set_flags(flags).expect("the configuration can be written");
+        self.flags = flags;
+    }
+}
+
+/// A ban of these jails for the next hour.
+pub(crate) fn in_force(scope: u64) -> Ban {
+    Ban { scope, deadline_ns: now_ns() + 3_600_000_000_000, ..Ban::default() }
+}
+
+/// One that ended this very moment.
+pub(crate) fn over(scope: u64) -> Ban {
+    Ban { scope, deadline_ns: now_ns(), ..Ban::default() }
+}
+
+/// One without end, whatever its deadline says.
+pub(crate) fn forever(scope: u64) -> Ban {
+    Ban { scope, deadline_ns: 1, flags: FOREVER, ..Ban::default() }
+}
+
+/// `CLOCK_BOOTTIME`, as the program reads it.
+pub(crate) fn now_ns() -> u64 {
+    u64::try_from(clock::now().as_nanos()).expect("the boot is not before the boot")
+}
+
+/// What becomes of a packet: an XDP program's return value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Drop,
+    Pass,
+    /// None of ours.
+    Other(u32),
+}
+
+/// One run of a program.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Ran {
+    pub(crate) action: Action,
+    /// The counters that rose, and by how much.
+    pub(crate) rose: Vec<(Outcome, Counter)>,
+}
+
+/// What runs.
+impl Loaded {
+    /// Runs a program on a frame once.
+    pub(crate) fn run(&mut self, program: Program, frame: &[u8]) -> Ran {
+        let before = self.counters();
+        let (action, _) = self.repeat(program, frame, 1);
+        let after = self.counters();
+        let rose = before.into_iter().zip(after).filter(|(before, after)| before != after);
+        Ran { action, rose: rose.map(|((outcome, before), (_, after))| (outcome, difference(before, after))).collect() }
+    }
+
+    /// Runs a program on a frame many times, and says how many whole nanoseconds one run took on average.
+    pub(crate) fn repeat(&mut self, program: Program, frame: &[u8], repeat: u32) -> (Action, u128) {
+        let xdp = self.programs.loaded(program).expect("the kernel takes the program");
+        let ran = xdp
+            .test_run(TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() })
+            .unwrap_or_else(|error| panic!("the kernel runs no frame of {} bytes: {error:?}", frame.len()));
+        (Action::of(ran.return_value), ran.duration.as_nanos())
+    }
+
+    pub(crate) fn counters(&self) -> Vec<(Outcome, Counter)> {
+        let counter = |outcome| self.maps.counter(outcome).expect("every outcome has a counter");
+        Outcome::ALL.into_iter().map(|outcome| (outcome, counter(outcome))).collect()
+    }
+
+    /// The entry of a ban that is there.
+    pub(crate) fn entry(&self, prefix: &str) -> Ban {
+        let prefix = prefix.parse().expect("a prefix");
+        self.maps.ban(prefix).expect("the maps can be read").expect("the prefix is banned")
+    }
+
+    pub(crate) fn program(&mut self, program: Program) -> &mut aya::programs::Xdp {
+        self.programs.loaded(program).expect("the kernel takes the program")
+    }
+}
+
+impl Action {
+    /// `enum xdp_action`, `include/uapi/linux/bpf.h`.
+    pub(crate) fn of(value: u32) -> Self {
+        match value {
+            1 => Self::Drop,
+            2 => Self::Pass,
+            other => Self::Other(other),
+        }
+    }
+}
+
+fn difference(before: Counter, after: Counter) -> Counter {
+    Counter { packets: after.packets - before.packets, bytes: after.bytes - before.bytes }
+}
