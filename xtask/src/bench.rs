@@ -1,0 +1,53 @@
+//! `cargo xtask bench`: figures, each against something named, in one run.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::command::{cargo, is_root, run as run_command, sudo_runner};
+use crate::{packages, run};
+
+/// Options of `cargo xtask bench`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// Time from a line in the log to the first packet dropped, over many attackers
+    Latency {
+        /// Attackers, each with an address of its own
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=360))]
+        attackers: u16,
+        /// The daemon, instead of one built now
+        #[arg(long, value_name = "FILE")]
+        blocker: Option<PathBuf>,
+    },
+    /// Nanoseconds the XDP program takes for a packet, over a program that only drops
+    Packet,
+}
+
+/// Measures.
+pub(crate) fn bench(options: &Options) -> Result<()> {
+    packages::ensure(packages::BUILD)?;
+    match &options.what {
+        What::Latency { attackers, blocker } => {
+            packages::ensure(packages::LAB)?;
+            let blocker = match blocker {
+                Some(blocker) => blocker.clone(),
+                None => run::build(run::Build::Release, None)?,
+            };
+            if !is_root() {
+                return run::again_as_root("measuring makes network namespaces and loads an XDP program", &blocker);
+            }
+            blocker_tests::latency::latency(&blocker, usize::from(*attackers))
+        }
+        What::Packet => {
+            let mut command = cargo();
+            sudo_runner(&mut command, &[])?;
+            run_command(command.args(["bench", "--locked", "--package", "blocker-tests", "--bench", "packet"]))
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! `cargo xtask`: everything a developer or a first user does, each with its set-up.
+//!
+//! This file reads the command line; each task has a file of its own.
+
+mod bench;
+mod command;
+mod ebpf;
+mod lab;
+mod packages;
+mod provenance;
+mod run;
+mod test;
+mod toolchain;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, runs, tests and shows `blocker`.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Builds the daemon and runs it on this machine, with the shipped default configuration
+    Run(run::Options),
+    /// Runs every test, after setting up what they need
+    Test(test::Options),
+    /// Formatting, lints, licences, and whether the committed XDP object is the one its sources give
+    Lint,
+    /// Builds the XDP program and replaces the committed object
+    Ebpf(ebpf::Options),
+    /// Shows the whole way from a failed login to a dropped packet, in namespaces of its own
+    Lab(lab::Options),
+    /// Measures
+    Bench(bench::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().task {
+        Task::Run(options) => run::run(&options),
+        Task::Test(options) => test::test(&options),
+        Task::Lint => test::lint(),
+        Task::Ebpf(options) => ebpf::ebpf(&options),
+        Task::Lab(options) => lab::lab(&options),
+        Task::Bench(options) => bench::bench(&options),
+    }
+}

@@ -1,0 +1,90 @@
+//! What a task needs of the machine's packages: looked for, and on Debian and its kin installed.
+
+use anyhow::{Result, bail};
+
+use crate::command::{as_root, find_program, is_root, run, run_as};
+
+/// A program or file that a task needs, and Debian's package of it.
+pub(crate) struct Need {
+    /// A program's name, or an absolute path.
+    pub(crate) what: &'static str,
+    /// The package that brings it.
+    pub(crate) package: &'static str,
+}
+
+/// To build: a C compiler links the binaries.
+pub(crate) const BUILD: &[Need] = &[Need { what: "cc", package: "gcc" }, Need { what: "git", package: "git" }];
+
+/// To run namespaces with a mail server and its attackers in them.
+pub(crate) const LAB: &[Need] = &[
+    Need { what: "ip", package: "iproute2" },
+    Need { what: "nsenter", package: "util-linux" },
+    Need { what: "setpriv", package: "util-linux" },
+    Need { what: "curl", package: "curl" },
+    Need { what: "dovecot", package: "dovecot-core" },
+    Need { what: "/usr/lib/dovecot/imap-login", package: "dovecot-imapd" },
+    Need { what: "/usr/lib/dovecot/pop3-login", package: "dovecot-pop3d" },
+    Need { what: "hydra", package: "hydra" },
+    Need { what: "bpftool", package: "bpftool" },
+];
+
+/// Installs what is missing of `needs`.
+///
+/// # Errors
+///
+/// If something is missing and there is no `apt-get`, or it fails: one sentence that names all that is missing.
+pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
+    let missing = missing(needs);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    install(&packages)?;
+    let missing = self::missing(needs);
+    if let [first, ..] = missing.as_slice() {
+        bail!("the package {} is installed, but `{}` is not there", first.package, first.what);
+    }
+    Ok(())
+}
+
+/// Installs Debian packages by name.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    let mut packages = packages.to_vec();
+    packages.sort_unstable();
+    packages.dedup();
+    if find_program("apt-get", &[]).is_none() {
+        bail!("missing: {}. Install them with this machine's package manager, then try again", packages.join(", "));
+    }
+    eprintln!(
+        "Installing what is missing: {}{}",
+        packages.join(" "),
+        if is_root() { "" } else { " (through sudo: it may ask for your password)" }
+    );
+    run(as_root("apt-get").args(["update", "-qq"]))?;
+    let words = format!("apt-get install --no-install-recommends {}", packages.join(" "));
+    run_as(&words, as_root("sh").args(["-c", INSTALL, "sh"]).args(&packages))
+}
+
+/// Installs packages without starting the servers in them: the tests run their own, in namespaces. Debian asks
+/// `policy-rc.d` before it starts one; the file is there for the time of the installation, unless there is one already.
+const INSTALL: &str = "\
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+    trap 'rm -f $policy' EXIT
+    printf '#!/bin/sh\\nexit 101\\n' > $policy
+    chmod 755 $policy
+fi
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \"$@\"";
+
+fn missing(needs: &[Need]) -> Vec<&Need> {
+    needs
+        .iter()
+        .filter(|need| {
+            if need.what.starts_with('/') {
+                !std::path::Path::new(need.what).exists()
+            } else {
+                find_program(need.what, &[]).is_none()
+            }
+        })
+        .collect()
+}
