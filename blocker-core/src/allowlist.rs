@@ -144,6 +144,12 @@ impl Allowlist {
         })
     }
 
+    /// Whether exactly `prefix` is allowed.
+    #[must_use]
+    pub fn has(&self, prefix: Prefix) -> bool {
+        self.entries.contains_key(&prefix)
+    }
+
     /// Everything allowed, in no order.
     pub fn iter(&self) -> impl Iterator<Item = Allowed> + '_ {
         self.entries.iter().filter_map(|(&prefix, entry)| entry.why().map(|why| Allowed { prefix, why }))

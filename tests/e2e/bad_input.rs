@@ -123,6 +123,46 @@ fn a_second_daemon_is_refused_and_the_first_goes_on() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_daemon_with_other_pins_does_not_take_the_socket_of_the_first() -> Result<()> {
+    let net = Net::new()?;
+    let mut daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
+    let pins = daemon.pins().display().to_string();
+    let other = daemon.configuration(&Settings::default()).replace(&pins, &format!("{pins}-other"));
+    let config = daemon.directory().join("other.toml");
+    fs::write(&config, other)?;
+    let mut command = net.command(Host::Server, daemon::binary()?);
+    command.arg("--config").arg(&config).arg("run");
+
+    let second = process::run(command, LIMIT)?;
+
+    assert_eq!(second.code, Some(1), "{second:?}");
+    assert!(second.stderr.contains("another blocker has its socket"), "says why: {second:?}");
+    daemon.check_alive()?;
+    daemon.status()?;
+    let mut detach = net.command(Host::Server, daemon::binary()?);
+    detach.arg("--config").arg(&config).arg("detach");
+    process::run(detach, LIMIT)?.success()?;
+    Ok(())
+}
+
+#[test]
+fn a_directory_that_may_not_be_made_is_named() -> Result<()> {
+    let net = Net::new()?;
+    let daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
+    let runtime = daemon.directory().join("run").display().to_string();
+    // Nobody makes a directory here, root included.
+    let denied = daemon.configuration(&Settings::default()).replace(&runtime, "/sys/blocker");
+    assert!(denied.contains("/sys/blocker"), "{denied}");
+    daemon.write_configuration(&denied)?;
+
+    let refused = daemon.cli(&["run"])?;
+
+    assert_eq!(refused.code, Some(77), "{refused:?}");
+    assert!(refused.stderr.contains("/sys/blocker"), "{refused:?}");
+    Ok(())
+}
+
 /// `blocker`, to be run on `host` as `nobody`, without any capability; its arguments are still to be given.
 pub(crate) fn as_nobody(net: &Net, host: Host, daemon: &Daemon<'_>) -> Result<Command> {
     // A copy, since the target directory may be closed to others.

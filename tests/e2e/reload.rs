@@ -67,7 +67,29 @@ fn a_jail_that_is_taken_away_keeps_its_bans_until_they_end() -> Result<()> {
 
     daemon.kill9()?;
     daemon.start()?;
-    siege.holds_for(Duration::from_millis(300))
+    siege.holds_for(Duration::from_millis(300))?;
+    assert_eq!(daemon.await_ban(VILLAIN, LIMIT)?.jail, "dovecot", "its name outlives it");
+    Ok(())
+}
+
+#[test]
+fn whom_to_allow_is_known_before_more_ports_are_closed() -> Result<()> {
+    let net = Net::new()?;
+    let before = Settings { ports: vec!["imap".to_owned()], ..Settings::default() };
+    let daemon = Daemon::launch(&net, &daemon::binary()?, &before)?;
+    let siege = Siege::begin(&net)?;
+    daemon.cli(&["ban", "--jail", "dovecot", &VILLAIN.to_string()])?.success()?;
+    siege.await_arrival(VILLAIN)?;
+    let after = Settings { allow: vec![VILLAIN.to_string()], ..Settings::default() };
+    daemon.write_configuration(&daemon.configuration(&after))?;
+    let dropped = |status: &Status| status.counters.get("drop-banned").map_or(0, |counter| counter.packets);
+    let dropped_before = dropped(&daemon.status()?);
+
+    daemon.cli(&["reload"])?.success()?;
+
+    siege.await_arrival(VILLAIN)?;
+    assert_eq!(dropped(&daemon.status()?), dropped_before, "not one packet was dropped in between");
+    Ok(())
 }
 
 #[test]

@@ -59,6 +59,8 @@ pub struct Status {
     pub bans: BanCounts,
     /// Packets and bytes per reason, over all interfaces.
     pub counters: BTreeMap<String, Counter>,
+    /// What is not as it should be.
+    pub problems: Vec<String>,
 }
 
 impl Status {

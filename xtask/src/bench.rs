@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::command::{cargo, is_root, run as run_command, sudo_runner};
+use crate::command::{cargo, run as run_command, sudo_runner};
 use crate::{packages, run};
 
 /// Options of `cargo xtask bench`.
@@ -35,13 +35,8 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     match &options.what {
         What::Latency { attackers, blocker } => {
             packages::ensure(packages::LAB)?;
-            let blocker = match blocker {
-                Some(blocker) => blocker.clone(),
-                None => run::build(run::Build::Release, None)?,
-            };
-            if !is_root() {
-                return run::again_as_root("measuring makes network namespaces and loads an XDP program", &blocker);
-            }
+            let why = "measuring makes network namespaces and loads an XDP program";
+            let blocker = run::daemon_as_root(blocker.as_deref(), why)?;
             blocker_tests::latency::latency(&blocker, usize::from(*attackers))
         }
         What::Packet => {

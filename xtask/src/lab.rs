@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::command::is_root;
 use crate::{packages, run};
 
 /// Options of `cargo xtask lab`.
@@ -19,13 +18,8 @@ pub(crate) struct Options {
 pub(crate) fn lab(options: &Options) -> Result<()> {
     packages::ensure(packages::BUILD)?;
     packages::ensure(packages::LAB)?;
-    let blocker = match &options.blocker {
-        Some(blocker) => blocker.clone(),
-        None => run::build(run::Build::Release, None)?,
-    };
-    if !is_root() {
-        return run::again_as_root("the laboratory makes network namespaces and loads an XDP program", &blocker);
-    }
+    let why = "the laboratory makes network namespaces and loads an XDP program";
+    let blocker = run::daemon_as_root(options.blocker.as_deref(), why)?;
     blocker_tests::lab::run(&blocker, &blocker_tests::lab::Options::default())?;
     Ok(())
 }

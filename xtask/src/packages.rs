@@ -71,6 +71,8 @@ const INSTALL: &str = "\
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
     trap 'rm -f $policy' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
     printf '#!/bin/sh\\nexit 101\\n' > $policy
     chmod 755 $policy
 fi

@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::command::{as_root, cargo, is_root, root, run as run_command};
+use crate::command::{as_root, cargo, is_root, output, root, run as run_command};
 use crate::{ebpf, packages};
 
 /// The shipped default configuration, from the workspace's root.
 const DEFAULT_CONFIG: &str = "dist/blocker.toml";
+
+/// What somebody who is not root and has no sudo can do.
+const NO_SUDO: &str = "there is no sudo here: run the same command as root";
 
 /// The logs that it watches.
 const DEFAULT_LOGS: [&str; 2] = ["/var/log/mail.log", "/var/log/maillog"];
@@ -39,7 +42,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     packages::ensure(packages::BUILD)?;
     let object = if options.fresh_ebpf { Some(ebpf::build_fresh()?) } else { None };
     let blocker = build(Build::Release, object.as_deref())?;
-    let config = options.config.clone().unwrap_or_else(|| root().join(DEFAULT_CONFIG));
+    let config = match &options.config {
+        Some(config) => absolute(config)?,
+        None => root().join(DEFAULT_CONFIG),
+    };
     if options.config.is_none() && !DEFAULT_LOGS.iter().any(|log| Path::new(log).exists()) {
         println!(
             "There is no mail log here ({}): the daemon waits for one. \
@@ -57,7 +63,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         eprintln!("Not root: starting the daemon through sudo (it may ask for your password).");
     }
     let error = as_root(&blocker).arg("--config").arg(&config).arg("run").exec();
-    Err(error).with_context(|| format!("starting {}", blocker.display()))
+    let what = if is_root() { format!("starting {}", blocker.display()) } else { NO_SUDO.to_owned() };
+    Err(error).context(what)
+}
+
+/// `path`, as seen from where this task was called: what it starts runs in the workspace's root.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("finding {}", path.display()))
 }
 
 /// A path as it is typed from the workspace's root.
@@ -78,14 +90,34 @@ pub(crate) fn build(build: Build, object: Option<&Path>) -> Result<PathBuf> {
         command.env("BLOCKER_EBPF", object);
     }
     run_command(&mut command)?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    Ok(target.join(if build == Build::Release { "release" } else { "debug" }).join("blocker"))
+    Ok(target_directory()?.join(if build == Build::Release { "release" } else { "debug" }).join("blocker"))
 }
 
-/// Runs this same task once more through sudo, with the daemon that was built, and says so.
-pub(crate) fn again_as_root(why: &str, blocker: &Path) -> Result<()> {
+/// Where Cargo puts what it builds, by its environment and configuration.
+fn target_directory() -> Result<PathBuf> {
+    let metadata = output(cargo().args(["metadata", "--locked", "--no-deps", "--format-version=1"]))
+        .context("`cargo metadata` does not run")?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).context("reading `cargo metadata`")?;
+    metadata["target_directory"].as_str().map(PathBuf::from).context("`cargo metadata` tells no target directory")
+}
+
+/// The daemon for a task that only root may do: the one it was `given`, or one built now. If this process is not root, the
+/// whole task is started once more through sudo, and says `why`.
+pub(crate) fn daemon_as_root(given: Option<&Path>, why: &str) -> Result<PathBuf> {
+    let blocker = match given {
+        Some(given) => absolute(given)?,
+        None => build(Build::Release, None)?,
+    };
+    if is_root() {
+        return Ok(blocker);
+    }
     eprintln!("Not root, and {why}: going on through sudo (it may ask for your password).");
     let this = std::env::current_exe().context("finding this program")?;
-    let error = as_root(this).args(std::env::args_os().skip(1)).arg("--blocker").arg(blocker).exec();
-    Err(error).context("there is no sudo here: run the same command as root")
+    let mut command = as_root(this);
+    command.current_dir(std::env::current_dir().context("finding the current directory")?);
+    command.args(std::env::args_os().skip(1));
+    if given.is_none() {
+        command.arg("--blocker").arg(blocker);
+    }
+    Err(command.exec()).context(NO_SUDO)
 }

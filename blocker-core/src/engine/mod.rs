@@ -151,6 +151,13 @@ impl Engine {
         Adoption::Kept
     }
 
+    /// Names jails that are gone and may have left bans; a jail that is there keeps its own name.
+    pub fn name_gone_jails(&mut self, names: impl IntoIterator<Item = (JailId, String)>) {
+        for (jail, name) in names {
+            self.names.entry(jail).or_insert(name);
+        }
+    }
+
     /// Judges a line, by each jail that has its source.
     pub fn handle_line(&mut self, line: Line<'_>, now: Timestamp) {
         self.advance(now);
@@ -249,6 +256,25 @@ impl Engine {
         self.allowlist.contains(addr)
     }
 
+    /// What holds for exactly `prefix` now, as a command for a kernel that refused an earlier one:
+    /// [`Command::Enforce`] or [`Command::Lift`].
+    #[must_use]
+    pub fn restate_ban(&self, prefix: Prefix) -> Command {
+        command(prefix, self.book.merged(prefix))
+    }
+
+    /// The same of the allowlist: [`Command::Allow`] or [`Command::Disallow`].
+    #[must_use]
+    pub fn restate_allowed(&self, prefix: Prefix) -> Command {
+        if self.allowlist.has(prefix) { Command::Allow { prefix } } else { Command::Disallow { prefix } }
+    }
+
+    /// The name of a jail, its last known one if it is gone.
+    #[must_use]
+    pub fn jail_name(&self, jail: JailId) -> String {
+        self.names.get(&jail).cloned().unwrap_or_else(|| jail.to_string())
+    }
+
     /// What it has seen and holds.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -337,10 +363,7 @@ impl Engine {
     }
 
     fn tell_kernel(&mut self, prefix: Prefix, in_force: Option<Merged>) {
-        self.commands.push_back(match in_force {
-            Some(Merged { jails, until }) => Command::Enforce { prefix, jails, until },
-            None => Command::Lift { prefix },
-        });
+        self.commands.push_back(command(prefix, in_force));
     }
 
     fn found(&mut self, jail: JailId, failure: Failure<'_>, prefix: Prefix, count: Attempts, of: u32) {
@@ -364,8 +387,15 @@ impl Engine {
 
     fn info(&self, prefix: Prefix, jail: JailId, ban: &Ban) -> BanInfo {
         let Ban { started, until, origin } = ban.clone();
-        let jail_name = self.names.get(&jail).cloned().unwrap_or_else(|| jail.to_string());
-        BanInfo { prefix, jail, jail_name, started, until, origin }
+        BanInfo { prefix, jail, jail_name: self.jail_name(jail), started, until, origin }
+    }
+}
+
+/// What makes the kernel hold what is in force for `prefix`.
+fn command(prefix: Prefix, in_force: Option<Merged>) -> Command {
+    match in_force {
+        Some(Merged { jails, until }) => Command::Enforce { prefix, jails, until },
+        None => Command::Lift { prefix },
     }
 }
 

@@ -8,6 +8,7 @@ mod output;
 mod reload;
 mod run;
 mod status;
+mod targets;
 mod unban;
 
 use std::path::PathBuf;
@@ -82,7 +83,7 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<output::ReaderGone>() => ExitCode::SUCCESS,
         Err(error) => {
             let (code, message) = report(&error);
             eprintln!("{message}");

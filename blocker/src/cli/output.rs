@@ -5,10 +5,21 @@ use std::io::{self, Write as _};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+/// The reader of stdout had seen enough (`| head`).
+#[derive(Debug, thiserror::Error)]
+#[error("the reader of stdout is gone")]
+pub(super) struct ReaderGone;
+
 /// Prints a line.
+///
+/// # Errors
+///
+/// [`ReaderGone`], or why stdout cannot be written.
 pub(super) fn line(text: &str) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{text}").context("writing to stdout")
+    match writeln!(io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
+        written => written.context("writing to stdout"),
+    }
 }
 
 /// Prints a value as one line of JSON.
@@ -33,12 +44,4 @@ pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> Re
         print(row.each_ref().map(String::as_str))?;
     }
     Ok(())
-}
-
-/// Whether what failed is the write to a reader that had seen enough (`| head`).
-pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }

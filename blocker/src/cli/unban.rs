@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::ban::{Changes, Target, in_chunks};
+use super::targets::{Changes, Target, in_chunks};
 use super::{Globals, output};
 use crate::control::client::Client;
 use crate::control::wire::{Reply, Request};
@@ -21,15 +21,16 @@ pub(super) struct Options {
 
 pub(super) fn unban(globals: &Globals, options: &Options) -> Result<()> {
     let places = settings::places(&globals.config)?;
-    let mut client = Client::connect(&places.runtime)?;
     if options.all {
-        return client.ask(&Request::UnbanAll, |reply| match reply {
+        return Client::connect(&places.runtime)?.ask(&Request::UnbanAll, |reply| match reply {
             Reply::Lifted(lifted) if globals.json => output::json(&serde_json::json!({ "lifted": lifted })),
             Reply::Lifted(lifted) => output::line(&format!("{lifted} bans lifted")),
             Reply::Status(_) | Reply::Ban(_) | Reply::Change(_) | Reply::Done | Reply::Error { .. } => Ok(()),
         });
     }
     let mut changes = Changes::new(globals.json);
-    in_chunks(&options.prefixes, |prefixes| client.ask(&Request::Unban { prefixes }, |reply| changes.take(reply)))?;
+    in_chunks(&options.prefixes, |prefixes| {
+        Client::connect(&places.runtime)?.ask(&Request::Unban { prefixes }, |reply| changes.take(reply))
+    })?;
     changes.finish()
 }

@@ -5,11 +5,11 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 
 use super::socket_path;
 use super::wire::{Reply, Request};
-use crate::exit::{Failure, is_permission};
+use crate::exit::{Failure, io_failure};
 
 /// The daemon must answer within this time; it answers a million bans in less.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -33,10 +33,8 @@ impl Client {
                 anyhow::Error::new(Failure::NotRunning(format!(
                     "no daemon answers at {path}: start it with `blocker run`, or read the kernel's maps with `blocker bans --kernel`"
                 )))
-            } else if is_permission(&error) {
-                Failure::Permission(format!("{path}: {error}: run it as root")).into()
             } else {
-                anyhow!(error).context(format!("connecting to {path}"))
+                io_failure(error, format!("connecting to {path}"))
             }
         })?;
         stream.set_read_timeout(Some(PATIENCE)).context("setting up the connection")?;
@@ -63,6 +61,7 @@ impl Client {
             }
             match serde_json::from_slice(&line).context("reading the daemon's answer: is it of another version?")? {
                 Reply::Done => return Ok(()),
+                Reply::Error { message, code: 2 } => return Err(Failure::Usage(message).into()),
                 Reply::Error { message, code: 77 } => return Err(Failure::Permission(message).into()),
                 Reply::Error { message, code: 78 } => return Err(Failure::Configuration(message).into()),
                 Reply::Error { message, code: _ } => bail!("{message}"),

@@ -1,14 +1,16 @@
 //! Listens on the control socket. A client that hangs, floods or sends garbage costs one of a few places for some seconds,
 //! and harms nobody.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -16,6 +18,7 @@ use tokio::time::timeout;
 
 use super::socket_path;
 use super::wire::{MAX_REQUEST_BYTES, Reply, Request};
+use crate::exit::io_failure;
 
 /// Clients served at once; others wait in the socket's backlog.
 const MAX_CLIENTS: usize = 16;
@@ -36,32 +39,36 @@ pub struct Call {
 pub struct Server {
     listener: UnixListener,
     path: PathBuf,
+    /// Of the runtime directory; held until this is dropped, or the process dies.
+    _lock: Flock<File>,
 }
 
 impl Server {
-    /// Makes the socket in `runtime`, and the directory if need be. The caller holds the pins' lock, so a socket that is
-    /// there is an earlier daemon's.
+    /// Makes the socket in `runtime`, and the directory if need be. A socket that is there is a dead daemon's: a living
+    /// one holds the directory's lock.
     ///
     /// # Errors
     ///
-    /// If the directory or the socket cannot be made.
+    /// If another daemon has its socket there, or the directory or the socket cannot be made.
     pub fn bind(runtime: &Path) -> Result<Self> {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o755)
             .create(runtime)
-            .with_context(|| format!("making {}", runtime.display()))?;
+            .map_err(|error| io_failure(error, format!("making {}", runtime.display())))?;
+        let lock = lock(runtime)?;
         let path = socket_path(runtime);
         match fs::remove_file(&path) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error).with_context(|| format!("removing {}", path.display())),
+            Err(error) => return Err(io_failure(error, format!("removing {}", path.display()))),
         }
-        let listener = UnixListener::bind(&path).with_context(|| format!("listening on {}", path.display()))?;
+        let listener =
+            UnixListener::bind(&path).map_err(|error| io_failure(error, format!("listening on {}", path.display())))?;
         // Anybody may connect and be told why not; who may ask is decided by the kernel's word on who it is.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666))
             .with_context(|| format!("opening {} to others", path.display()))?;
-        Ok(Self { listener, path })
+        Ok(Self { listener, path, _lock: lock })
     }
 
     /// Serves until nobody takes the calls.
@@ -89,6 +96,26 @@ impl Server {
                 }
             }
         }
+    }
+}
+
+/// Takes the lock of the directory: a file of its own, that nobody else may open and thereby lock.
+fn lock(runtime: &Path) -> Result<Flock<File>> {
+    let path = runtime.join("lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| io_failure(error, format!("opening {}", path.display())))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(lock),
+        Err((_, Errno::EWOULDBLOCK)) => bail!(
+            "another blocker has its socket in {}: stop it first, or set `daemon.runtime` to another directory",
+            runtime.display()
+        ),
+        Err((_, error)) => Err(error).with_context(|| format!("locking {}", path.display())),
     }
 }
 

@@ -3,12 +3,12 @@
 use anyhow::{Context, Result};
 use blocker_core::allowlist::Allowed;
 use blocker_core::config::{self, Config, Enabled, Ports};
-use blocker_core::engine::{AllowReason, Bounds, Event, Jail, JailId, Limits, Settings, SourceId};
+use blocker_core::engine::{AllowReason, Bounds, Engine, Event, Jail, JailId, Limits, Settings, SourceId};
 use blocker_core::time::BanTime;
 
 use super::sources::Sources;
 use crate::exit::Failure;
-use crate::kernel::{JailPorts, Kernel, MANUAL_JAIL};
+use crate::kernel::{JailPorts, Kernel, MANUAL_JAIL, NumberedPorts};
 use crate::source::FileSource;
 
 /// Bits of an IPv6 address by which failures are counted and banned: what one subscriber usually owns.
@@ -29,25 +29,15 @@ pub(super) struct NumberedJail {
     pub(super) config: config::Jail,
 }
 
-impl Numbered {
-    /// The name of the jail that an event is about; empty if it is about none.
-    pub(super) fn name_in(&self, event: &Event) -> String {
-        match event {
-            Event::Banned(ban) | Event::Renewed(ban) | Event::Restored(ban) => ban.jail_name.clone(),
-            Event::Found(found) => self.name(found.jail),
-            Event::Unbanned { jail, .. } | Event::Ignored { jail, .. } | Event::Refused { jail, .. } => {
-                self.name(*jail)
-            }
-            Event::Full { .. } => String::new(),
+/// The name of the jail that an event is about; empty if it is about none.
+pub(super) fn name_in(event: &Event, engine: &Engine) -> String {
+    match event {
+        Event::Banned(ban) | Event::Renewed(ban) | Event::Restored(ban) => ban.jail_name.clone(),
+        Event::Found(found) => engine.jail_name(found.jail),
+        Event::Unbanned { jail, .. } | Event::Ignored { jail, .. } | Event::Refused { jail, .. } => {
+            engine.jail_name(*jail)
         }
-    }
-
-    /// The name of a jail, for people.
-    fn name(&self, id: JailId) -> String {
-        if id == self.manual {
-            return MANUAL_JAIL.to_owned();
-        }
-        self.jails.iter().find(|jail| jail.id == id).map_or_else(|| id.to_string(), |jail| jail.config.name.clone())
+        Event::Full { .. } => String::new(),
     }
 }
 
@@ -64,24 +54,24 @@ pub(super) fn check_sources(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// Numbers the jails and their sources, and has the kernel protect their ports.
-pub(super) fn number(config: &Config, kernel: &mut Kernel, sources: &mut Sources) -> Result<Numbered> {
+/// Numbers the jails and their sources. The kernel is only asked: what it is to do is in the second part of the answer.
+pub(super) fn number(config: &Config, kernel: &Kernel, sources: &mut Sources) -> Result<(Numbered, NumberedPorts)> {
     check_sources(config)?;
     let on: Vec<&config::Jail> = config.jails.iter().filter(|jail| is_on(jail)).collect();
     let manual = JailPorts { name: MANUAL_JAIL.to_owned(), ports: Ports::All };
     let ports: Vec<JailPorts> = std::iter::once(manual)
         .chain(on.iter().map(|jail| JailPorts { name: jail.name.clone(), ports: jail.ports.clone() }))
         .collect();
-    let ids = kernel.set_jails(&ports)?;
-    let (&manual, ids) = ids.split_first().context("the jail of bans by command has a number")?;
+    let ports = kernel.number(ports)?;
+    let (&manual, ids) = ports.ids().split_first().context("the jail of bans by command has a number")?;
     let ids_of_sources = sources.number(on.iter().map(|jail| jail.log.as_slice()));
-    let jails = on
+    let jails: Vec<NumberedJail> = on
         .into_iter()
         .zip(ids)
         .zip(ids_of_sources)
         .map(|((config, &id), source)| NumberedJail { id, source, config: config.clone() })
         .collect();
-    Ok(Numbered { jails, manual })
+    Ok((Numbered { jails, manual }, ports))
 }
 
 /// The engine's settings.

@@ -18,6 +18,7 @@ mod jails;
 mod limits;
 mod sources;
 mod status;
+mod unsettled;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -44,6 +45,7 @@ use events::EventLog;
 use interfaces::Interfaces;
 use jails::Numbered;
 use sources::Sources;
+use unsettled::{Entry, Unsettled};
 
 /// Batches of lines that may wait for this task, over all sources: at most 64 KiB each.
 const MAX_WAITING_BATCHES: usize = 16;
@@ -51,8 +53,11 @@ const MAX_WAITING_BATCHES: usize = 16;
 /// Control calls that may wait for this task.
 const MAX_WAITING_CALLS: usize = 16;
 
-/// The longest this task sleeps: what may have changed unnoticed is looked at again this often.
+/// Interfaces, addresses and routes are looked at this often, for what may have changed unnoticed.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// And no more often than this, however often they change: a look takes milliseconds, in which no line is judged.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a stop waits for the control socket.
 const STOP_WITHIN: Duration = Duration::from_secs(1);
@@ -69,8 +74,11 @@ struct Daemon<'a> {
     events: EventLog,
     /// When [`Daemon::look_around`] last did.
     looked_around: Instant,
+    /// Whether the network has changed since.
+    network_changed: bool,
     /// Commands that the kernel refused since the start, and its words for the last one.
     refused: (u64, String),
+    unsettled: Unsettled,
 }
 
 /// Runs until a signal ends it, in the configuration read from `config_path`.
@@ -88,7 +96,7 @@ pub async fn run(config_path: &Path, config: Config) -> Result<()> {
     let (calls_in, mut calls) = mpsc::channel(MAX_WAITING_CALLS);
 
     // The lock comes first, with the kernel; then whatever may fail without having changed anything.
-    let kernel = Kernel::open(&config.daemon.pins, config.daemon.mode)?;
+    let kernel = Kernel::open(&config.daemon.pins)?;
     let server = Server::bind(&config.daemon.runtime)?;
     let mut daemon = Daemon::start(config_path, config, kernel, lines_in)?;
     let mut server = tokio::spawn(server.run(calls_in));
@@ -101,7 +109,7 @@ pub async fn run(config_path: &Path, config: Config) -> Result<()> {
             Some(call) = calls.recv() => daemon.handle_call(call),
             changed = changes.next() => {
                 changed.context("waiting for network changes")?;
-                daemon.look_around();
+                daemon.network_changed = true;
             }
             () = tokio::time::sleep(wake) => daemon.handle_timeout(),
             _ = hang_up.recv() => {
@@ -112,6 +120,7 @@ pub async fn run(config_path: &Path, config: Config) -> Result<()> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
+        daemon.look_after();
     }
     drop(calls);
     if tokio::time::timeout(STOP_WITHIN, &mut server).await.is_err() {
@@ -123,15 +132,11 @@ pub async fn run(config_path: &Path, config: Config) -> Result<()> {
 }
 
 impl<'a> Daemon<'a> {
-    fn start(
-        config_path: &'a Path,
-        config: Config,
-        mut kernel: Kernel,
-        lines: mpsc::Sender<SourceEvent>,
-    ) -> Result<Self> {
+    fn start(config_path: &'a Path, config: Config, kernel: Kernel, lines: mpsc::Sender<SourceEvent>) -> Result<Self> {
         let mut sources = Sources::new(lines);
-        let numbered = jails::number(&config, &mut kernel, &mut sources)?;
-        let engine = Engine::new(jails::settings(&config, &numbered));
+        let (numbered, ports) = jails::number(&config, &kernel, &mut sources)?;
+        let mut engine = Engine::new(jails::settings(&config, &numbered));
+        engine.name_gone_jails(kernel.jail_names().map(|(id, name)| (id, name.to_owned())));
         let mut daemon = Self {
             config_path,
             config,
@@ -143,12 +148,17 @@ impl<'a> Daemon<'a> {
             interfaces: Interfaces::default(),
             events: EventLog::start()?,
             looked_around: Instant::now(),
+            network_changed: false,
             refused: (0, String::new()),
+            unsettled: Unsettled::default(),
         };
+        // Whom never to drop comes before whatever may drop more.
         daemon.engine.set_found_allowed(found_allowed()?, clock::now());
         let allowed = daemon.carry_out();
-        daemon.kernel.retain_allowed(&allowed)?;
+        daemon.kernel.set_jails(ports)?;
         daemon.adopt();
+        daemon.kernel.set_mode(daemon.config.daemon.mode)?;
+        daemon.kernel.retain_allowed(&allowed)?;
         daemon.look_around();
         daemon.sources.start()?;
         Ok(daemon)
@@ -181,9 +191,26 @@ impl<'a> Daemon<'a> {
     fn handle_timeout(&mut self) {
         self.engine.handle_timeout(clock::now());
         self.carry_out();
-        if self.looked_around.elapsed() >= LOOK_EVERY {
+    }
+
+    /// Does what is due besides: after everything else, so that no stream of lines or calls keeps it from being done.
+    fn look_after(&mut self) {
+        if self.look_in().is_zero() {
             self.look_around();
         }
+        for entry in self.unsettled.take_due() {
+            let command = match entry {
+                Entry::Ban(prefix) => self.engine.restate_ban(prefix),
+                Entry::Allowed(prefix) => self.engine.restate_allowed(prefix),
+            };
+            self.tell_kernel(&command);
+        }
+    }
+
+    /// How long until [`Daemon::look_around`] is due.
+    fn look_in(&self) -> Duration {
+        let after = if self.network_changed { LOOK_AFTER } else { LOOK_EVERY };
+        after.saturating_sub(self.looked_around.elapsed())
     }
 
     fn handle_call(&mut self, call: Call) {
@@ -220,7 +247,7 @@ impl<'a> Daemon<'a> {
         let response = self.engine.handle_request(request, clock.boot());
         self.carry_out();
         if self.refused.0 > refused_before {
-            anyhow::bail!("the kernel did not take all of it: {}", self.refused.1);
+            anyhow::bail!("the kernel did not take all of it yet, and is asked again: {}", self.refused.1);
         }
         Ok(match response {
             Response::Ban(outcomes) => outcomes
@@ -249,7 +276,8 @@ impl<'a> Daemon<'a> {
         })
     }
 
-    /// Builds the new configuration whole, then swaps; on any error everything stays as it was.
+    /// Builds the new configuration whole, then swaps; if that cannot be done, everything stays as it was. Whom never to
+    /// drop reaches the kernel before the ports that may drop more, and the mode comes last.
     fn reload(&mut self) -> Result<()> {
         let config = settings::load(self.config_path)?;
         let fixed =
@@ -261,14 +289,16 @@ impl<'a> Daemon<'a> {
             ))
             .into());
         }
-        jails::check_sources(&config)?;
-        self.numbered = jails::number(&config, &mut self.kernel, &mut self.sources)?;
-        self.kernel.set_mode(config.daemon.mode)?;
-        self.engine.reconfigure(jails::settings(&config, &self.numbered), clock::now());
+        let (numbered, ports) = jails::number(&config, &self.kernel, &mut self.sources)?;
+        self.engine.reconfigure(jails::settings(&config, &numbered), clock::now());
         self.config = config;
+        self.numbered = numbered;
         self.carry_out();
         self.sources.start()?;
+        let in_kernel = self.kernel.set_jails(ports).and_then(|()| self.kernel.set_mode(self.config.daemon.mode));
         self.look_around();
+        in_kernel
+            .context("the new configuration is in force, but the kernel did not take all of it: reload once more")?;
         tracing::info!(config = %self.config_path.display(), "reloaded");
         Ok(())
     }
@@ -276,6 +306,7 @@ impl<'a> Daemon<'a> {
     /// Looks at interfaces, addresses and routes anew.
     fn look_around(&mut self) {
         self.looked_around = Instant::now();
+        self.network_changed = false;
         match found_allowed() {
             Ok(found) => {
                 self.engine.set_found_allowed(found, clock::now());
@@ -290,25 +321,34 @@ impl<'a> Daemon<'a> {
     fn carry_out(&mut self) -> HashSet<Prefix> {
         let mut allowed = HashSet::new();
         while let Some(command) = self.engine.poll_command() {
-            let done = match command {
-                Command::Enforce { prefix, jails, until } => self.kernel.enforce(prefix, jails, until),
-                Command::Lift { prefix } => self.kernel.lift(prefix),
-                Command::Allow { prefix } => {
-                    allowed.insert(prefix);
-                    self.kernel.allow(prefix)
-                }
-                Command::Disallow { prefix } => self.kernel.disallow(prefix),
+            self.tell_kernel(&command);
+            match command {
+                Command::Allow { prefix } => drop(allowed.insert(prefix)),
+                Command::Enforce { .. } | Command::Lift { .. } | Command::Disallow { .. } => {}
                 Command::Notify(event) => {
-                    let numbered = &self.numbered;
-                    self.events.send(event, |event| numbered.name_in(event));
-                    Ok(())
+                    let engine = &self.engine;
+                    self.events.send(event, |event| jails::name_in(event, engine));
                 }
-            };
-            if let Err(error) = done {
-                self.refused(&error);
             }
         }
         allowed
+    }
+
+    /// Has the kernel do its part of a command. What it refuses is tried again later.
+    fn tell_kernel(&mut self, command: &Command) {
+        let (entry, done) = match *command {
+            Command::Enforce { prefix, jails, until } => {
+                (Entry::Ban(prefix), self.kernel.enforce(prefix, jails, until))
+            }
+            Command::Lift { prefix } => (Entry::Ban(prefix), self.kernel.lift(prefix)),
+            Command::Allow { prefix } => (Entry::Allowed(prefix), self.kernel.allow(prefix)),
+            Command::Disallow { prefix } => (Entry::Allowed(prefix), self.kernel.disallow(prefix)),
+            Command::Notify(_) => return,
+        };
+        if let Err(error) = done {
+            self.unsettled.add(entry);
+            self.refused(&error);
+        }
     }
 
     fn refused(&mut self, error: &anyhow::Error) {
@@ -322,7 +362,8 @@ impl<'a> Daemon<'a> {
     /// How long nothing is due.
     fn sleep(&self) -> Duration {
         let now = clock::now();
-        self.engine.poll_timeout().map_or(LOOK_EVERY, |due| due.saturating_since(now)).min(LOOK_EVERY)
+        let engine = self.engine.poll_timeout().map(|due| due.saturating_since(now));
+        engine.into_iter().chain(self.unsettled.wait()).fold(self.look_in(), Duration::min)
     }
 
     /// Says in a few lines what it watches and protects, and where to look next.
@@ -342,7 +383,7 @@ impl<'a> Daemon<'a> {
             tracing::warn!("no jail is on: only bans by command are enforced");
         }
         if self.kernel.attachments().next().is_none() {
-            tracing::warn!("attached to no interface yet: it will be as soon as one is there");
+            tracing::warn!("attached to no interface yet: nothing is dropped until one takes the program");
         }
         tracing::info!("look next: `blocker status`, `blocker bans`, `blocker bans --kernel`");
     }

@@ -103,11 +103,22 @@ impl Daemon<'_> {
         if *times > 0 {
             problems.push(format!("the kernel refused {times} changes of its maps, the last one so: {words}"));
         }
+        let waiting = self.unsettled.waiting();
+        if waiting > 0 {
+            problems.push(format!("{waiting} changes that the kernel refused are tried again every second"));
+        }
+        let lost = self.unsettled.lost();
+        if lost > 0 {
+            problems.push(format!(
+                "{lost} refused changes are tried no more: restart the daemon to have the maps compared"
+            ));
+        }
         if stats.evicted > 0 {
             problems.push(format!("{} bans gave way because their table was full", stats.evicted));
         }
-        if self.events.left_out() > 0 {
-            problems.push(format!("{} events are not in the log: its reader is too slow", self.events.left_out()));
+        let left_out = self.events.left_out() + crate::logging::left_out() as u64;
+        if left_out > 0 {
+            problems.push(format!("{left_out} lines are missing from the daemon's log: its reader is too slow"));
         }
         if stats.late_forgotten > 0 {
             let forgotten = stats.late_forgotten;

@@ -76,6 +76,10 @@ pub(super) struct Attachments {
     is_program_pinned: bool,
 }
 
+/// Why an adopted link is not native.
+const KEPT_GENERIC: &str = "native mode: the link of an earlier run is kept as it is; `blocker detach`, with the daemon \
+stopped, has the next start try anew";
+
 /// The steps of the ladder.
 const LADDER: [(Program, AttachMode); 3] = [
     (Program::Frags, AttachMode::Native),
@@ -141,8 +145,11 @@ impl Attachments {
         let Some(LinkPin { path, mode, .. }) = pins.into_iter().find(|pin| pin.index == index) else {
             return Ok(None);
         };
-        let mut refusals = Vec::new();
-        for program in [Program::Frags, Program::NoFrags] {
+        let (programs, mut refusals): (&[Program], _) = match mode {
+            AttachMode::Native => (&[Program::Frags, Program::NoFrags], Vec::new()),
+            AttachMode::Generic => (&[Program::NoFrags], vec![KEPT_GENERIC.to_owned()]),
+        };
+        for &program in programs {
             let replaced = open_link(&path).and_then(|link| {
                 let xdp = self.programs.loaded(program)?;
                 let id = xdp.attach_to_link(link).with_context(|| format!("replacing the program on {name}"))?;
@@ -158,7 +165,7 @@ impl Attachments {
                     remove_pin(&path);
                     return Ok(None);
                 }
-                Err(error) => refusals.push(format!("{error:#}")),
+                Err(error) => refusals.push(refusal(program, mode, &error)),
             }
         }
         bail!("the link {} cannot be taken over: {}", path.display(), refusals.join("; "))
@@ -184,7 +191,7 @@ impl Attachments {
         let id = xdp.attach_to_if_index(index, flag)?;
         let link = xdp.take_link(id)?;
         // Without a link of its own kind an attachment could not be pinned, and would end with the daemon.
-        let link = FdLink::try_from(link).context("the kernel gives no link for XDP (it needs 5.9)")?;
+        let link = FdLink::try_from(link).context("the kernel gives no link for XDP")?;
         let path = self.pins.link(index, mode);
         link.pin(&path).with_context(|| format!("pinning {}", path.display()))?;
         Ok(())

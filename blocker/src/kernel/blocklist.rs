@@ -41,13 +41,13 @@ pub(super) struct Blocklist {
 
 impl Blocklist {
     /// Counts what the maps hold, and sets the flags accordingly.
-    pub(super) fn adopt(maps: &mut Maps, observe: bool) -> Result<(Self, Vec<KernelBan>)> {
+    pub(super) fn adopt(maps: &mut Maps) -> Result<(Self, Vec<KernelBan>)> {
         let bans = maps.bans()?;
         let mut blocklist = Self { flags: maps.flags()?, ..Self::default() };
         for ban in &bans {
             blocklist.count(ban.prefix, ban.entry.scope, Count::Up);
         }
-        blocklist.flags = blocklist.wanted_flags() | if observe { flags::OBSERVE } else { 0 };
+        blocklist.flags = blocklist.wanted_flags() | blocklist.flags & flags::OBSERVE;
         maps.set_flags(blocklist.flags)?;
         Ok((blocklist, bans))
     }

@@ -18,13 +18,26 @@ const CAP_BPF: u32 = 39;
 ///
 /// [`Failure::Permission`], naming what is missing and how to give it.
 pub fn require() -> Result<()> {
+    require_of(&[CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON])
+}
+
+/// Checks that this process may open pinned maps.
+///
+/// # Errors
+///
+/// As [`require`].
+pub(super) fn require_to_read() -> Result<()> {
+    require_of(&[CAP_BPF])
+}
+
+fn require_of(needed: &[u32]) -> Result<()> {
     let status = fs::read_to_string("/proc/self/status").context("reading /proc/self/status")?;
     let effective = status
         .lines()
         .find_map(|line| line.strip_prefix("CapEff:"))
         .and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok())
         .context("/proc/self/status does not tell the capabilities")?;
-    let missing = missing(effective);
+    let missing = missing(effective, needed);
     if missing.is_empty() {
         return Ok(());
     }
@@ -35,15 +48,19 @@ pub fn require() -> Result<()> {
     .into())
 }
 
-fn missing(effective: u64) -> Vec<&'static str> {
+fn missing(effective: u64, needed: &[u32]) -> Vec<&'static str> {
     let has = |capability: u32| effective >> capability & 1 == 1;
-    // Before 5.8 CAP_SYS_ADMIN stood for both, and still does.
-    let needs = [
-        ("CAP_BPF", has(CAP_BPF) || has(CAP_SYS_ADMIN)),
-        ("CAP_NET_ADMIN", has(CAP_NET_ADMIN)),
-        ("CAP_PERFMON", has(CAP_PERFMON) || has(CAP_SYS_ADMIN)),
+    // Before 5.8 CAP_SYS_ADMIN stood for two of them, and still does.
+    let known = [
+        (CAP_BPF, "CAP_BPF", has(CAP_SYS_ADMIN)),
+        (CAP_NET_ADMIN, "CAP_NET_ADMIN", false),
+        (CAP_PERFMON, "CAP_PERFMON", has(CAP_SYS_ADMIN)),
     ];
-    needs.into_iter().filter(|(_, given)| !given).map(|(name, _)| name).collect()
+    known
+        .into_iter()
+        .filter(|(capability, _, implied)| needed.contains(capability) && !has(*capability) && !implied)
+        .map(|(_, name, _)| name)
+        .collect()
 }
 
 #[cfg(test)]
@@ -52,8 +69,10 @@ mod tests {
 
     #[test]
     fn names_exactly_what_is_missing() {
-        assert_eq!(missing(0), ["CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON"]);
-        assert_eq!(missing(1 << CAP_SYS_ADMIN), ["CAP_NET_ADMIN"]);
-        assert!(missing(1 << CAP_BPF | 1 << CAP_NET_ADMIN | 1 << CAP_PERFMON).is_empty());
+        let all = [CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON];
+        assert_eq!(missing(0, &all), ["CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON"]);
+        assert_eq!(missing(1 << CAP_SYS_ADMIN, &all), ["CAP_NET_ADMIN"]);
+        assert!(missing(1 << CAP_BPF | 1 << CAP_NET_ADMIN | 1 << CAP_PERFMON, &all).is_empty());
+        assert_eq!(missing(1 << CAP_NET_ADMIN, &[CAP_BPF]), ["CAP_BPF"]);
     }
 }

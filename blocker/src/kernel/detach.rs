@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::Pins;
 use super::object::unpin;
-use crate::exit::{Failure, is_permission};
+use crate::exit::io_failure;
 
 /// What was removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,16 +31,13 @@ pub fn detach(root: &Path) -> Result<Detached> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Ok(Detached { interfaces: Vec::new(), found: false });
         }
-        Err(error) if is_permission(&error) => {
-            return Err(Failure::Permission(format!("{}: {error}: run it as root", directory.display())).into());
-        }
-        Err(error) => return Err(error).with_context(|| format!("looking at {}", directory.display())),
+        Err(error) => return Err(io_failure(error, format!("looking at {}", directory.display()))),
     }
-    let lock = pins.lock().context("the daemon must be stopped first")?;
+    let lock = pins.lock()?;
     let links = pins.links().with_context(|| format!("reading {}", directory.display()))?;
     let mut interfaces = Vec::new();
     for link in links {
-        fs::remove_file(&link.path).with_context(|| format!("removing {}", link.path.display()))?;
+        fs::remove_file(&link.path).map_err(|error| io_failure(error, format!("removing {}", link.path.display())))?;
         interfaces.push(link.index);
     }
     unpin(&pins)?;

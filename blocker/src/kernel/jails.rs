@@ -20,6 +20,25 @@ pub struct JailPorts {
     pub ports: Ports,
 }
 
+/// Jails with their numbers, to be put in force by [`Kernel::set_jails`](super::Kernel::set_jails).
+#[derive(Clone, Debug)]
+pub struct NumberedPorts {
+    jails: Vec<JailPorts>,
+    ids: Vec<JailId>,
+    /// All names by number, those of jails that are gone, too.
+    names: Vec<String>,
+    /// Jails that are gone and have bans in force.
+    retired: JailSet,
+}
+
+impl NumberedPorts {
+    /// The numbers, in the order of the jails.
+    #[must_use]
+    pub fn ids(&self) -> &[JailId] {
+        &self.ids
+    }
+}
+
 /// The names by number, and which jails close all ports.
 pub(super) struct Jails {
     names: Vec<String>,
@@ -36,27 +55,37 @@ impl Jails {
         Ok(Self { names, all_ports: JailSet::EMPTY, ports })
     }
 
-    /// Numbers `jails` and protects their ports. What a jail protected that is not among them stays protected from its
-    /// bans in `bans`, until they end.
-    ///
-    /// Everything is worked out before anything is written: if there are not enough numbers, nothing has changed.
-    pub(super) fn assign(&mut self, maps: &mut Maps, jails: &[JailPorts], bans: &[KernelBan]) -> Result<Vec<JailId>> {
+    /// Every jail there has been, by number.
+    pub(super) fn names(&self) -> impl Iterator<Item = (JailId, &str)> {
+        let ids = (0..=JailId::MAX.index()).filter_map(JailId::new);
+        ids.zip(&self.names).filter(|(_, name)| !name.is_empty()).map(|(id, name)| (id, name.as_str()))
+    }
+
+    /// Numbers `jails`, and changes nothing yet.
+    pub(super) fn number(&self, jails: Vec<JailPorts>, bans: &[KernelBan]) -> Result<NumberedPorts> {
         let in_use = JailSet::from_bits(bans.iter().fold(0, |bits, ban| bits | ban.entry.scope));
         let mut names = self.names.clone();
-        let ids = jails.iter().map(|jail| number(&mut names, jails, in_use, &jail.name)).collect::<Result<Vec<_>>>()?;
-
+        let ids =
+            jails.iter().map(|jail| number(&mut names, &jails, in_use, &jail.name)).collect::<Result<Vec<_>>>()?;
         let wanted: JailSet = ids.iter().copied().collect();
-        let retired: JailSet = in_use.iter().filter(|&id| !wanted.contains(id)).collect();
+        let retired = in_use.iter().filter(|&id| !wanted.contains(id)).collect();
+        Ok(NumberedPorts { jails, ids, names, retired })
+    }
+
+    /// Protects the ports of `numbered`. What a jail protected that is not among them stays protected from its bans in
+    /// `bans`, until they end.
+    pub(super) fn assign(&mut self, maps: &mut Maps, numbered: NumberedPorts, bans: &[KernelBan]) -> Result<()> {
+        let NumberedPorts { jails, ids, names, retired } = numbered;
         let closing_all = jails.iter().zip(&ids).filter(|(jail, _)| jail.ports == Ports::All).map(|(_, &id)| id);
-        self.all_ports = closing_all.chain(retired.iter().filter(|&id| closes_all(id, bans))).collect();
+        let retired_closing_all = retired.iter().filter(|&id| closes_all(id, &self.ports, bans));
+        self.all_ports = closing_all.chain(retired_closing_all).collect();
         for ((index, new), old) in (0..).zip(&names).zip(&self.names) {
             if new != old {
                 maps.set_jail_name(index, new)?;
             }
         }
         self.names = names;
-        self.ports.protect(maps, jails.iter().map(|jail| &jail.ports).zip(ids.iter().copied()), retired)?;
-        Ok(ids)
+        self.ports.protect(maps, jails.iter().map(|jail| &jail.ports).zip(ids), retired)
     }
 
     /// The bits of a ban by `jails`.
@@ -87,15 +116,20 @@ fn number(names: &mut [String], jails: &[JailPorts], in_use: JailSet, name: &str
     Ok(id)
 }
 
-/// Whether the bans of a jail that is gone closed all ports: then every ban that has its bit does.
-fn closes_all(id: JailId, bans: &[KernelBan]) -> bool {
-    bans.iter()
+/// Whether the bans of a jail that is gone closed all ports: then it has no port of its own, and every ban that has its
+/// bit closes all. Either alone may be so by chance: another jail may have closed all ports to the same addresses.
+fn closes_all(id: JailId, ports: &PortTable, bans: &[KernelBan]) -> bool {
+    let every_ban_does = bans
+        .iter()
         .filter(|ban| JailSet::from_bits(ban.entry.scope).contains(id))
-        .all(|ban| ban.entry.scope & SCOPE_ALL != 0)
+        .all(|ban| ban.entry.scope & SCOPE_ALL != 0);
+    every_ban_does && !ports.protects(id)
 }
 
 #[cfg(test)]
 mod tests {
+    use blocker_common::Ban;
+
     use super::*;
 
     fn jails(names: &[&str]) -> Vec<JailPorts> {
@@ -110,6 +144,18 @@ mod tests {
 
         assert_ne!(first, second, "a's number is kept for it while others are free");
         assert_eq!(number(&mut names, &jails(&["a"]), JailSet::EMPTY, "a").unwrap(), first);
+    }
+
+    #[test]
+    fn a_jail_that_is_gone_closes_all_ports_only_if_it_did() {
+        let id = JailId::new(3).unwrap();
+        let entry = Ban { scope: SCOPE_ALL | 1 << 3 | 1, ..Ban::default() };
+        let bans = [KernelBan { prefix: "192.0.2.9".parse().unwrap(), entry }];
+
+        assert!(closes_all(id, &PortTable::empty(), &bans));
+        let mut ports = PortTable::empty();
+        ports.set(143, 1 << 3);
+        assert!(!closes_all(id, &ports, &bans), "the ban of all ports may be another jail's");
     }
 
     #[test]

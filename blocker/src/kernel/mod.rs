@@ -16,8 +16,10 @@ mod maps;
 mod object;
 mod pins;
 mod ports;
+mod release;
 pub mod view;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -33,7 +35,7 @@ pub use blocklist::KernelBan;
 pub use capabilities::require as require_capabilities;
 pub use counters::Totals;
 pub use detach::{Detached, detach};
-pub use jails::{JailPorts, MANUAL_JAIL};
+pub use jails::{JailPorts, MANUAL_JAIL, NumberedPorts};
 pub use maps::Maps;
 pub use object::{Object, Program, Programs, load_unpinned};
 pub use pins::Pins;
@@ -59,20 +61,21 @@ impl Kernel {
     /// Loads the program, and makes the pins below `pins` or adopts those that are there.
     ///
     /// Nothing is attached yet, so that the maps can be brought up to date first; but what is attached from before
-    /// goes on with the maps as they are.
+    /// goes on with the maps, and in the mode, as they are.
     ///
     /// # Errors
     ///
-    /// A missing capability, no BPF file system, another daemon at the same pins, pins of another layout, or the
+    /// A missing capability, too old a kernel, no BPF file system, another daemon at the same pins, pins of another layout, or the
     /// kernel's refusal of the program or a map.
-    pub fn open(pins: &Path, mode: Mode) -> Result<Self> {
+    pub fn open(pins: &Path) -> Result<Self> {
         capabilities::require()?;
+        release::require()?;
         bpffs::ensure(pins)?;
         let pins = Pins::new(pins);
         let lock = pins.lock()?;
         let object = object::load_pinned(&pins)?;
         let mut maps = object.maps;
-        let (blocklist, adopted) = Blocklist::adopt(&mut maps, mode == Mode::Observe)?;
+        let (blocklist, adopted) = Blocklist::adopt(&mut maps)?;
         let jails = Jails::adopt(&maps)?;
         let attachments = Attachments::new(object.programs, pins);
         Ok(Self { maps, blocklist, jails, attachments, adopted: Some(adopted), _lock: lock })
@@ -92,29 +95,44 @@ impl Kernel {
         self.blocklist.set_flag(&mut self.maps, flags::OBSERVE, mode == Mode::Observe)
     }
 
-    /// Gives each jail its number, the one it had before if it had one, and protects its ports. Bans of jails that have
-    /// come to close all ports, or have ceased to, are written anew.
+    /// Gives each jail its number: the one it had before if it had one. Changes nothing: see [`Kernel::set_jails`].
     ///
     /// # Errors
     ///
     /// If there are no numbers left, or the kernel's.
-    pub fn set_jails(&mut self, jails: &[JailPorts]) -> Result<Vec<JailId>> {
-        let read;
-        let bans = match &self.adopted {
-            Some(adopted) => adopted,
-            None => {
-                read = self.maps.bans()?;
-                &read
-            }
-        };
-        let ids = self.jails.assign(&mut self.maps, jails, bans)?;
+    pub fn number(&self, jails: Vec<JailPorts>) -> Result<NumberedPorts> {
+        self.jails.number(jails, &self.bans()?)
+    }
+
+    /// Every jail that has, or ever had, a number.
+    pub fn jail_names(&self) -> impl Iterator<Item = (JailId, &str)> {
+        self.jails.names()
+    }
+
+    /// Protects the ports of these jails. Bans of jails that have come to close all ports, or have ceased to, are written
+    /// anew.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn set_jails(&mut self, jails: NumberedPorts) -> Result<()> {
+        let bans = self.bans()?.into_owned();
+        self.jails.assign(&mut self.maps, jails, &bans)?;
         for ban in bans {
             let scope = self.jails.scope(JailSet::from_bits(ban.entry.scope));
             if scope != ban.entry.scope {
                 self.blocklist.enforce(&mut self.maps, ban.prefix, scope, ban.until())?;
             }
         }
-        Ok(ids)
+        Ok(())
+    }
+
+    /// What the maps held when they were opened, or hold now.
+    fn bans(&self) -> Result<Cow<'_, [KernelBan]>> {
+        match &self.adopted {
+            Some(adopted) => Ok(Cow::Borrowed(adopted)),
+            None => self.maps.bans().map(Cow::Owned),
+        }
     }
 
     /// Makes the program drop packets from `prefix` to the ports of `jails`.

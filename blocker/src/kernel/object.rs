@@ -1,5 +1,6 @@
 //! The XDP object: embedded, loaded, its maps pinned or adopted.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -18,6 +19,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("BLOCKER_EBPF_OBJECT"));
 /// The program for frames of several buffers, and the other; loaded when first wanted.
 pub struct Programs {
     ebpf: Ebpf,
+    /// What the kernel refused, and why: it would refuse it again.
+    refused: BTreeMap<&'static str, String>,
 }
 
 /// One of the two variants of the program.
@@ -39,6 +42,10 @@ impl Program {
 }
 
 impl Programs {
+    fn of(ebpf: Ebpf) -> Self {
+        Self { ebpf, refused: BTreeMap::new() }
+    }
+
     /// The variant, loaded into the kernel.
     ///
     /// # Errors
@@ -46,14 +53,21 @@ impl Programs {
     /// The verifier's, or that the kernel does not know multi-buffer frames.
     pub fn loaded(&mut self, program: Program) -> Result<&mut Xdp> {
         let name = program.name();
+        if let Some(why) = self.refused.get(name) {
+            bail!("{why}");
+        }
         let xdp: &mut Xdp = self
             .ebpf
             .program_mut(name)
             .with_context(|| format!("the object has no program `{name}`"))?
             .try_into()
             .with_context(|| format!("`{name}` is no XDP program"))?;
-        if xdp.fd().is_err() {
-            xdp.load().with_context(|| format!("loading `{name}` into the kernel"))?;
+        if xdp.fd().is_err()
+            && let Err(error) = xdp.load()
+        {
+            let error = anyhow::Error::new(error).context(format!("loading `{name}` into the kernel"));
+            self.refused.insert(name, format!("{error:#}"));
+            return Err(error);
         }
         Ok(xdp)
     }
@@ -77,7 +91,7 @@ pub(super) fn load_pinned(pins: &Pins) -> Result<Object> {
     let mut ebpf = loader.load(OBJECT).map_err(explain).context("loading the XDP object's maps")?;
     start_log(&mut ebpf);
     let maps = Maps::take_from(&mut ebpf)?;
-    Ok(Object { programs: Programs { ebpf }, maps })
+    Ok(Object { programs: Programs::of(ebpf), maps })
 }
 
 /// Loads the object with maps of its own, pinned nowhere: they go when the value does.
@@ -88,7 +102,7 @@ pub(super) fn load_pinned(pins: &Pins) -> Result<Object> {
 pub fn load_unpinned() -> Result<Object> {
     let mut ebpf = EbpfLoader::new().load(OBJECT).map_err(explain).context("loading the XDP object's maps")?;
     let maps = Maps::take_from(&mut ebpf)?;
-    Ok(Object { programs: Programs { ebpf }, maps })
+    Ok(Object { programs: Programs::of(ebpf), maps })
 }
 
 /// Refuses pinned maps of another shape: aya adopts them unseen, and the kernel would write beyond our buffers.

@@ -19,6 +19,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::AttachMode;
+use crate::exit::io_failure;
 
 /// The pins below one directory.
 #[derive(Clone, Debug)]
@@ -108,16 +109,16 @@ impl Pins {
             .recursive(true)
             .mode(0o700)
             .create(&directory)
-            .with_context(|| format!("making {}", directory.display()))?;
+            .map_err(|error| io_failure(error, format!("making {}", directory.display())))?;
         let root = OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_DIRECTORY)
             .open(&self.root)
-            .with_context(|| format!("opening {}", self.root.display()))?;
+            .map_err(|error| io_failure(error, format!("opening {}", self.root.display())))?;
         match Flock::lock(root, FlockArg::LockExclusiveNonblock) {
             Ok(directory) => Ok(Lock { _directory: directory }),
             Err((_, Errno::EWOULDBLOCK)) => bail!(
-                "another blocker runs with the pins in {}: stop it, or set `daemon.pins` and `daemon.runtime` to other directories",
+                "another blocker runs with the pins in {}: stop it first, or set `daemon.pins` and `daemon.runtime` to other directories",
                 self.root.display()
             ),
             Err((_, error)) => Err(error).with_context(|| format!("locking {}", self.root.display())),

@@ -24,6 +24,17 @@ impl PortTable {
         Ok(Self { scopes })
     }
 
+    /// Whether any port is `jail`'s.
+    pub(super) fn protects(&self, jail: JailId) -> bool {
+        self.scopes.iter().any(|&scope| JailSet::from_bits(scope).contains(jail))
+    }
+
+    /// Sets an entry, without a map.
+    #[cfg(test)]
+    pub(super) fn set(&mut self, index: usize, scope: u64) {
+        self.scopes[index] = scope;
+    }
+
     /// Protects exactly the ports of these jails, and what the `retired` ones protected. What was protected and still is
     /// is never open in between.
     pub(super) fn protect<'a>(

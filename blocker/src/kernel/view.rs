@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 use blocker_common::{MAX_JAILS, SCOPE_ALL};
 use blocker_core::engine::{JailId, JailSet};
 
-use super::{KernelBan, Maps, Pins};
-use crate::exit::Failure;
+use super::{KernelBan, Maps, Pins, capabilities};
+use crate::exit::io_failure;
 
 /// The pinned maps, open for reading.
 pub struct View {
@@ -31,11 +31,9 @@ impl View {
                     directory.display()
                 );
             }
-            Err(error) => {
-                return Err(Failure::Permission(format!("{}: {error}: run it as root", directory.display())).into());
-            }
+            Err(error) => return Err(io_failure(error, format!("reading {}", directory.display()))),
         }
-        super::capabilities::require()?;
+        capabilities::require_to_read()?;
         Ok(Self { maps: Maps::open_pinned(&pins)? })
     }
 
@@ -46,7 +44,9 @@ impl View {
     /// The kernel's.
     pub fn bans(&self) -> Result<Vec<KernelBan>> {
         let mut bans = self.maps.bans()?;
-        bans.sort_unstable_by_key(|ban| ban.prefix);
+        bans.sort_by_key(|ban| ban.prefix);
+        // The kernel begins anew when the entry it stood at is removed meanwhile.
+        bans.dedup_by_key(|ban| ban.prefix);
         Ok(bans)
     }
 
