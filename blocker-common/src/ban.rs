@@ -3,10 +3,13 @@
 /// Set in [`Ban::flags`]: the ban has no deadline, whatever [`Ban::deadline_ns`] says.
 pub const FOREVER: u32 = 1;
 
+/// Set in [`Ban::flags`]: something that is allow-listed lies in the prefix, so the allowlist is asked before a drop.
+pub const HOLDS_ALLOWED: u32 = 2;
+
 /// A banned prefix: which ports are closed to it, until when, and what came of it.
 ///
-/// Written by the daemon alone, but for the four fields that the program counts in. Those are kept without atomics: two
-/// CPUs that drop packets of one source at the same instant may lose a count, never a drop.
+/// Written by the daemon alone, but for the four fields that the program counts in. What a CPU counts lately is in its own
+/// [`crate::Tally`], and added here from time to time: CPUs that drop packets of one source do not wait for each other.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ban {
@@ -22,7 +25,7 @@ pub struct Ban {
     pub first_drop_ns: u64,
     /// When the last was dropped.
     pub last_drop_ns: u64,
-    /// [`FOREVER`], or 0.
+    /// [`FOREVER`] and [`HOLDS_ALLOWED`].
     pub flags: u32,
     /// The prefix's length in bits: with it the program finds the next wider network.
     pub prefix_len: u32,

@@ -9,21 +9,31 @@
 mod ban;
 mod names;
 mod outcome;
+pub mod presence;
 mod tables;
+mod traces;
 
-pub use ban::{Ban, FOREVER};
-pub use names::{MAX_ALLOWED, MAX_BANS4, MAX_BANS6, MAX_NETWORKS, MapName, PROGRAM, PROGRAM_NO_FRAGS, Shape};
-pub use outcome::{Counter, Outcome};
-pub use tables::{
-    Address4, Address6, Allowed, Config, Host4, JailName, Network6, PORT_TABLE_LEN, Protocol, SCOPE_ALL, flags,
-    port_index,
+pub use ban::{Ban, FOREVER, HOLDS_ALLOWED};
+pub use names::{
+    DROPS_BYTES, MAX_ALLOWED, MAX_BANS4, MAX_BANS6, MAX_NETWORKS, MapName, PROGRAM, PROGRAM_NO_FRAGS, Shape,
+    THIS_INTERFACE,
 };
+pub use outcome::{Counter, Outcome, counter_index};
+pub use tables::{
+    Address4, Address6, Allowed, Config, Host4, Interface, JailName, Network6, PORT_TABLE_LEN, Protocol, SCOPE_ALL,
+    SCOPE_ALL_OBSERVED, flags, port_index,
+};
+pub use traces::{Dropped, Tally, Trace};
 
-/// The version of everything in this crate; part of the pin directory's name (`v1`).
-pub const LAYOUT: u32 = 1;
+/// The version of everything in this crate; part of the pin directory's name (`v2`).
+pub const LAYOUT: u32 = 2;
 
-/// Jails a set of maps can hold: a bit each of a [`Ban::scope`], the highest being [`SCOPE_ALL`].
+/// Jails a set of maps can hold: a bit each of a [`Ban::scope`], the two highest being [`SCOPE_ALL`] and
+/// [`SCOPE_ALL_OBSERVED`].
 pub const MAX_JAILS: u32 = 62;
+
+/// Interfaces that have counters of their own.
+pub const MAX_INTERFACES: u32 = 64;
 
 /// Network bans that may lie one inside another: how often the program looks for a wider one when a narrower does not
 /// drop the packet. A deeper nesting is refused when the ban is made, so no ban is ever overlooked.

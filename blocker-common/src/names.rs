@@ -1,7 +1,8 @@
 //! The programs and maps: their names, which are also those of their pins, and the maps' shapes.
 
 use crate::{
-    Address4, Address6, Allowed, Ban, Config, Counter, Host4, JailName, MAX_JAILS, Network6, Outcome, PORT_TABLE_LEN,
+    Address4, Address6, Allowed, Ban, Config, Counter, Host4, Interface, JailName, MAX_INTERFACES, MAX_JAILS, Network6,
+    PORT_TABLE_LEN, Tally, Trace, presence,
 };
 
 /// Most IPv4 hosts banned at once: 16 MiB empty, about 130 bytes for each ban.
@@ -15,6 +16,12 @@ pub const MAX_NETWORKS: u32 = 1 << 14;
 
 /// Most prefixes of each family allow-listed at once.
 pub const MAX_ALLOWED: u32 = 1 << 12;
+
+/// Size of the ring of sampled drops, in bytes.
+pub const DROPS_BYTES: u32 = 1 << 18;
+
+/// The program's constant, set when it is loaded: the index of its interface in [`MapName::Interfaces`].
+pub const THIS_INTERFACE: &str = "THIS_INTERFACE";
 
 /// The XDP program for drivers and kernels that take multi-buffer frames.
 pub const PROGRAM: &str = "blocker";
@@ -43,13 +50,27 @@ pub enum MapName {
     Allow4,
     /// Allow-listed IPv6 prefixes.
     Allow6,
-    /// Counters by [`crate::Outcome`].
+    /// Counters by interface and [`crate::Outcome`], see [`crate::counter_index`].
     Counters,
+    /// Where IPv4 bans are, see [`presence`].
+    Present4,
+    /// Where IPv6 bans are.
+    Present6,
+    /// Interfaces with the program.
+    Interfaces,
+    /// Each CPU's [`Trace`], one entry.
+    Traces,
+    /// Each CPU's tallies of bans of IPv4 hosts.
+    Tallies4,
+    /// Each CPU's tallies of bans of IPv6 /64s.
+    Tallies6,
+    /// A ring of [`crate::Dropped`]s.
+    Drops,
 }
 
 impl MapName {
     /// Every map.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 17] = [
         Self::Config,
         Self::Jails,
         Self::Ports,
@@ -60,6 +81,13 @@ impl MapName {
         Self::Allow4,
         Self::Allow6,
         Self::Counters,
+        Self::Present4,
+        Self::Present6,
+        Self::Interfaces,
+        Self::Traces,
+        Self::Tallies4,
+        Self::Tallies6,
+        Self::Drops,
     ];
 
     /// The symbol in the object, the name in the kernel and of the pin.
@@ -76,6 +104,13 @@ impl MapName {
             Self::Allow4 => "ALLOW4",
             Self::Allow6 => "ALLOW6",
             Self::Counters => "COUNTERS",
+            Self::Present4 => "PRESENT4",
+            Self::Present6 => "PRESENT6",
+            Self::Interfaces => "INTERFACES",
+            Self::Traces => "TRACES",
+            Self::Tallies4 => "TALLIES4",
+            Self::Tallies6 => "TALLIES6",
+            Self::Drops => "DROPS",
         }
     }
 
@@ -92,7 +127,12 @@ impl MapName {
             Self::Networks6 => (LPM_TRIE, 4 + size_of::<Address6>(), size_of::<Ban>(), MAX_NETWORKS),
             Self::Allow4 => (LPM_TRIE, 4 + size_of::<Address4>(), size_of::<Allowed>(), MAX_ALLOWED),
             Self::Allow6 => (LPM_TRIE, 4 + size_of::<Address6>(), size_of::<Allowed>(), MAX_ALLOWED),
-            Self::Counters => (PERCPU_ARRAY, 4, size_of::<Counter>(), Outcome::ALL.len() as u32),
+            Self::Counters => (PERCPU_ARRAY, 4, size_of::<Counter>(), 16 * MAX_INTERFACES),
+            Self::Present4 | Self::Present6 => (ARRAY, 4, size_of::<u64>(), presence::WORDS),
+            Self::Interfaces => (ARRAY, 4, size_of::<Interface>(), MAX_INTERFACES),
+            Self::Traces => (PERCPU_ARRAY, 4, size_of::<Trace>(), 1),
+            Self::Tallies4 | Self::Tallies6 => (PERCPU_ARRAY, 4, size_of::<Tally>(), Tally::SLOTS),
+            Self::Drops => (RINGBUF, 0, 0, DROPS_BYTES),
         };
         let flags = if kind == HASH || kind == LPM_TRIE { BPF_F_NO_PREALLOC } else { 0 };
         Shape { kind, key_size: key_size as u32, value_size: value_size as u32, max_entries, flags }
@@ -119,4 +159,5 @@ const HASH: u32 = 1;
 const ARRAY: u32 = 2;
 const PERCPU_ARRAY: u32 = 6;
 const LPM_TRIE: u32 = 11;
+const RINGBUF: u32 = 27;
 const BPF_F_NO_PREALLOC: u32 = 1;

@@ -70,7 +70,16 @@ impl Outcome {
     }
 }
 
-/// Packets that came to one outcome, on one CPU.
+/// Where the counter of `outcome` is for the interface at `interface` of the interfaces' table: 16 for each.
+#[inline(always)]
+#[must_use]
+pub const fn counter_index(interface: u32, outcome: Outcome) -> u32 {
+    (interface << 4) | outcome as u32
+}
+
+const _: () = assert!(Outcome::ALL.len() <= 16);
+
+/// Packets that came to one outcome, on one interface and one CPU.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counter {

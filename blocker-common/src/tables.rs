@@ -3,6 +3,9 @@
 /// In [`crate::Ban::scope`] and [`crate::Ban`] look-ups: every port and protocol.
 pub const SCOPE_ALL: u64 = 1 << 63;
 
+/// The same, by jails that only observe.
+pub const SCOPE_ALL_OBSERVED: u64 = 1 << 62;
+
 /// Entries of the port table: 65,536 ports for each [`Protocol`].
 pub const PORT_TABLE_LEN: u32 = 2 << 16;
 
@@ -16,6 +19,12 @@ pub mod flags {
     pub const NETWORKS4: u32 = 4;
     /// At least one IPv6 prefix other than a /64 is banned.
     pub const NETWORKS6: u32 = 8;
+    /// At least one IPv4 network is banned that is too wide for the presence bitmap: it cannot be relied on.
+    pub const WIDE4: u32 = 16;
+    /// The same for IPv6.
+    pub const WIDE6: u32 = 32;
+    /// The allowlist is changing: it is asked before every drop, not only where [`crate::HOLDS_ALLOWED`] says so.
+    pub const ASK_ALWAYS: u32 = 64;
 }
 
 /// The protocols whose ports can be protected.
@@ -43,11 +52,25 @@ pub struct Config {
     pub layout: u32,
     /// See [`flags`].
     pub flags: u32,
+    /// The jails that only observe, as bits of a scope.
+    pub observed: u64,
+}
+
+/// An interface that the program is attached to. The program on it knows the entry's index ([`crate::THIS_INTERFACE`]).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interface {
+    /// The kernel's index of it; 0 in a free entry.
+    pub index: u32,
+    /// [`flags::OBSERVE`], or 0.
+    pub flags: u32,
+    /// Its name, ended by a zero byte.
+    pub name: [u8; 16],
 }
 
 /// A banned IPv4 host.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Host4 {
     /// In network order.
     pub addr: [u8; 4],
@@ -55,7 +78,7 @@ pub struct Host4 {
 
 /// A banned IPv6 /64, by its 64 bits.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Network6 {
     /// In network order.
     pub prefix: [u8; 8],
@@ -97,16 +120,18 @@ pub struct JailName {
     pub name: [u8; 32],
 }
 
-const _: () = assert!(size_of::<Config>() == 8);
+const _: () = assert!(size_of::<Config>() == 16 && size_of::<Interface>() == 24);
 const _: () = assert!(size_of::<Address4>() == 8 && size_of::<Address6>() == 16);
 const _: () = assert!(size_of::<JailName>() == 32);
 
 #[cfg(feature = "user")]
 mod pod {
-    use super::{Address4, Address6, Allowed, Config, Host4, JailName, Network6};
+    use super::{Address4, Address6, Allowed, Config, Host4, Interface, JailName, Network6};
 
-    // SAFETY: two u32s, no padding.
+    // SAFETY: two u32s and a u64, no padding.
     unsafe impl aya::Pod for Config {}
+    // SAFETY: two u32s and a byte array, no padding.
+    unsafe impl aya::Pod for Interface {}
     // SAFETY: a byte array.
     unsafe impl aya::Pod for Host4 {}
     // SAFETY: a byte array.

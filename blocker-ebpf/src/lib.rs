@@ -4,6 +4,8 @@
 //! (`main.rs`, `maps.rs`) hands them a packet and its maps; tests and fuzzers hand them slices and tables of their own.
 
 #![no_std]
+// The target has atomic additions, the compiler only by assembly.
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod packet;
 pub mod verdict;

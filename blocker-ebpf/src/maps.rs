@@ -4,18 +4,26 @@
 //! [`blocker_common::MapName::shape`]. None is an LRU: a ban is never evicted behind the daemon's back.
 
 use core::mem::MaybeUninit;
+use core::ptr::null;
 
 use aya_ebpf::{
+    Global,
     bindings::BPF_F_NO_PREALLOC,
     btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, lpm_trie::Key},
-    helpers::bpf_ktime_get_boot_ns,
+    helpers::{bpf_jiffies64, bpf_ktime_get_boot_ns, bpf_ringbuf_reserve, bpf_ringbuf_submit},
     macros::btf_map,
 };
 use blocker_common::{
-    Address4, Address6, Allowed, Ban, Config, Counter, Host4, JailName, MAX_ALLOWED, MAX_BANS4, MAX_BANS6, MAX_JAILS,
-    MAX_NETWORKS, Network6, Outcome, PORT_TABLE_LEN,
+    Address4, Address6, Allowed, Ban, Config, Counter, DROPS_BYTES, Dropped, Host4, Interface, JailName, MAX_ALLOWED,
+    MAX_BANS4, MAX_BANS6, MAX_INTERFACES, MAX_JAILS, MAX_NETWORKS, Network6, Outcome, PORT_TABLE_LEN, Tally, Trace,
+    counter_index, flags,
+    presence::{self, Place},
 };
-use blocker_ebpf::verdict::Tables;
+use blocker_ebpf::{packet::Packet, verdict::Tables};
+
+/// The index of this interface in [`INTERFACES`], set when the program is loaded for it.
+#[unsafe(no_mangle)]
+static THIS_INTERFACE: Global<u32> = Global::new(0);
 
 const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
 
@@ -38,7 +46,61 @@ static ALLOW4: LpmTrie<Address4, Allowed, { MAX_ALLOWED as usize }> = LpmTrie::n
 #[btf_map]
 static ALLOW6: LpmTrie<Address6, Allowed, { MAX_ALLOWED as usize }> = LpmTrie::new();
 #[btf_map]
-static COUNTERS: PerCpuArray<Counter, { Outcome::ALL.len() }> = PerCpuArray::new();
+static COUNTERS: PerCpuArray<Counter, { 16 * MAX_INTERFACES as usize }> = PerCpuArray::new();
+#[btf_map]
+static PRESENT4: Array<u64, { presence::WORDS as usize }> = Array::new();
+#[btf_map]
+static PRESENT6: Array<u64, { presence::WORDS as usize }> = Array::new();
+#[btf_map]
+static INTERFACES: Array<Interface, { MAX_INTERFACES as usize }> = Array::new();
+#[btf_map]
+static TRACES: PerCpuArray<Trace, 1> = PerCpuArray::new();
+#[btf_map]
+static TALLIES4: PerCpuArray<Tally, { Tally::SLOTS as usize }> = PerCpuArray::new();
+#[btf_map]
+static TALLIES6: PerCpuArray<Tally, { Tally::SLOTS as usize }> = PerCpuArray::new();
+#[btf_map]
+static DROPS: Ring<{ DROPS_BYTES as usize }> = Ring { r#type: null(), max_entries: null() };
+
+/// A ring buffer's definition as every loader understands it: by its type (`BPF_MAP_TYPE_RINGBUF`) and size alone.
+#[repr(C)]
+struct Ring<const BYTES: usize> {
+    r#type: *const [i32; 27],
+    max_entries: *const [i32; BYTES],
+}
+
+// SAFETY: its pointers are never followed; the kernel knows the map by the symbol.
+unsafe impl<const BYTES: usize> Sync for Ring<BYTES> {}
+
+impl<const BYTES: usize> Ring<BYTES> {
+    /// Tells of a drop, unless the reader is too slow and the ring is full.
+    #[inline(always)]
+    fn tell(&'static self, packet: &Packet, outcome: Outcome, boot_ns: u64) {
+        let ring = core::ptr::from_ref(self).cast_mut().cast();
+        // SAFETY: the ring is a map of the program.
+        let place = unsafe { bpf_ringbuf_reserve(ring, size_of::<Dropped>() as u64, 0) }.cast::<Dropped>();
+        if place.is_null() {
+            return;
+        }
+        let (network, host) =
+            if packet.is_v6 { packet.source6_words() } else { (u32::from_ne_bytes(packet.source4()).into(), 0) };
+        // Field by field: a value as a whole is copied byte by byte on this target.
+        // SAFETY: the kernel lent `place` until it is submitted; so for all below.
+        let dropped = unsafe { &mut *place };
+        dropped.boot_ns = boot_ns;
+        let source = (&raw mut dropped.source).cast::<u64>();
+        // SAFETY: the first eight bytes of the source, which is aligned to 8 (at offset 8 of an aligned struct).
+        unsafe { source.write(network) };
+        // SAFETY: the second eight.
+        unsafe { source.add(1).write(host) };
+        dropped.interface = THIS_INTERFACE.load();
+        dropped.port = packet.port;
+        dropped.version = if packet.is_v6 { 6 } else { 4 };
+        dropped.outcome = outcome as u8;
+        // SAFETY: it was reserved above and is submitted once.
+        unsafe { bpf_ringbuf_submit(place.cast(), 0) };
+    }
+}
 
 /// The maps as the tables a verdict is drawn from.
 pub(crate) struct Maps;
@@ -47,6 +109,38 @@ impl Tables for Maps {
     #[inline(always)]
     fn flags(&self) -> u32 {
         CONFIG.get(0).map_or(0, |config| config.flags)
+    }
+
+    #[inline(always)]
+    fn observed(&self) -> u64 {
+        CONFIG.get(0).map_or(0, |config| config.observed)
+    }
+
+    #[inline(always)]
+    fn observes_here(&self) -> bool {
+        INTERFACES.get(THIS_INTERFACE.load()).is_some_and(|interface| interface.flags & flags::OBSERVE != 0)
+    }
+
+    #[inline(always)]
+    fn is_present4(&self, addr: [u8; 4]) -> bool {
+        let place = Place::of4(addr);
+        PRESENT4.get(place.word()).is_some_and(|word| word & place.mask() != 0)
+    }
+
+    #[inline(always)]
+    fn is_present6(&self, network: [u8; 8]) -> bool {
+        let place = Place::of6(network);
+        PRESENT6.get(place.word()).is_some_and(|word| word & place.mask() != 0)
+    }
+
+    #[inline(always)]
+    fn tally4(&self, slot: u32) -> Option<*mut Tally> {
+        TALLIES4.get_ptr_mut(slot)
+    }
+
+    #[inline(always)]
+    fn tally6(&self, slot: u32) -> Option<*mut Tally> {
+        TALLIES6.get_ptr_mut(slot)
     }
 
     #[inline(always)]
@@ -85,16 +179,32 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn trace(&self) -> Option<*mut Trace> {
+        TRACES.get_ptr_mut(0)
+    }
+
+    #[inline(always)]
+    fn tick(&self) -> u64 {
+        // SAFETY: a helper without arguments.
+        unsafe { bpf_jiffies64() }
+    }
+
+    #[inline(always)]
     fn now_ns(&self) -> u64 {
         // SAFETY: a helper without arguments.
         unsafe { bpf_ktime_get_boot_ns() }
     }
+
+    #[inline(always)]
+    fn tell(&self, packet: &Packet, outcome: Outcome, now_ns: u64) {
+        DROPS.tell(packet, outcome, now_ns);
+    }
 }
 
-/// Counts a packet of `bytes` bytes under `outcome`, on this CPU.
+/// Counts a packet of `bytes` bytes under `outcome`, on this interface and this CPU.
 #[inline(always)]
 pub(crate) fn count(outcome: Outcome, bytes: u64) {
-    if let Some(counter) = COUNTERS.get_ptr_mut(outcome as u32) {
+    if let Some(counter) = COUNTERS.get_ptr_mut(counter_index(THIS_INTERFACE.load(), outcome)) {
         // SAFETY: the entry of this CPU, which runs this program alone until it returns.
         let counter = unsafe { &mut *counter };
         counter.packets += 1;

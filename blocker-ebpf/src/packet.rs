@@ -107,6 +107,13 @@ impl Packet {
         self.source[0].to_ne_bytes()
     }
 
+    /// The same as two native integers.
+    #[inline(always)]
+    #[must_use]
+    pub const fn source6_words(&self) -> (u64, u64) {
+        (self.source[0], self.source[1])
+    }
+
     /// The source address, if the packet is IPv6.
     #[inline(always)]
     #[must_use]

@@ -18,12 +18,12 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 use anyhow::{Context as _, Result, ensure};
 use blocker::kernel::Program;
-use blocker_common::Outcome;
-use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
-use nix::unistd::Pid;
+use blocker_common::{Ban, HOLDS_ALLOWED, Outcome};
 
 use crate::frame::{Frame, ethernet, ipv4, ipv6};
-use crate::tables::{Action, BANNED, BANNED6, CUSTOMER, CUSTOMER6, HTTP, IMAP, Loaded, MAIL, in_force};
+use crate::tables::{
+    Action, BANNED, BANNED6, CUSTOMER, CUSTOMER6, HTTP, IMAP, Loaded, MAIL, in_force, stay_on_this_cpu,
+};
 
 /// Packets of one run.
 const REPEAT: u32 = 1_000_000;
@@ -43,12 +43,12 @@ struct Case {
 }
 
 fn main() -> Result<()> {
-    stay_on_this_cpu()?;
+    stay_on_this_cpu();
     let bare = BareDrop::load()?;
     let any_frame = ipv4(CUSTOMER).tcp(HTTP).padded(60);
     let mut loaded = Loaded::mail_server();
-    loaded.ban(FRIEND, in_force(MAIL));
-    loaded.allow(FRIEND);
+    loaded.ban(FRIEND, Ban { flags: HOLDS_ALLOWED, ..in_force(MAIL) });
+    loaded.allow_unasked(FRIEND);
     let mut cases = cases();
     let mut bare_took = Vec::new();
     for _ in 0..RUNS {
@@ -77,7 +77,7 @@ fn cases() -> Vec<Case> {
 
 /// Runs a case, and sees that it is the one it is called.
 fn run(loaded: &mut Loaded, case: &Case) -> Result<u128> {
-    let packets = |loaded: &Loaded| loaded.maps.counter(case.outcome).map(|counter| counter.packets);
+    let packets = |loaded: &Loaded| loaded.maps.counter(0, case.outcome).map(|counter| counter.packets);
     let before = packets(loaded)?;
     let (_, took) = loaded.repeat(Program::Frags, case.frame.bytes(), REPEAT);
     let counted = packets(loaded)? - before;
@@ -120,12 +120,6 @@ fn processor() -> String {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     model.map_or("unknown processor", |(_, name)| name.trim()).to_owned()
-}
-
-fn stay_on_this_cpu() -> Result<()> {
-    let mut cpus = CpuSet::new();
-    cpus.set(sched_getcpu()?)?;
-    sched_setaffinity(Pid::from_raw(0), &cpus).context("staying on one CPU")
 }
 
 /// `return XDP_DROP`, loaded into the kernel: no object of ours has such a program, so it is made of two instructions.

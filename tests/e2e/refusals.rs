@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use aya::maps::{Map, MapData, lpm_trie};
-use blocker_common::{Address4, Ban, MAX_NETWORKS, MapName};
+use blocker_common::{Address4, Ban, LAYOUT, MAX_NETWORKS, MapName};
 use blocker_tests::{
     daemon::{self, Daemon, Settings},
     netns::Net,
@@ -18,7 +18,7 @@ fn a_ban_that_the_kernel_refused_is_in_force_as_soon_as_it_can_be() -> Result<()
     let net = Net::new()?;
     let daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
     // Somebody else fills the map, which the daemon does not know.
-    let path = daemon.pins().join("v1").join(MapName::Networks4.as_str());
+    let path = daemon.pins().join(format!("v{LAYOUT}")).join(MapName::Networks4.as_str());
     let mut networks: Networks = Map::from_map_data(MapData::from_pin(path)?)?.try_into()?;
     for number in 0..MAX_NETWORKS {
         networks.insert(&key(number), Ban::default(), 0)?;

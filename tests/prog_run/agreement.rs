@@ -21,7 +21,7 @@ use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 
 use self::world::{HostTables, NOW_NS, Net, World};
-use crate::tables::{Action, Loaded, Ran};
+use crate::tables::{Action, Loaded, Ran, stay_on_this_cpu};
 
 const WORLDS: usize = 100;
 const FRAMES: usize = 60;
@@ -32,6 +32,7 @@ const LENGTHS: RangeInclusive<usize> = 14..=3000;
 #[test]
 fn host_and_kernel_agree_on_generated_frames() {
     let mut runner = TestRunner::deterministic();
+    stay_on_this_cpu();
     let mut loaded = Loaded::empty();
     let mut seen = [0_u32; Outcome::ALL.len()];
     for _ in 0..WORLDS {
@@ -84,9 +85,10 @@ fn enter(loaded: &mut Loaded, world: &World) {
         loaded.ban(&text(net), on_boot_clock(ban));
     }
     for &net in &world.allowed {
-        loaded.allow(&text(net));
+        loaded.allow_unasked(&text(net));
     }
     loaded.set_flags(world.flags());
+    loaded.observe_jails(world.observed);
 }
 
 fn leave(loaded: &mut Loaded, world: &World) {
@@ -94,7 +96,7 @@ fn leave(loaded: &mut Loaded, world: &World) {
         loaded.protect(protocol, port, 0);
     }
     for (net, _) in &world.bans {
-        loaded.maps.remove_ban(prefix(*net)).expect("a ban can be removed");
+        loaded.unban(&text(*net));
     }
     for net in &world.allowed {
         loaded.maps.disallow(prefix(*net)).expect("a prefix can be taken off the allowlist");

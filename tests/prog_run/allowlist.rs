@@ -1,6 +1,7 @@
 //! An allow-listed source is never dropped, whatever else is said of it.
 
 use blocker_common::Outcome::{DropBanned, PassAllowed, PassClean, PassExpired, PassOutOfScope, PassUnprotected};
+use blocker_common::{Ban, HOLDS_ALLOWED};
 
 use crate::frame::{ipv4, ipv6};
 use crate::rows::{check, row};
@@ -78,4 +79,24 @@ fn what_is_passed_by_the_allowlist_is_not_counted_as_dropped() {
     check(&mut loaded, &[row("banned and allow-listed", ipv4("192.0.2.9").tcp(IMAP), Pass, PassAllowed)]);
 
     assert_eq!(loaded.entry("192.0.2.9"), before);
+}
+
+#[test]
+fn a_ban_that_holds_something_allow_listed_says_so() {
+    let mut loaded = Loaded::jails();
+    let holding = |scope| Ban { flags: HOLDS_ALLOWED, ..in_force(scope) };
+    loaded.ban("192.0.2.9", over(MAIL));
+    loaded.ban("192.0.2.0/24", holding(MAIL));
+    loaded.ban("2001:db8:0:1::/64", holding(MAIL));
+    loaded.allow_unasked("192.0.2.9");
+    loaded.allow_unasked("2001:db8:0:1::9");
+    check(
+        &mut loaded,
+        &[
+            row("in a marked network", ipv4("192.0.2.9").tcp(IMAP), Pass, PassAllowed),
+            row("its neighbour", ipv4("192.0.2.8").tcp(IMAP), Drop, DropBanned),
+            row("in a marked /64", ipv6("2001:db8:0:1::9").tcp(IMAP), Pass, PassAllowed),
+            row("its neighbour, IPv6", ipv6("2001:db8:0:1::8").tcp(IMAP), Drop, DropBanned),
+        ],
+    );
 }

@@ -2,9 +2,13 @@
 
 use aya::programs::{TestRun as _, TestRunOptions};
 use blocker::clock;
-use blocker::kernel::{Maps, Object, Program, Programs, load_unpinned, require_capabilities};
-use blocker_common::{Ban, Counter, FOREVER, Outcome, Protocol, SCOPE_ALL, flags, port_index};
+use blocker::kernel::{Maps, Object, Presence, Program, Programs, load_unpinned, require_capabilities};
+use blocker_common::{
+    Ban, Counter, FOREVER, Interface, Outcome, Protocol, SCOPE_ALL, SCOPE_ALL_OBSERVED, flags, port_index,
+};
 use blocker_core::prefix::Prefix;
+use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
+use nix::unistd::Pid;
 
 /// Protects TCP 143 and 993 where [`Loaded::mail_server`] made the tables.
 pub(crate) const MAIL: u64 = 1;
@@ -30,13 +34,15 @@ pub(crate) const OUTLAW: &str = "203.0.113.66";
 pub(crate) const OUTLAW6: &str = "2001:db8:0:66::9";
 /// Never banned.
 pub(crate) const CUSTOMER: &str = "198.51.100.7";
-pub(crate) const CUSTOMER6: &str = "2001:db8:0:7::9";
+pub(crate) const CUSTOMER6: &str = "2001:db8:7::9";
 
 /// Programs and maps that nobody else has.
 pub(crate) struct Loaded {
     programs: Programs,
     pub(crate) maps: Maps,
+    presence: Presence,
     flags: u32,
+    observed: u64,
 }
 
 /// How the tables are set up.
@@ -47,7 +53,7 @@ impl Loaded {
             panic!("these tests run XDP programs in the kernel, and must be run as root: {error:#}");
         }
         let Object { programs, maps } = load_unpinned().expect("the kernel takes the object's maps");
-        Self { programs, maps, flags: 0 }
+        Self { programs, maps, presence: Presence::default(), flags: 0, observed: 0 }
     }
 
     /// Three jails with their ports, and nobody banned.
@@ -84,17 +90,35 @@ impl Loaded {
     pub(crate) fn ban(&mut self, prefix: &str, ban: Ban) {
         let prefix: Prefix = prefix.parse().expect("a prefix");
         let ban = Ban { prefix_len: prefix.len().into(), ..ban };
+        if self.maps.ban(prefix).expect("the maps can be read").is_none() {
+            self.presence.add(&mut self.maps, [prefix]).expect("every prefix has its place");
+        }
         self.maps.set_ban(prefix, &ban).expect("there is room for a ban");
         let search = match (prefix.addr().is_ipv4(), prefix.len()) {
             (true, 32) | (false, 64) => 0,
             (true, _) => flags::NETWORKS4,
             (false, _) => flags::NETWORKS6,
         };
-        let all_ports = if ban.scope & SCOPE_ALL != 0 { flags::ALL_PORTS } else { 0 };
-        self.set_flags(self.flags | search | all_ports);
+        let all_ports = if ban.scope & (SCOPE_ALL | SCOPE_ALL_OBSERVED) != 0 { flags::ALL_PORTS } else { 0 };
+        self.set_flags(self.flags | search | all_ports | self.presence.flags());
     }
 
+    pub(crate) fn unban(&mut self, prefix: &str) {
+        let prefix: Prefix = prefix.parse().expect("a prefix");
+        self.maps.remove_ban(prefix).expect("a ban can be removed");
+        self.presence.remove(&mut self.maps, prefix).expect("every prefix has its place");
+        let wide = flags::WIDE4 | flags::WIDE6;
+        self.set_flags(self.flags & !wide | self.presence.flags());
+    }
+
+    /// Allow-lists a prefix, and has the program ask for it always.
     pub(crate) fn allow(&mut self, prefix: &str) {
+        self.allow_unasked(prefix);
+        self.set_flags(self.flags | flags::ASK_ALWAYS);
+    }
+
+    /// Allow-lists a prefix, for which the program asks only where a ban says so.
+    pub(crate) fn allow_unasked(&mut self, prefix: &str) {
         self.maps.allow(prefix.parse().expect("a prefix")).expect("there is room on the allowlist");
     }
 
@@ -102,8 +126,20 @@ impl Loaded {
         self.set_flags(self.flags | flags::OBSERVE);
     }
 
+    /// Has these jails only observe.
+    pub(crate) fn observe_jails(&mut self, jails: u64) {
+        self.observed = jails;
+        self.set_flags(self.flags);
+    }
+
+    /// Has the interface, which for these programs is the first of the table, only observe.
+    pub(crate) fn observe_interface(&mut self) {
+        let interface = Interface { index: 1, flags: flags::OBSERVE, name: *b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0" };
+        self.maps.set_interface(0, interface).expect("the table of interfaces can be written");
+    }
+
     pub(crate) fn set_flags(&mut self, flags: u32) {
-        self.maps.set_flags(flags).expect("the configuration can be written");
+        self.maps.set_config(flags, self.observed).expect("the configuration can be written");
         self.flags = flags;
     }
 }
@@ -113,10 +149,13 @@ pub(crate) fn in_force(scope: u64) -> Ban {
     Ban { scope, deadline_ns: now_ns() + 3_600_000_000_000, ..Ban::default() }
 }
 
-/// One that ended this very moment.
+/// One that has just ended.
 pub(crate) fn over(scope: u64) -> Ban {
-    Ban { scope, deadline_ns: now_ns(), ..Ban::default() }
+    Ban { scope, deadline_ns: now_ns() - TICK_NS, ..Ban::default() }
 }
+
+/// The longest the kernel goes on with a time it has read: a tick, of which there are at least 100 in a second.
+pub(crate) const TICK_NS: u64 = 10_000_000;
 
 /// One without end, whatever its deadline says.
 pub(crate) fn forever(scope: u64) -> Ban {
@@ -126,6 +165,13 @@ pub(crate) fn forever(scope: u64) -> Ban {
 /// `CLOCK_BOOTTIME`, as the program reads it.
 pub(crate) fn now_ns() -> u64 {
     u64::try_from(clock::now().as_nanos()).expect("the boot is not before the boot")
+}
+
+/// The kernel runs a program on the CPU of the thread that asks.
+pub(crate) fn stay_on_this_cpu() {
+    let mut cpus = CpuSet::new();
+    cpus.set(sched_getcpu().expect("a thread is on a CPU")).expect("that is one of few");
+    sched_setaffinity(Pid::from_raw(0), &cpus).expect("a thread may choose");
 }
 
 /// What becomes of a packet: an XDP program's return value.
@@ -166,14 +212,20 @@ impl Loaded {
     }
 
     pub(crate) fn counters(&self) -> Vec<(Outcome, Counter)> {
-        let counter = |outcome| self.maps.counter(outcome).expect("every outcome has a counter");
+        let counter = |outcome| self.maps.counter(0, outcome).expect("every outcome has a counter");
         Outcome::ALL.into_iter().map(|outcome| (outcome, counter(outcome))).collect()
     }
 
-    /// The entry of a ban that is there.
+    /// The entry of a ban that is there, with what is still in the tallies.
     pub(crate) fn entry(&self, prefix: &str) -> Ban {
         let prefix = prefix.parse().expect("a prefix");
-        self.maps.ban(prefix).expect("the maps can be read").expect("the prefix is banned")
+        let ban = self.maps.ban(prefix).expect("the maps can be read").expect("the prefix is banned");
+        self.maps.tallies().expect("the tallies can be read").complete(prefix, ban)
+    }
+
+    /// The entry as the map has it.
+    pub(crate) fn bare_entry(&self, prefix: &str) -> Ban {
+        self.maps.ban(prefix.parse().expect("a prefix")).expect("the maps can be read").expect("the prefix is banned")
     }
 
     pub(crate) fn program(&mut self, program: Program) -> &mut aya::programs::Xdp {

@@ -34,6 +34,7 @@ fn daemon(section: &mut Section<'_, '_>) -> Daemon {
     Daemon {
         interfaces: section.get("interfaces", &INTERFACES, Interfaces::Auto),
         mode: section.get("mode", &MODE, Mode::Enforce),
+        observe_interfaces: section.get("observe_interfaces", &INTERFACE_LIST, Vec::new()),
         allow: section.get("allow", &PREFIXES, Vec::new()),
         state: section.get("state", &DIRECTORY, PathBuf::from("/var/lib/blocker")),
         runtime: section.get("runtime", &SOCKET_DIRECTORY, PathBuf::from("/run/blocker")),
@@ -106,8 +107,10 @@ fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<
     };
     let log = section.need("log", &LOGS, log);
     let ports = section.get("ports", &PORTS, builtin.map_or(Ports::All, Builtin::ports));
+    let mode = section.get("mode", &MODE, Mode::Enforce);
     let Limits { max_retry, find_time, ban_time } = limits(section, defaults);
-    Some(Jail { name: name.to_owned(), enabled, filter: filter?, log: log?, ports, max_retry, find_time, ban_time })
+    let name = name.to_owned();
+    Some(Jail { name, enabled, filter: filter?, log: log?, ports, mode, max_retry, find_time, ban_time })
 }
 
 /// What a jail is if the file does not say otherwise.
@@ -144,6 +147,9 @@ const INTERFACES: Kind<Interfaces> = Kind {
         Some(_) | None => value.list(1, interface).map(Interfaces::Named),
     },
 };
+
+const INTERFACE_LIST: Kind<Vec<String>> =
+    Kind { expected: "a list of names of interfaces of 1 to 15 characters", read: |value| value.list(0, interface) };
 
 fn interface(value: Reading<'_>) -> Read<String> {
     // What Linux takes as a name (dev_valid_name); `auto` has a meaning here.

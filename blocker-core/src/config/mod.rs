@@ -43,6 +43,8 @@ pub struct Daemon {
     pub interfaces: Interfaces,
     /// Whether packets of banned sources are dropped.
     pub mode: Mode,
+    /// Interfaces on which they are not, whatever the mode says.
+    pub observe_interfaces: Vec<String>,
     /// What is never banned, besides what the daemon finds by itself.
     pub allow: Vec<Prefix>,
     /// The directory of what outlives a reboot; absolute.
@@ -84,6 +86,8 @@ pub struct Jail {
     pub log: Vec<String>,
     /// What a ban closes.
     pub ports: Ports,
+    /// Whether packets are dropped for its bans; [`Daemon::mode`] may say no for all of them.
+    pub mode: Mode,
     /// Attempts within [`Jail::find_time`] that earn a ban, 1 to 1,000.
     pub max_retry: u32,
     /// How long an attempt counts.

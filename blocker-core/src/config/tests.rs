@@ -29,6 +29,7 @@ fn an_empty_file_is_a_working_configuration() {
         daemon: Daemon {
             interfaces: Interfaces::Auto,
             mode: Mode::Enforce,
+            observe_interfaces: vec![],
             allow: vec![],
             state: "/var/lib/blocker".into(),
             runtime: "/run/blocker".into(),
@@ -40,6 +41,7 @@ fn an_empty_file_is_a_working_configuration() {
             filter: Filter::Dovecot,
             log: vec!["/var/log/mail.log".to_owned(), "/var/log/maillog".to_owned()],
             ports: tcp(&DOVECOT),
+            mode: Mode::Enforce,
             max_retry: 5,
             find_time: secs(600),
             ban_time: BanTime::For(secs(3_600)),
@@ -63,10 +65,11 @@ fn the_shipped_file_shows_every_key_with_its_default() {
 
     assert_eq!(config(shipped), Config::default(), "as shipped");
     assert_eq!(config(&all), Config::default(), "with every setting switched on");
-    for key in ["interfaces", "mode", "allow", "state", "runtime", "pins", "enabled", "filter", "log", "ports"] {
+    let daemons = ["interfaces", "observe_interfaces", "allow", "state", "runtime", "pins"];
+    for key in daemons.into_iter().chain(["enabled", "filter", "log", "ports"]) {
         assert_eq!(settings.iter().filter(|line| line.starts_with(&format!("{key} = "))).count(), 1, "{key}");
     }
-    for key in ["max_retry", "find_time", "ban_time"] {
+    for key in ["mode", "max_retry", "find_time", "ban_time"] {
         assert_eq!(settings.iter().filter(|line| line.starts_with(&format!("{key} = "))).count(), 2, "{key}");
     }
 }

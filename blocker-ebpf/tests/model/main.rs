@@ -91,6 +91,18 @@ fn the_first_drop_keeps_its_time_and_the_last_moves_on() {
     assert_eq!((first_drop_ns, last_drop_ns), (NOW_NS, NOW_NS + 5));
 }
 
+#[test]
+fn a_drop_is_told_once_in_64_ticks() {
+    let frame = frames::tcp_from_first_source();
+    let mut tables = HostTables::of(&World::with_first_source_banned(u64::MAX));
+    for _ in 0..640 {
+        verdict(&tables, &frame);
+        tables.advance_ns(1);
+    }
+
+    assert_eq!(tables.told(), 10, "a tick of these tables is a nanosecond");
+}
+
 /// Random tests of what never happens prove nothing.
 #[test]
 fn generated_frames_come_to_every_outcome_in_earnest() {

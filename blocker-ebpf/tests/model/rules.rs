@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use blocker_common::{Ban, FOREVER, Outcome, Protocol, SCOPE_ALL};
+use blocker_common::{Ban, FOREVER, Outcome, Protocol, SCOPE_ALL, SCOPE_ALL_OBSERVED};
 
 use crate::world::{NOW_NS, Net, World};
 
@@ -25,8 +25,11 @@ pub(crate) fn ruling(world: &World, frame: &[u8]) -> Ruling {
         return pass(&[Outcome::PassUnprotected]);
     }
     let of_source: Vec<&(Net, Ban)> = world.bans.iter().filter(|(net, _)| net.contains(source)).collect();
+    let in_force = || of_source.iter().filter(|(_, ban)| !is_over(ban) && closed(world, ban, wants) != 0);
+    let dropping: Vec<Net> = in_force().filter(|(_, ban)| drops(world, ban, wants)).map(|&&(net, _)| net).collect();
+    // Who only observes counts if nobody drops.
     let charged: Vec<Net> =
-        of_source.iter().filter(|(_, ban)| !is_over(ban) && closes(world, ban, wants)).map(|&&(net, _)| net).collect();
+        if dropping.is_empty() { in_force().map(|&&(net, _)| net).collect() } else { dropping.clone() };
     if charged.is_empty() {
         let reasons: Vec<Outcome> = of_source
             .iter()
@@ -37,7 +40,7 @@ pub(crate) fn ruling(world: &World, frame: &[u8]) -> Ruling {
     if world.allowed.iter().any(|net| net.contains(source)) {
         return pass(&[Outcome::PassAllowed]);
     }
-    let outcome = match (world.observe, wants) {
+    let outcome = match (dropping.is_empty(), wants) {
         (true, _) => Outcome::PassObserved,
         (false, Wants::Secret) => Outcome::DropHidden,
         (false, Wants::Port(..) | Wants::NoPort) => Outcome::DropBanned,
@@ -52,7 +55,7 @@ fn pass(outcomes: &[Outcome]) -> Ruling {
 
 /// Whether any ban could close what the packet wants: if not, its source is not even looked up.
 fn is_looked_at(world: &World, wants: Wants) -> bool {
-    let some_ban_closes_all = world.bans.iter().any(|(_, ban)| ban.scope & SCOPE_ALL != 0);
+    let some_ban_closes_all = world.bans.iter().any(|(_, ban)| ban.scope & ALL != 0);
     match wants {
         Wants::Port(protocol, port) => some_ban_closes_all || protectors(world, protocol, port) != 0,
         Wants::NoPort => some_ban_closes_all,
@@ -61,15 +64,23 @@ fn is_looked_at(world: &World, wants: Wants) -> bool {
     }
 }
 
-fn closes(world: &World, ban: &Ban, wants: Wants) -> bool {
-    let closes_all = ban.scope & SCOPE_ALL != 0;
+/// The jails of a ban that close what is wanted, those of all ports as two of their own.
+fn closed(world: &World, ban: &Ban, wants: Wants) -> u64 {
     match wants {
-        Wants::Port(protocol, port) => closes_all || ban.scope & protectors(world, protocol, port) != 0,
-        Wants::NoPort => closes_all,
-        Wants::Secret => ban.scope != 0,
-        Wants::ToBeLeftAlone => false,
+        Wants::Port(protocol, port) => ban.scope & (ALL | protectors(world, protocol, port)),
+        Wants::NoPort => ban.scope & ALL,
+        Wants::Secret => ban.scope,
+        Wants::ToBeLeftAlone => 0,
     }
 }
+
+/// Whether one of them does more than observe.
+fn drops(world: &World, ban: &Ban, wants: Wants) -> bool {
+    let observing = if world.observe { u64::MAX } else { world.observed | SCOPE_ALL_OBSERVED };
+    closed(world, ban, wants) & !observing != 0
+}
+
+const ALL: u64 = SCOPE_ALL | SCOPE_ALL_OBSERVED;
 
 fn is_over(ban: &Ban) -> bool {
     ban.flags & FOREVER == 0 && NOW_NS >= ban.deadline_ns

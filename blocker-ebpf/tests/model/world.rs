@@ -1,9 +1,14 @@
 //! What is banned, protected and allow-listed: as plain lists, at random, and as the tables of a verdict on the host.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use blocker_common::{Ban, FOREVER, Protocol, SCOPE_ALL, flags, port_index};
+use blocker_common::presence::{PLACE6_BITS, Place, SHORTEST4, place6, places4};
+use blocker_common::{
+    Ban, FOREVER, HOLDS_ALLOWED, Outcome, Protocol, SCOPE_ALL, SCOPE_ALL_OBSERVED, Tally, Trace, flags, port_index,
+};
+use blocker_ebpf::packet::Packet;
 use blocker_ebpf::verdict::Tables;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -89,6 +94,8 @@ fn first_bits(addr: u128, width: u8, len: u8) -> u128 {
 #[derive(Clone, Debug)]
 pub(crate) struct World {
     pub(crate) observe: bool,
+    /// Jails that only observe.
+    pub(crate) observed: u64,
     /// Which jails protect which port.
     pub(crate) protected: Vec<(Protocol, u16, u64)>,
     pub(crate) bans: Vec<(Net, Ban)>,
@@ -101,7 +108,7 @@ impl World {
         let net = Net { addr: SOURCES4[0].parse().expect("an address"), len: 32 };
         let ban = Ban { scope: 1, deadline_ns, prefix_len: 32, ..Ban::default() };
         let protected = vec![(Protocol::Tcp, PORTS[0], 1)];
-        Self { observe: false, protected, bans: vec![(net, ban)], allowed: Vec::new() }
+        Self { observe: false, observed: 0, protected, bans: vec![(net, ban)], allowed: Vec::new() }
     }
 
     /// [`blocker_common::Config::flags`], as the daemon sets them.
@@ -109,7 +116,9 @@ impl World {
         let any = |wanted: &dyn Fn(Net, &Ban) -> bool| self.bans.iter().any(|(net, ban)| wanted(*net, ban));
         let flag = |is_set: bool, flag: u32| if is_set { flag } else { 0 };
         flag(self.observe, flags::OBSERVE)
-            | flag(any(&|_, ban| ban.scope & SCOPE_ALL != 0), flags::ALL_PORTS)
+            | flag(any(&|_, ban| ban.scope & (SCOPE_ALL | SCOPE_ALL_OBSERVED) != 0), flags::ALL_PORTS)
+            | flag(any(&|net, _| net.addr.is_ipv4() && u32::from(net.len) < SHORTEST4), flags::WIDE4)
+            | flag(any(&|net, _| net.addr.is_ipv6() && u32::from(net.len) < PLACE6_BITS), flags::WIDE6)
             | flag(any(&|net, _| net.addr.is_ipv4() && !net.is_hashed()), flags::NETWORKS4)
             | flag(any(&|net, _| net.addr.is_ipv6() && !net.is_hashed()), flags::NETWORKS6)
     }
@@ -130,13 +139,32 @@ pub(crate) fn worlds() -> impl Strategy<Value = World> {
         2 => Just(Vec::new()),
         1 => subsequence(NETS.to_vec(), 0..4).prop_map(|nets| nets.into_iter().map(Net::parse).collect()),
     ];
-    (prop::bool::weighted(0.2), prop::collection::vec(port, 0..6), bans, allowed)
-        .prop_map(|(observe, protected, bans, allowed)| World { observe, protected: merged(protected), bans, allowed })
+    let observed = prop_oneof![3 => Just(0), 1 => select(vec![1_u64, 2, 3, 1 << 61])];
+    (prop::bool::weighted(0.1), observed, prop::collection::vec(port, 0..6), bans, allowed).prop_map(
+        |(observe, observed, protected, bans, allowed)| World {
+            observe,
+            observed,
+            protected: merged(protected),
+            bans: with_holders_marked(bans, &allowed),
+            allowed,
+        },
+    )
+}
+
+/// The bans in which something allow-listed lies are marked, as the daemon does.
+fn with_holders_marked(bans: Vec<(Net, Ban)>, allowed: &[Net]) -> Vec<(Net, Ban)> {
+    let holds = |net: Net| allowed.iter().any(|allowed| net.contains(allowed.addr) || allowed.contains(net.addr));
+    let marked = |(net, ban): (Net, Ban)| {
+        let mark = if holds(net) { HOLDS_ALLOWED } else { 0 };
+        (net, Ban { flags: ban.flags | mark, ..ban })
+    };
+    bans.into_iter().map(marked).collect()
 }
 
 /// Bans of which `over` are over for each one in force.
 fn bans(over: u32) -> impl Strategy<Value = Ban> {
-    let scope = prop_oneof![4 => select(vec![1_u64, 2, 4, 1 << 61]), 1 => Just(SCOPE_ALL), 1 => Just(SCOPE_ALL | 1)];
+    let all = select(vec![SCOPE_ALL, SCOPE_ALL | 1, SCOPE_ALL_OBSERVED | 4, SCOPE_ALL | SCOPE_ALL_OBSERVED | 6]);
+    let scope = prop_oneof![2 => select(vec![1_u64, 2, 4, 1 << 61]), 1 => all];
     let end = prop_oneof![
         over => select(vec![(0, 0), (NOW_NS - 1, 0), (NOW_NS, 0)]),
         1 => select(vec![(u64::MAX, 0), (0, FOREVER), (NOW_NS / 2, FOREVER)]),
@@ -163,6 +191,13 @@ fn merged(protected: Vec<(Protocol, u16, u64)>) -> Vec<(Protocol, u16, u64)> {
 /// A world as the tables of a verdict.
 pub(crate) struct HostTables {
     flags: u32,
+    observed: u64,
+    present4: BTreeSet<Place>,
+    present6: BTreeSet<Place>,
+    tallies4: Vec<Cell<Tally>>,
+    tallies6: Vec<Cell<Tally>>,
+    trace: Cell<Trace>,
+    told: Cell<u32>,
     now_ns: u64,
     ports: Vec<(u32, u64)>,
     bans: Vec<(Net, Cell<Ban>)>,
@@ -172,8 +207,24 @@ pub(crate) struct HostTables {
 impl HostTables {
     pub(crate) fn of(world: &World) -> Self {
         let ports = world.protected.iter().map(|&(protocol, port, scope)| (port_index(protocol, port), scope));
+        let mut present4 = BTreeSet::new();
+        let mut present6 = BTreeSet::new();
+        for (net, _) in &world.bans {
+            match net.addr {
+                IpAddr::V4(addr) => present4.extend(places4(addr.octets(), net.len.into()).into_iter().flatten()),
+                IpAddr::V6(addr) => present6.extend(place6(first_half(addr), net.len.into())),
+            }
+        }
+        let tallies = || (0..Tally::SLOTS).map(|_| Cell::default()).collect();
         Self {
             flags: world.flags(),
+            observed: world.observed,
+            present4,
+            present6,
+            tallies4: tallies(),
+            tallies6: tallies(),
+            trace: Cell::default(),
+            told: Cell::new(0),
             now_ns: NOW_NS,
             ports: ports.collect(),
             bans: world.bans.iter().map(|&(net, ban)| (net, Cell::new(ban))).collect(),
@@ -181,9 +232,25 @@ impl HostTables {
         }
     }
 
-    /// The bans with what was counted on them.
+    /// The bans with what was counted on them, and what is still in the tallies.
     pub(crate) fn bans(&self) -> impl Iterator<Item = (Net, Ban)> {
-        self.bans.iter().map(|(net, ban)| (*net, ban.get()))
+        self.bans.iter().map(|(net, ban)| {
+            let (tallies, key) = match (net.addr, net.len) {
+                (IpAddr::V4(addr), 32) => (&self.tallies4, u32::from_ne_bytes(addr.octets()).into()),
+                (IpAddr::V6(addr), 64) => (&self.tallies6, u64::from_ne_bytes(first_half(addr))),
+                _ => return (*net, ban.get()),
+            };
+            let tally = tallies[Tally::slot(key) as usize].get();
+            let (ban, ours) = (ban.get(), tally.key == key && tally.packets > 0);
+            let Tally { packets, bytes, last_ns, .. } = if ours { tally } else { Tally::default() };
+            let last_drop_ns = ban.last_drop_ns.max(last_ns);
+            (*net, Ban { packets: ban.packets + packets, bytes: ban.bytes + bytes, last_drop_ns, ..ban })
+        })
+    }
+
+    /// How many drops were told.
+    pub(crate) fn told(&self) -> u32 {
+        self.told.get()
     }
 
     pub(crate) fn advance_ns(&mut self, by: u64) {
@@ -205,9 +272,50 @@ impl HostTables {
     }
 }
 
+fn first_half(addr: Ipv6Addr) -> [u8; 8] {
+    let [a, b, c, d, e, f, g, h, ..] = addr.octets();
+    [a, b, c, d, e, f, g, h]
+}
+
 impl Tables for HostTables {
     fn flags(&self) -> u32 {
         self.flags
+    }
+
+    fn observed(&self) -> u64 {
+        self.observed
+    }
+
+    fn observes_here(&self) -> bool {
+        false
+    }
+
+    fn is_present4(&self, addr: [u8; 4]) -> bool {
+        self.present4.contains(&Place::of4(addr))
+    }
+
+    fn is_present6(&self, network: [u8; 8]) -> bool {
+        self.present6.contains(&Place::of6(network))
+    }
+
+    fn tally4(&self, slot: u32) -> Option<*mut Tally> {
+        self.tallies4.get(slot as usize).map(Cell::as_ptr)
+    }
+
+    fn tally6(&self, slot: u32) -> Option<*mut Tally> {
+        self.tallies6.get(slot as usize).map(Cell::as_ptr)
+    }
+
+    fn trace(&self) -> Option<*mut Trace> {
+        Some(self.trace.as_ptr())
+    }
+
+    fn tick(&self) -> u64 {
+        self.now_ns
+    }
+
+    fn tell(&self, _packet: &Packet, _outcome: Outcome, _now_ns: u64) {
+        self.told.set(self.told.get() + 1);
     }
 
     fn port_scope(&self, index: u32) -> u64 {

@@ -36,8 +36,12 @@ impl Interfaces {
     }
 
     /// Looks at what is there, attaches what can be, forgets what is gone. Each change is logged once.
-    pub(super) fn update(&mut self, configured: &config::Interfaces, kernel: &mut Kernel) {
-        let (there, names) = match look(configured, kernel) {
+    pub(super) fn update(&mut self, configured: &config::Daemon, kernel: &mut Kernel) {
+        for (name, why) in kernel.check_attachments() {
+            tracing::error!(interface = %name, "the program is not attached any more ({why}): it is attached anew");
+            self.states.remove(&name);
+        }
+        let (there, names) = match look(&configured.interfaces, kernel) {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!("the network interfaces cannot be read: {error:#}");
@@ -56,7 +60,10 @@ impl Interfaces {
                             "its frames have no Ethernet header (link type {kind}): attach to the interface below it"
                         ),
                     },
-                    Suitability::Ethernet => attach(kernel, &name, interface.index),
+                    Suitability::Ethernet => {
+                        let observes = configured.observe_interfaces.contains(&name);
+                        attach(kernel, &name, interface.index, observes)
+                    }
                 },
             };
             if self.states.get(&name) != Some(&state) {
@@ -93,8 +100,8 @@ fn look(
     Ok((there, names))
 }
 
-fn attach(kernel: &mut Kernel, name: &str, index: u32) -> State {
-    match kernel.attach(name, index) {
+fn attach(kernel: &mut Kernel, name: &str, index: u32, observes: bool) -> State {
+    match kernel.attach(name, index, observes) {
         Ok(_) => State::Attached { index },
         Err(error) => State::Detached { why: format!("{error:#}") },
     }

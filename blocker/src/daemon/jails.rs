@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use blocker_core::allowlist::Allowed;
-use blocker_core::config::{self, Config, Enabled, Ports};
+use blocker_core::config::{self, Config, Enabled, Mode, Ports};
 use blocker_core::engine::{AllowReason, Bounds, Engine, Event, Jail, JailId, Limits, Settings, SourceId};
 use blocker_core::time::BanTime;
 
@@ -58,9 +58,13 @@ pub(super) fn check_sources(config: &Config) -> Result<()> {
 pub(super) fn number(config: &Config, kernel: &Kernel, sources: &mut Sources) -> Result<(Numbered, NumberedPorts)> {
     check_sources(config)?;
     let on: Vec<&config::Jail> = config.jails.iter().filter(|jail| is_on(jail)).collect();
-    let manual = JailPorts { name: MANUAL_JAIL.to_owned(), ports: Ports::All };
+    let manual = JailPorts { name: MANUAL_JAIL.to_owned(), ports: Ports::All, observes: false };
     let ports: Vec<JailPorts> = std::iter::once(manual)
-        .chain(on.iter().map(|jail| JailPorts { name: jail.name.clone(), ports: jail.ports.clone() }))
+        .chain(on.iter().map(|jail| JailPorts {
+            name: jail.name.clone(),
+            ports: jail.ports.clone(),
+            observes: jail.mode == Mode::Observe,
+        }))
         .collect();
     let ports = kernel.number(ports)?;
     let (&manual, ids) = ports.ids().split_first().context("the jail of bans by command has a number")?;

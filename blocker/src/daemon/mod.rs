@@ -26,9 +26,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use blocker_core::config::Config;
-use blocker_core::engine::{self, AdoptedBan, BanOutcome, Command, Engine, JailSet, Line, Response};
+use blocker_core::engine::{self, AdoptedBan, BanOutcome, Command, Engine, Event, JailSet, Line, Response};
 use blocker_core::prefix::Prefix;
-use blocker_core::time::BanTime;
+use blocker_core::time::{BanTime, Until};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -62,6 +62,17 @@ const LOOK_AFTER: Duration = Duration::from_secs(1);
 /// How long a stop waits for the control socket.
 const STOP_WITHIN: Duration = Duration::from_secs(1);
 
+/// Bans that are written to the maps at once, at most.
+const MAX_BATCH: usize = 4096;
+
+/// Bans that follow one another, for which one system call does, and what is to be told once they are written.
+#[derive(Default)]
+struct Batch {
+    bans: Vec<(Prefix, JailSet, Until)>,
+    prefixes: HashSet<Prefix>,
+    events: Vec<Event>,
+}
+
 struct Daemon<'a> {
     config_path: &'a Path,
     config: Config,
@@ -79,6 +90,7 @@ struct Daemon<'a> {
     /// Commands that the kernel refused since the start, and its words for the last one.
     refused: (u64, String),
     unsettled: Unsettled,
+    batch: Batch,
 }
 
 /// Runs until a signal ends it, in the configuration read from `config_path`.
@@ -151,6 +163,7 @@ impl<'a> Daemon<'a> {
             network_changed: false,
             refused: (0, String::new()),
             unsettled: Unsettled::default(),
+            batch: Batch::default(),
         };
         // Whom never to drop comes before whatever may drop more.
         daemon.engine.set_found_allowed(found_allowed()?, clock::now());
@@ -205,6 +218,8 @@ impl<'a> Daemon<'a> {
             };
             self.tell_kernel(&command);
         }
+        self.flush();
+        self.settle_allowed();
     }
 
     /// How long until [`Daemon::look_around`] is due.
@@ -314,7 +329,7 @@ impl<'a> Daemon<'a> {
             }
             Err(error) => tracing::warn!("this machine's own addresses cannot be read: {error:#}"),
         }
-        self.interfaces.update(&self.config.daemon.interfaces, &mut self.kernel);
+        self.interfaces.update(&self.config.daemon, &mut self.kernel);
     }
 
     /// Carries out what the engine wants, in its order; returns the prefixes it allowed.
@@ -325,28 +340,61 @@ impl<'a> Daemon<'a> {
             match command {
                 Command::Allow { prefix } => drop(allowed.insert(prefix)),
                 Command::Enforce { .. } | Command::Lift { .. } | Command::Disallow { .. } => {}
-                Command::Notify(event) => {
-                    let engine = &self.engine;
-                    self.events.send(event, |event| jails::name_in(event, engine));
-                }
+                Command::Notify(event) => self.batch.events.push(event),
             }
         }
+        self.flush();
         allowed
     }
 
-    /// Has the kernel do its part of a command. What it refuses is tried again later.
+    /// Has the kernel do its part of a command, bans as part of the next batch. What it refuses is tried again later.
     fn tell_kernel(&mut self, command: &Command) {
-        let (entry, done) = match *command {
-            Command::Enforce { prefix, jails, until } => {
-                (Entry::Ban(prefix), self.kernel.enforce(prefix, jails, until))
+        if let Command::Enforce { prefix, jails, until } = *command {
+            if self.batch.prefixes.contains(&prefix) || self.batch.bans.len() == MAX_BATCH {
+                self.flush();
             }
+            self.batch.prefixes.insert(prefix);
+            self.batch.bans.push((prefix, jails, until));
+            return;
+        }
+        if !matches!(command, Command::Notify(_)) {
+            // What is not a ban may be about one of the batch.
+            self.flush();
+        }
+        let (entry, done) = match *command {
             Command::Lift { prefix } => (Entry::Ban(prefix), self.kernel.lift(prefix)),
             Command::Allow { prefix } => (Entry::Allowed(prefix), self.kernel.allow(prefix)),
             Command::Disallow { prefix } => (Entry::Allowed(prefix), self.kernel.disallow(prefix)),
-            Command::Notify(_) => return,
+            Command::Enforce { .. } | Command::Notify(_) => return,
         };
         if let Err(error) = done {
             self.unsettled.add(entry);
+            self.refused(&error);
+        }
+    }
+
+    /// Writes the bans of the batch, and only then tells people.
+    fn flush(&mut self) {
+        let Batch { bans, prefixes, events } = &mut self.batch;
+        let refused = if bans.is_empty() { Vec::new() } else { self.kernel.enforce(bans) };
+        bans.clear();
+        prefixes.clear();
+        for event in events.drain(..) {
+            let engine = &self.engine;
+            self.events.send(event, |event| jails::name_in(event, engine));
+        }
+        for (prefix, error) in refused {
+            self.unsettled.add(Entry::Ban(prefix));
+            self.refused(&error);
+        }
+    }
+
+    /// Says that the allowlist is done with, unless something of it is still to be tried again.
+    fn settle_allowed(&mut self) {
+        if self.unsettled.waiting() == 0
+            && self.unsettled.lost() == 0
+            && let Err(error) = self.kernel.settle_allowed()
+        {
             self.refused(&error);
         }
     }

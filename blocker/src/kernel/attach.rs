@@ -12,14 +12,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::{Xdp, XdpLink, XdpMode};
 
-use super::Pins;
-use super::object::{Program, Programs};
+use super::link::LinkState;
+use super::object::{self, Program, Programs};
 use super::pins::LinkPin;
+use super::{Maps, Pins, slots};
 
 /// Where in the kernel the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,21 +62,29 @@ pub struct Attachment {
     pub name: String,
     /// Its index.
     pub index: u32,
+    /// Its place in the table of interfaces.
+    pub slot: u32,
     /// The mode that worked.
     pub mode: AttachMode,
+    /// Whether what would be dropped only counts.
+    pub observes: bool,
     /// Whether a link of an earlier daemon was taken over.
     pub adopted: bool,
     /// Why the better modes did not work, one sentence each.
     pub refusals: Vec<String>,
+    /// The program's number in the kernel.
+    program: u32,
 }
 
 /// Every interface the program is attached to.
 pub(super) struct Attachments {
-    programs: Programs,
     pins: Pins,
     by_index: BTreeMap<u32, Attachment>,
-    is_program_pinned: bool,
+    refused: BTreeMap<u32, (Instant, String)>,
 }
+
+/// How long an interface that takes the program in no mode is left alone: each try has the kernel verify the program.
+const RETRY_AFTER: Duration = Duration::from_secs(50);
 
 /// Why an adopted link is not native.
 const KEPT_GENERIC: &str = "native mode: the link of an earlier run is kept as it is; `blocker detach`, with the daemon \
@@ -88,25 +98,82 @@ const LADDER: [(Program, AttachMode); 3] = [
 ];
 
 impl Attachments {
-    pub(super) fn new(programs: Programs, pins: Pins) -> Self {
-        Self { programs, pins, by_index: BTreeMap::new(), is_program_pinned: false }
+    pub(super) fn new(pins: Pins) -> Self {
+        Self { pins, by_index: BTreeMap::new(), refused: BTreeMap::new() }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Attachment> {
         self.by_index.values()
     }
 
-    /// Attaches to an interface, or adopts the link that is there; does nothing if it is done.
-    pub(super) fn attach(&mut self, name: &str, index: u32) -> Result<&Attachment> {
+    /// Attaches to an interface, or adopts the link that is there, unless it is done; has it observe only, or drop.
+    pub(super) fn attach(&mut self, maps: &mut Maps, name: &str, index: u32, observes: bool) -> Result<&Attachment> {
         if !self.by_index.contains_key(&index) {
-            self.pin_program()?;
-            let attachment = match self.adopt(name, index)? {
-                Some(adopted) => adopted,
-                None => self.climb(name, index)?,
-            };
-            self.by_index.insert(index, attachment);
+            if let Some((when, why)) = self.refused.get(&index)
+                && when.elapsed() < RETRY_AFTER
+            {
+                bail!("{why}");
+            }
+            match self.attach_anew(maps, name, index, observes) {
+                Ok(attachment) => {
+                    self.refused.remove(&index);
+                    self.by_index.insert(index, attachment);
+                }
+                Err(error) => {
+                    self.refused.insert(index, (Instant::now(), format!("{error:#}")));
+                    return Err(error);
+                }
+            }
         }
-        self.by_index.get(&index).context("the attachment was just made")
+        let attachment = self.by_index.get_mut(&index).context("the attachment was just made")?;
+        if attachment.observes != observes {
+            maps.set_interface(attachment.slot, slots::entry(name, index, observes))?;
+            attachment.observes = observes;
+        }
+        Ok(attachment)
+    }
+
+    fn attach_anew(&mut self, maps: &mut Maps, name: &str, index: u32, observes: bool) -> Result<Attachment> {
+        let slot = slots::of(maps, name, index, observes, &self.by_index)?;
+        let mut programs = object::programs(&self.pins, slot)?;
+        let found = match self.adopt(&mut programs, name, index)? {
+            Some(adopted) => adopted,
+            None => self.climb(&mut programs, name, index)?,
+        };
+        let Found { program, mode, adopted, refusals } = found;
+        let xdp = programs.loaded(program)?;
+        let number = xdp.info().context("asking for the program's number")?.id();
+        // For people with bpftool: the link holds its program itself.
+        let pin = self.pins.program(index);
+        remove_pin(&pin);
+        xdp.pin(&pin).with_context(|| format!("pinning {}", pin.display()))?;
+        Ok(Attachment { name: name.to_owned(), index, slot, mode, observes, adopted, refusals, program: number })
+    }
+
+    /// Looks whether every link is there and runs our program. Those that are not are forgotten, to be attached anew, and
+    /// returned with what is wrong.
+    pub(super) fn check(&mut self) -> Vec<(String, String)> {
+        let mut lost = Vec::new();
+        let Self { pins, by_index, .. } = self;
+        by_index.retain(|&index, attachment| {
+            let pin = pins.link(index, attachment.mode);
+            let (why, unusable) = match LinkState::read(&pin) {
+                Ok(Some(state)) if state == (LinkState { index, program: attachment.program }) => return true,
+                Ok(Some(LinkState { index: 0, .. })) => ("its interface was taken away".to_owned(), true),
+                Ok(Some(state)) if state.index == index => {
+                    (format!("program {} runs in its place", state.program), false)
+                }
+                Ok(Some(state)) => (format!("its link is for the interface {}", state.index), true),
+                Ok(None) => ("its link is gone".to_owned(), false),
+                Err(error) => (format!("{error:#}"), true),
+            };
+            if unusable {
+                remove_pin(&pin);
+            }
+            lost.push((attachment.name.clone(), why));
+            false
+        });
+        lost
     }
 
     /// Links that an earlier daemon left and nobody has adopted: the index of the interface of each.
@@ -115,23 +182,11 @@ impl Attachments {
         Ok(pins.into_iter().map(|pin| pin.index).filter(|index| !self.by_index.contains_key(index)).collect())
     }
 
-    /// Pins the program that runs where multi-buffer frames are taken, or else the other: for people with bpftool. The
-    /// links hold their programs themselves.
-    fn pin_program(&mut self) -> Result<()> {
-        if self.is_program_pinned {
-            return Ok(());
-        }
-        let program = if self.programs.loaded(Program::Frags).is_ok() { Program::Frags } else { Program::NoFrags };
-        let path = self.pins.program();
-        remove_pin(&path);
-        self.programs.loaded(program)?.pin(&path).with_context(|| format!("pinning {}", path.display()))?;
-        self.is_program_pinned = true;
-        Ok(())
-    }
-
     /// Lets go of an interface: removes the pin of its link, and thereby the link.
     pub(super) fn let_go(&mut self, index: u32) -> Result<()> {
         self.by_index.remove(&index);
+        self.refused.remove(&index);
+        remove_pin(&self.pins.program(index));
         for pin in self.pins.links().with_context(|| format!("reading {}", self.pins.directory().display()))? {
             if pin.index == index {
                 remove_pin(&pin.path);
@@ -140,50 +195,48 @@ impl Attachments {
         Ok(())
     }
 
-    fn adopt(&mut self, name: &str, index: u32) -> Result<Option<Attachment>> {
+    fn adopt(&mut self, programs: &mut Programs, name: &str, index: u32) -> Result<Option<Found>> {
         let pins = self.pins.links().with_context(|| format!("reading {}", self.pins.directory().display()))?;
         let Some(LinkPin { path, mode, .. }) = pins.into_iter().find(|pin| pin.index == index) else {
             return Ok(None);
         };
-        let (programs, mut refusals): (&[Program], _) = match mode {
+        if LinkState::read(&path)?.is_none_or(|state| state.index != index) {
+            // The interface this link was for is gone; its index was given to another.
+            remove_pin(&path);
+            return Ok(None);
+        }
+        let (variants, mut refusals): (&[Program], _) = match mode {
             AttachMode::Native => (&[Program::Frags, Program::NoFrags], Vec::new()),
             AttachMode::Generic => (&[Program::NoFrags], vec![KEPT_GENERIC.to_owned()]),
         };
-        for &program in programs {
+        for &program in variants {
             let replaced = open_link(&path).and_then(|link| {
-                let xdp = self.programs.loaded(program)?;
+                let xdp = programs.loaded(program)?;
                 let id = xdp.attach_to_link(link).with_context(|| format!("replacing the program on {name}"))?;
                 // The pin keeps the link; this handle of it must not detach when it is dropped.
                 keep(xdp, id)
             });
             match replaced {
-                Ok(()) => {
-                    return Ok(Some(Attachment { name: name.to_owned(), index, mode, adopted: true, refusals }));
-                }
-                Err(error) if is_severed(&error) => {
-                    // The interface this link was for is gone; its index was given to another.
-                    remove_pin(&path);
-                    return Ok(None);
-                }
+                Ok(()) => return Ok(Some(Found { program, mode, adopted: true, refusals })),
                 Err(error) => refusals.push(refusal(program, mode, &error)),
             }
         }
         bail!("the link {} cannot be taken over: {}", path.display(), refusals.join("; "))
     }
 
-    fn climb(&mut self, name: &str, index: u32) -> Result<Attachment> {
+    fn climb(&mut self, programs: &mut Programs, name: &str, index: u32) -> Result<Found> {
         let mut refusals = Vec::new();
         for (program, mode) in LADDER {
-            match self.step(index, program, mode) {
-                Ok(()) => return Ok(Attachment { name: name.to_owned(), index, mode, adopted: false, refusals }),
+            match self.step(programs, index, program, mode) {
+                Ok(()) => return Ok(Found { program, mode, adopted: false, refusals }),
                 Err(error) => refusals.push(refusal(program, mode, &error)),
             }
         }
         bail!("{name} takes the program in no mode: {}", refusals.join("; "))
     }
 
-    fn step(&mut self, index: u32, program: Program, mode: AttachMode) -> Result<()> {
-        let xdp = self.programs.loaded(program)?;
+    fn step(&mut self, programs: &mut Programs, index: u32, program: Program, mode: AttachMode) -> Result<()> {
+        let xdp = programs.loaded(program)?;
         let flag = match mode {
             AttachMode::Native => XdpMode::Driver,
             AttachMode::Generic => XdpMode::Skb,
@@ -198,6 +251,14 @@ impl Attachments {
     }
 }
 
+/// What an attachment came to.
+struct Found {
+    program: Program,
+    mode: AttachMode,
+    adopted: bool,
+    refusals: Vec<String>,
+}
+
 fn open_link(path: &Path) -> Result<XdpLink> {
     let pinned = PinnedLink::from_pin(path).with_context(|| format!("opening the link {}", path.display()))?;
     XdpLink::try_from(FdLink::from(pinned)).with_context(|| format!("{} is no link of an XDP program", path.display()))
@@ -209,11 +270,6 @@ fn keep(xdp: &mut Xdp, id: aya::programs::xdp::XdpLinkId) -> Result<()> {
     let link = FdLink::try_from(link).context("an adopted link is of the pinnable kind")?;
     drop(link);
     Ok(())
-}
-
-/// Whether the interface of a link is gone: the kernel answers ENOLINK to a replacement.
-fn is_severed(error: &anyhow::Error) -> bool {
-    io_errors(error).any(|code| code == libc::ENOLINK)
 }
 
 /// The refusal in words: the kernel's code alone says little.

@@ -1,12 +1,13 @@
-//! The bans in the kernel's maps, and the flags that say which searches they make necessary.
+//! The bans in the kernel's maps, and what tells the program which searches they make necessary.
 
 use anyhow::Result;
-use blocker_common::{Ban, FOREVER, SCOPE_ALL, flags};
+use blocker_common::{Ban, FOREVER, HOLDS_ALLOWED, SCOPE_ALL, SCOPE_ALL_OBSERVED, flags};
 use blocker_core::prefix::Prefix;
 use blocker_core::time::{Timestamp, Until};
 
-use super::Maps;
+use super::allowlist::Allowlist;
 use super::keys::{BanKey, ban_key};
+use super::{Maps, Presence};
 
 /// A ban as the kernel has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,53 +30,99 @@ impl KernelBan {
     }
 }
 
-/// How many bans make each search of the program necessary. A search is switched on before the first such ban is written,
-/// and off after the last is gone: never is a ban overlooked.
-#[derive(Debug, Default)]
+/// A ban as it is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) prefix: Prefix,
+    pub(super) scope: u64,
+    pub(super) until: Until,
+}
+
+/// How many bans make each search of the program necessary. A search is switched on, and a place's bit set, before the
+/// first such ban is written, and off after the last is gone: never is a ban overlooked.
+#[derive(Debug)]
 pub(super) struct Blocklist {
     all_ports: u64,
     networks4: u64,
     networks6: u64,
+    presence: Presence,
+    allowlist: Allowlist,
     flags: u32,
+    observed: u64,
 }
 
 impl Blocklist {
-    /// Counts what the maps hold, and sets the flags accordingly.
+    /// Counts what the maps hold, and brings flags and presence in line.
     pub(super) fn adopt(maps: &mut Maps) -> Result<(Self, Vec<KernelBan>)> {
         let bans = maps.bans()?;
-        let mut blocklist = Self { flags: maps.flags()?, ..Self::default() };
+        let held = maps.config()?;
+        let mut blocklist = Self {
+            allowlist: Allowlist::adopt(maps)?,
+            all_ports: 0,
+            networks4: 0,
+            networks6: 0,
+            presence: Presence::rebuild(maps, bans.iter().map(|ban| ban.prefix))?,
+            flags: held.flags,
+            observed: held.observed,
+        };
         for ban in &bans {
             blocklist.count(ban.prefix, ban.entry.scope, Count::Up);
         }
-        blocklist.flags = blocklist.wanted_flags() | blocklist.flags & flags::OBSERVE;
-        maps.set_flags(blocklist.flags)?;
+        blocklist.flags = blocklist.wanted_flags() | held.flags & flags::OBSERVE | flags::ASK_ALWAYS;
+        maps.set_config(blocklist.flags, blocklist.observed)?;
+        for KernelBan { prefix, mut entry } in bans.iter().copied() {
+            let mark = blocklist.allowlist.mark(prefix);
+            if entry.flags & HOLDS_ALLOWED != mark {
+                entry.flags = entry.flags & !HOLDS_ALLOWED | mark;
+                maps.set_ban(prefix, &entry)?;
+            }
+        }
         Ok((blocklist, bans))
     }
 
-    /// Writes a ban; the counts of an earlier one of the same prefix are kept.
-    pub(super) fn enforce(&mut self, maps: &mut Maps, prefix: Prefix, scope: u64, until: Until) -> Result<()> {
-        let earlier = maps.ban(prefix)?;
-        let (deadline_ns, forever) = match until {
-            // An end before the boot is over, as is zero.
-            Until::At(end) => (u64::try_from(end.as_nanos()).unwrap_or(0), 0),
-            Until::Forever => (0, FOREVER),
-        };
-        let entry = Ban {
-            scope,
-            deadline_ns,
-            flags: forever,
-            prefix_len: u32::from(prefix.len()),
-            ..earlier.unwrap_or_default()
-        };
-        self.count(prefix, scope, Count::Up);
-        let written = self.update_flags(maps).and_then(|()| maps.set_ban(prefix, &entry));
-        match (&written, earlier) {
-            (Ok(()), Some(earlier)) => self.count(prefix, earlier.scope, Count::Down),
-            (Ok(()), None) => {}
-            (Err(_), _) => self.count(prefix, scope, Count::Down),
+    /// Writes bans; the counts of earlier ones of the same prefixes are kept. Those that are refused are handed back.
+    pub(super) fn enforce(&mut self, maps: &mut Maps, wanted: &[Wanted]) -> Vec<(Prefix, anyhow::Error)> {
+        let mut refused = Vec::new();
+        let (mut entries, mut earlier, mut new) = (Vec::new(), Vec::new(), Vec::new());
+        for &Wanted { prefix, scope, until } in wanted {
+            // Where nobody is banned nothing need be looked up.
+            let found = if self.presence.is_empty_at(prefix) { Ok(None) } else { maps.ban(prefix) };
+            match found {
+                Ok(found) => {
+                    if found.is_none() {
+                        new.push(prefix);
+                    }
+                    let mark = self.allowlist.mark(prefix);
+                    entries.push((prefix, entry(prefix, scope, until, mark, found)));
+                    earlier.push(found);
+                }
+                Err(error) => refused.push((prefix, error)),
+            }
         }
-        self.update_flags(maps)?;
-        written
+        for (prefix, entry) in &entries {
+            self.count(*prefix, entry.scope, Count::Up);
+        }
+        let ready = self.presence.add(maps, new.iter().copied());
+        let ready = ready.and_then(|()| self.update_flags(maps));
+        let failed = match ready {
+            Ok(()) => maps.set_bans(&entries),
+            Err(error) => entries.iter().map(|(prefix, _)| (*prefix, anyhow::anyhow!("{error:#}"))).collect(),
+        };
+        for ((prefix, written), earlier) in entries.into_iter().zip(earlier) {
+            let is_refused = failed.iter().any(|(refused, _)| *refused == prefix);
+            let gone = if is_refused { Some(written) } else { earlier };
+            if let Some(gone) = gone {
+                self.count(prefix, gone.scope, Count::Down);
+            }
+            if is_refused && earlier.is_none() {
+                refused.extend(self.presence.remove(maps, prefix).err().map(|error| (prefix, error)));
+            }
+        }
+        refused.extend(failed);
+        if let Err(error) = self.update_flags(maps) {
+            tracing::error!("a search that is needed no more stays switched on: {error:#}");
+        }
+        refused
     }
 
     /// Removes a ban.
@@ -83,14 +130,46 @@ impl Blocklist {
         let Some(earlier) = maps.ban(prefix)? else { return Ok(()) };
         maps.remove_ban(prefix)?;
         self.count(prefix, earlier.scope, Count::Down);
+        self.presence.remove(maps, prefix)?;
         self.update_flags(maps)
     }
 
-    /// Sets or clears a flag that does not depend on the bans.
-    pub(super) fn set_flag(&mut self, maps: &mut Maps, flag: u32, on: bool) -> Result<()> {
-        let flags = if on { self.flags | flag } else { self.flags & !flag };
-        maps.set_flags(flags)?;
+    /// Allows a prefix. From here on the program asks the allowlist before every drop, until [`Blocklist::settle`].
+    pub(super) fn allow(&mut self, maps: &mut Maps, prefix: Prefix) -> Result<()> {
+        self.ask_always(maps, true)?;
+        self.allowlist.allow(maps, prefix)
+    }
+
+    /// Takes it back.
+    pub(super) fn disallow(&mut self, maps: &mut Maps, prefix: Prefix) -> Result<()> {
+        self.allowlist.disallow(maps, prefix)
+    }
+
+    /// Everything that is allowed.
+    pub(super) fn allowed(&self) -> impl Iterator<Item = Prefix> {
+        self.allowlist.iter()
+    }
+
+    /// Says that all that follows from changes of the allowlist is done: bans inside it are lifted.
+    pub(super) fn settle(&mut self, maps: &mut Maps) -> Result<()> {
+        self.ask_always(maps, false)
+    }
+
+    fn ask_always(&mut self, maps: &mut Maps, always: bool) -> Result<()> {
+        let flags = if always { self.flags | flags::ASK_ALWAYS } else { self.flags & !flags::ASK_ALWAYS };
+        if flags != self.flags {
+            maps.set_config(flags, self.observed)?;
+            self.flags = flags;
+        }
+        Ok(())
+    }
+
+    /// Whether everything only observes, and which jails do.
+    pub(super) fn set_observed(&mut self, maps: &mut Maps, all: bool, jails: u64) -> Result<()> {
+        let flags = if all { self.flags | flags::OBSERVE } else { self.flags & !flags::OBSERVE };
+        maps.set_config(flags, jails)?;
         self.flags = flags;
+        self.observed = jails;
         Ok(())
     }
 
@@ -99,7 +178,7 @@ impl Blocklist {
             Count::Up => *number += 1,
             Count::Down => *number = number.saturating_sub(1),
         };
-        if scope & SCOPE_ALL != 0 {
+        if scope & (SCOPE_ALL | SCOPE_ALL_OBSERVED) != 0 {
             step(&mut self.all_ports);
         }
         match ban_key(prefix) {
@@ -110,9 +189,9 @@ impl Blocklist {
     }
 
     fn update_flags(&mut self, maps: &mut Maps) -> Result<()> {
-        let flags = self.wanted_flags() | self.flags & flags::OBSERVE;
+        let flags = self.wanted_flags() | self.flags & (flags::OBSERVE | flags::ASK_ALWAYS);
         if flags != self.flags {
-            maps.set_flags(flags)?;
+            maps.set_config(flags, self.observed)?;
             self.flags = flags;
         }
         Ok(())
@@ -123,7 +202,19 @@ impl Blocklist {
         flag(self.all_ports, flags::ALL_PORTS)
             | flag(self.networks4, flags::NETWORKS4)
             | flag(self.networks6, flags::NETWORKS6)
+            | self.presence.flags()
     }
+}
+
+/// The map's entry of a ban, with the counts of an earlier one.
+fn entry(prefix: Prefix, scope: u64, until: Until, mark: u32, earlier: Option<Ban>) -> Ban {
+    let (deadline_ns, forever) = match until {
+        // An end before the boot is over, as is zero.
+        Until::At(end) => (u64::try_from(end.as_nanos()).unwrap_or(0), 0),
+        Until::Forever => (0, FOREVER),
+    };
+    let flags = forever | mark;
+    Ban { scope, deadline_ns, flags, prefix_len: u32::from(prefix.len()), ..earlier.unwrap_or_default() }
 }
 
 #[derive(Clone, Copy)]

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use blocker_common::{Counter, Outcome};
 
-use super::Maps;
+use super::{Maps, slots};
 
 /// Packets and bytes by outcome, in the order of [`Outcome::ALL`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,31 @@ impl Totals {
     }
 }
 
-/// Reads them all.
+/// Reads those of each interface that has any, by its name.
+///
+/// # Errors
+///
+/// The kernel's.
+pub fn by_interface(maps: &Maps) -> Result<Vec<(String, Totals)>> {
+    let entries = maps.interfaces()?;
+    let named = (0..).zip(&entries).filter(|(_, entry)| entry.name[0] != 0);
+    named
+        .map(|(slot, entry)| {
+            let counter = |outcome| Ok((outcome, maps.counter(slot, outcome)?));
+            let totals = Outcome::ALL.into_iter().map(counter).collect::<Result<_>>().map(Totals)?;
+            Ok((slots::name_of(entry), totals))
+        })
+        .collect()
+}
+
+/// Their sum.
 pub(super) fn totals(maps: &Maps) -> Result<Totals> {
-    Outcome::ALL.into_iter().map(|outcome| Ok((outcome, maps.counter(outcome)?))).collect::<Result<_>>().map(Totals)
+    let mut sums = Totals(Outcome::ALL.into_iter().map(|outcome| (outcome, Counter::default())).collect());
+    for (_, Totals(counters)) in by_interface(maps)? {
+        for ((_, sum), (_, counter)) in sums.0.iter_mut().zip(counters) {
+            sum.packets += counter.packets;
+            sum.bytes += counter.bytes;
+        }
+    }
+    Ok(sums)
 }

@@ -1,7 +1,7 @@
 //! The jails' numbers in the kernel, which outlive the daemon: a ban in the maps says by bits whose it is.
 
 use anyhow::{Result, bail};
-use blocker_common::{MAX_JAILS, SCOPE_ALL};
+use blocker_common::{MAX_JAILS, SCOPE_ALL, SCOPE_ALL_OBSERVED};
 use blocker_core::config::Ports;
 use blocker_core::engine::{JailId, JailSet};
 
@@ -18,6 +18,8 @@ pub struct JailPorts {
     pub name: String,
     /// What its bans close.
     pub ports: Ports,
+    /// Whether its bans only count what they would drop.
+    pub observes: bool,
 }
 
 /// Jails with their numbers, to be put in force by [`Kernel::set_jails`](super::Kernel::set_jails).
@@ -43,6 +45,7 @@ impl NumberedPorts {
 pub(super) struct Jails {
     names: Vec<String>,
     all_ports: JailSet,
+    observed: JailSet,
     ports: PortTable,
 }
 
@@ -52,7 +55,8 @@ impl Jails {
         let names: Vec<String> = (0..MAX_JAILS).map(|index| maps.jail_name(index)).collect::<Result<_>>()?;
         let is_new = names.iter().all(String::is_empty);
         let ports = if is_new { PortTable::empty() } else { PortTable::read(maps)? };
-        Ok(Self { names, all_ports: JailSet::EMPTY, ports })
+        let observed = JailSet::from_bits(maps.config()?.observed);
+        Ok(Self { names, all_ports: JailSet::EMPTY, observed, ports })
     }
 
     /// Every jail there has been, by number.
@@ -76,6 +80,9 @@ impl Jails {
     /// `bans`, until they end.
     pub(super) fn assign(&mut self, maps: &mut Maps, numbered: NumberedPorts, bans: &[KernelBan]) -> Result<()> {
         let NumberedPorts { jails, ids, names, retired } = numbered;
+        let observing = jails.iter().zip(&ids).filter(|(jail, _)| jail.observes).map(|(_, &id)| id);
+        let retired_observing = retired.iter().filter(|&id| self.observed.contains(id));
+        self.observed = observing.chain(retired_observing).collect();
         let closing_all = jails.iter().zip(&ids).filter(|(jail, _)| jail.ports == Ports::All).map(|(_, &id)| id);
         let retired_closing_all = retired.iter().filter(|&id| closes_all(id, &self.ports, bans));
         self.all_ports = closing_all.chain(retired_closing_all).collect();
@@ -90,8 +97,15 @@ impl Jails {
 
     /// The bits of a ban by `jails`.
     pub(super) fn scope(&self, jails: JailSet) -> u64 {
-        let closes_all = jails.bits() & self.all_ports.bits() != 0;
-        jails.bits() | if closes_all { SCOPE_ALL } else { 0 }
+        let closing_all = jails.bits() & self.all_ports.bits();
+        let enforced = if closing_all & !self.observed.bits() != 0 { SCOPE_ALL } else { 0 };
+        let observed = if closing_all & self.observed.bits() != 0 { SCOPE_ALL_OBSERVED } else { 0 };
+        jails.bits() | enforced | observed
+    }
+
+    /// The jails that only observe.
+    pub(super) fn observed(&self) -> JailSet {
+        self.observed
     }
 }
 
@@ -122,7 +136,7 @@ fn closes_all(id: JailId, ports: &PortTable, bans: &[KernelBan]) -> bool {
     let every_ban_does = bans
         .iter()
         .filter(|ban| JailSet::from_bits(ban.entry.scope).contains(id))
-        .all(|ban| ban.entry.scope & SCOPE_ALL != 0);
+        .all(|ban| ban.entry.scope & (SCOPE_ALL | SCOPE_ALL_OBSERVED) != 0);
     every_ban_does && !ports.protects(id)
 }
 
@@ -133,7 +147,7 @@ mod tests {
     use super::*;
 
     fn jails(names: &[&str]) -> Vec<JailPorts> {
-        names.iter().map(|&name| JailPorts { name: name.to_owned(), ports: Ports::All }).collect()
+        names.iter().map(|&name| JailPorts { name: name.to_owned(), ports: Ports::All, observes: false }).collect()
     }
 
     #[test]

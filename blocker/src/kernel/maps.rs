@@ -1,17 +1,23 @@
 //! The open maps, typed.
 
-use anyhow::{Context, Result};
-use aya::Ebpf;
+use std::collections::HashMap as StdHashMap;
+
+use anyhow::{Context, Result, bail, ensure};
 use aya::maps::lpm_trie::LpmTrie;
-use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
+use aya::util::nr_cpus;
+use aya::{Ebpf, Pod};
 use blocker_common::{
-    Address4, Address6, Allowed, Ban, Config, Counter, Host4, JailName, LAYOUT, MapName, Network6, Outcome,
+    Address4, Address6, Allowed, Ban, Config, Counter, Host4, Interface, JailName, LAYOUT, MapName, Network6, Outcome,
+    Tally, counter_index, presence,
 };
 use blocker_core::prefix::Prefix;
 
 use super::keys::{
-    AllowKey, BanKey, allow_key, ban_key, prefix_of_host4, prefix_of_lpm4, prefix_of_lpm6, prefix_of_network64,
+    AllowKey, BanKey, NETWORK6_BITS, allow_key, ban_key, prefix_of_host4, prefix_of_lpm4, prefix_of_lpm6,
+    prefix_of_network64,
 };
+use super::syscalls::{Batch, Stopped};
 use super::{KernelBan, Pins};
 
 /// Every map of the program.
@@ -26,6 +32,20 @@ pub struct Maps {
     allow4: LpmTrie<MapData, Address4, Allowed>,
     allow6: LpmTrie<MapData, Address6, Allowed>,
     counters: PerCpuArray<MapData, Counter>,
+    present4: Array<MapData, u64>,
+    present6: Array<MapData, u64>,
+    interfaces: Array<MapData, Interface>,
+    tallies4: PerCpuArray<MapData, Tally>,
+    tallies6: PerCpuArray<MapData, Tally>,
+    many: Many,
+}
+
+/// The large maps once more, for calls with many entries.
+struct Many {
+    bans4: Batch<Host4, Ban>,
+    bans6: Batch<Network6, Ban>,
+    present4: Batch<u32, u64>,
+    present6: Batch<u32, u64>,
 }
 
 impl Maps {
@@ -47,32 +67,85 @@ impl Maps {
     }
 
     fn open(mut map: impl FnMut(MapName) -> Result<Map>) -> Result<Self> {
+        let (bans4, bans6) = (map(MapName::Bans4)?, map(MapName::Bans6)?);
+        let (present4, present6) = (map(MapName::Present4)?, map(MapName::Present6)?);
+        let many =
+            Many { bans4: many(&bans4)?, bans6: many(&bans6)?, present4: many(&present4)?, present6: many(&present6)? };
         Ok(Self {
             config: map(MapName::Config)?.try_into()?,
             jails: map(MapName::Jails)?.try_into()?,
             ports: map(MapName::Ports)?.try_into()?,
-            bans4: map(MapName::Bans4)?.try_into()?,
-            bans6: map(MapName::Bans6)?.try_into()?,
+            bans4: bans4.try_into()?,
+            bans6: bans6.try_into()?,
             networks4: map(MapName::Networks4)?.try_into()?,
             networks6: map(MapName::Networks6)?.try_into()?,
             allow4: map(MapName::Allow4)?.try_into()?,
             allow6: map(MapName::Allow6)?.try_into()?,
             counters: map(MapName::Counters)?.try_into()?,
+            present4: present4.try_into()?,
+            present6: present6.try_into()?,
+            interfaces: map(MapName::Interfaces)?.try_into()?,
+            tallies4: map(MapName::Tallies4)?.try_into()?,
+            tallies6: map(MapName::Tallies6)?.try_into()?,
+            many,
         })
     }
 
-    /// [`Config::flags`].
+    /// The configuration of the program.
     ///
     /// # Errors
     ///
     /// The kernel's; so for all below.
-    pub fn flags(&self) -> Result<u32> {
-        Ok(self.config.get(&0, 0).context("reading the map CONFIG")?.flags)
+    pub fn config(&self) -> Result<Config> {
+        self.config.get(&0, 0).context("reading the map CONFIG")
     }
 
-    /// Sets them.
-    pub fn set_flags(&mut self, flags: u32) -> Result<()> {
-        self.config.set(0, Config { layout: LAYOUT, flags }, 0).context("writing the map CONFIG")
+    /// Sets [`Config::flags`] and [`Config::observed`].
+    pub fn set_config(&mut self, flags: u32, observed: u64) -> Result<()> {
+        self.config.set(0, Config { layout: LAYOUT, flags, observed }, 0).context("writing the map CONFIG")
+    }
+
+    /// The entries of the interfaces, by index of the table.
+    pub fn interfaces(&self) -> Result<Vec<Interface>> {
+        self.interfaces.iter().collect::<Result<_, MapError>>().context("reading the map INTERFACES")
+    }
+
+    /// Sets one.
+    pub fn set_interface(&mut self, slot: u32, interface: Interface) -> Result<()> {
+        self.interfaces.set(slot, interface, 0).context("writing the map INTERFACES")
+    }
+
+    /// The words of a presence bitmap.
+    pub fn presence(&self, is_v4: bool) -> Result<Vec<u64>> {
+        let (many, one) =
+            if is_v4 { (&self.many.present4, &self.present4) } else { (&self.many.present6, &self.present6) };
+        let words = match many.read(presence::WORDS as usize) {
+            Ok(mut entries) => {
+                entries.sort_unstable_by_key(|(index, _)| *index);
+                entries.into_iter().map(|(_, word)| word).collect()
+            }
+            // A kernel without such calls.
+            Err(_) => one.iter().collect::<Result<Vec<u64>, MapError>>().context("reading a presence bitmap")?,
+        };
+        ensure!(words.len() == presence::WORDS as usize, "a presence bitmap has {} words", words.len());
+        Ok(words)
+    }
+
+    /// Sets some of them.
+    pub fn set_presence(&mut self, is_v4: bool, indices: &[u32], words: &[u64]) -> Result<()> {
+        let (many, one) =
+            if is_v4 { (&self.many.present4, &mut self.present4) } else { (&self.many.present6, &mut self.present6) };
+        let done = match indices.len() {
+            ..FEW => 0,
+            _ => match many.update(indices, words) {
+                Ok(()) => return Ok(()),
+                Err(stopped) => stopped.done,
+            },
+        };
+        for (&index, &word) in indices.iter().zip(words).skip(done) {
+            one.set(index, word, 0).context("writing a presence bitmap")?;
+        }
+        Ok(())
     }
 
     /// The name of the jail of a scope's bit; empty if there is none.
@@ -128,6 +201,57 @@ impl Maps {
         .with_context(|| format!("writing the ban of {prefix}"))
     }
 
+    /// Writes many bans. Those that are refused are handed back, each with the reason.
+    pub fn set_bans(&mut self, bans: &[(Prefix, Ban)]) -> Vec<(Prefix, anyhow::Error)> {
+        let (mut hosts, mut networks, mut left) = (Vec::new(), Vec::new(), Vec::new());
+        for &(prefix, ban) in bans {
+            match ban_key(prefix) {
+                _ if bans.len() < FEW => left.push((prefix, ban)),
+                BanKey::Host4(key) => hosts.push((prefix, key, ban)),
+                BanKey::Network64(key) => networks.push((prefix, key, ban)),
+                BanKey::Network4(_) | BanKey::Network6(_) => left.push((prefix, ban)),
+            }
+        }
+        left.extend(set_many(&self.many.bans4, &hosts));
+        left.extend(set_many(&self.many.bans6, &networks));
+        // One by one: what has no such call, and what was refused, for the reason.
+        left.into_iter()
+            .filter_map(|(prefix, ban)| self.set_ban(prefix, &ban).err().map(|error| (prefix, error)))
+            .collect()
+    }
+
+    /// The bans of the prefixes around `prefix`, its own included.
+    pub fn covering(&self, prefix: Prefix) -> Result<Vec<KernelBan>> {
+        let mut covering = Vec::new();
+        let mut len = prefix.len();
+        let mut own = |prefix: Prefix| -> Result<()> {
+            covering.extend(self.ban(prefix)?.map(|entry| KernelBan { prefix, entry }));
+            Ok(())
+        };
+        own(prefix)?;
+        if prefix.addr().is_ipv6() && len > NETWORK6_BITS {
+            own(Prefix::new(prefix.addr(), NETWORK6_BITS)?)?;
+        }
+        // The trie answers with the longest network of at most so many bits.
+        while len > 0 {
+            let found = match allow_key(Prefix::new(prefix.addr(), len)?) {
+                AllowKey::V4(key) => self.networks4.get(&key, 0),
+                AllowKey::V6(key) => self.networks6.get(&key, 0),
+            };
+            let entry = match found {
+                Ok(entry) => entry,
+                Err(MapError::KeyNotFound) => break,
+                Err(error) => return Err(error).with_context(|| format!("reading the bans around {prefix}")),
+            };
+            let Ok(found) = u8::try_from(entry.prefix_len) else { break };
+            if found < prefix.len() {
+                covering.push(KernelBan { prefix: Prefix::new(prefix.addr(), found)?, entry });
+            }
+            len = found.min(len).saturating_sub(1);
+        }
+        Ok(covering)
+    }
+
     /// Removes it; that it is not there is no error.
     pub fn remove_ban(&mut self, prefix: Prefix) -> Result<()> {
         let removed = match ban_key(prefix) {
@@ -141,13 +265,10 @@ impl Maps {
 
     /// Every ban.
     pub fn bans(&self) -> Result<Vec<KernelBan>> {
-        let mut bans = Vec::new();
-        for entry in &self.bans4 {
-            let (key, entry) = entry.context("reading the map BANS4")?;
-            bans.push(KernelBan { prefix: prefix_of_host4(key), entry });
-        }
-        for entry in &self.bans6 {
-            let (key, entry) = entry.context("reading the map BANS6")?;
+        let hosts = all(&self.many.bans4, &self.bans4, MapName::Bans4)?;
+        let mut bans: Vec<KernelBan> =
+            hosts.into_iter().map(|(key, entry)| KernelBan { prefix: prefix_of_host4(key), entry }).collect();
+        for (key, entry) in all(&self.many.bans6, &self.bans6, MapName::Bans6)? {
             bans.extend(prefix_of_network64(key).map(|prefix| KernelBan { prefix, entry }));
         }
         for entry in &self.networks4 {
@@ -188,14 +309,101 @@ impl Maps {
         Ok(prefixes.context("reading the kernel's allowlist")?.into_iter().flatten().collect())
     }
 
-    /// Packets and bytes of an outcome, over all CPUs.
-    pub fn counter(&self, outcome: Outcome) -> Result<Counter> {
-        let values = self.counters.get(&(outcome as u32), 0).context("reading the map COUNTERS")?;
+    /// Packets and bytes of an outcome on the interface at `slot`, over all CPUs.
+    pub fn counter(&self, slot: u32, outcome: Outcome) -> Result<Counter> {
+        let values = self.counters.get(&counter_index(slot, outcome), 0).context("reading the map COUNTERS")?;
         Ok(values.iter().fold(Counter::default(), |sum, cpu| Counter {
             packets: sum.packets + cpu.packets,
             bytes: sum.bytes + cpu.bytes,
         }))
     }
+
+    /// Forgets what was counted on the interface at `slot`.
+    pub fn clear_counters(&mut self, slot: u32) -> Result<()> {
+        for outcome in Outcome::ALL {
+            let zero = PerCpuValues::try_from(vec![Counter::default(); nr_cpus().map_err(|(_, error)| error)?])?;
+            self.counters.set(counter_index(slot, outcome), zero, 0).context("writing the map COUNTERS")?;
+        }
+        Ok(())
+    }
+
+    /// What the CPUs have counted and not yet added to the bans.
+    pub fn tallies(&self) -> Result<Tallies> {
+        let mut tallies = Tallies::default();
+        for (map, sums) in [(&self.tallies4, &mut tallies.hosts4), (&self.tallies6, &mut tallies.networks6)] {
+            for values in map.iter() {
+                for tally in values.context("reading the tallies")?.iter().filter(|tally| tally.packets > 0) {
+                    let sum: &mut Tally = sums.entry(tally.key).or_default();
+                    sum.packets += tally.packets;
+                    sum.bytes += tally.bytes;
+                    sum.last_ns = sum.last_ns.max(tally.last_ns);
+                }
+            }
+        }
+        Ok(tallies)
+    }
+}
+
+/// Counts that are not yet in the bans, summed over CPUs, by the key of the ban.
+#[derive(Clone, Debug, Default)]
+pub struct Tallies {
+    hosts4: StdHashMap<u64, Tally>,
+    networks6: StdHashMap<u64, Tally>,
+}
+
+impl Tallies {
+    /// The ban's entry with what is not yet in it.
+    #[must_use]
+    pub fn complete(&self, prefix: Prefix, ban: Ban) -> Ban {
+        let tally = match ban_key(prefix) {
+            BanKey::Host4(key) => self.hosts4.get(&u32::from_ne_bytes(key.addr).into()),
+            BanKey::Network64(key) => self.networks6.get(&u64::from_ne_bytes(key.prefix)),
+            BanKey::Network4(_) | BanKey::Network6(_) => None,
+        };
+        let tally = tally.filter(|tally| ban.first_drop_ns != 0 && !tally.is_of_before(ban.first_drop_ns));
+        tally.map_or(ban, |tally| Ban {
+            packets: ban.packets + tally.packets,
+            bytes: ban.bytes + tally.bytes,
+            last_drop_ns: ban.last_drop_ns.max(tally.last_ns),
+            ..ban
+        })
+    }
+}
+
+/// Entries for which a call for many is not worth its while.
+const FEW: usize = 8;
+
+/// A map, for calls with many entries.
+fn many<K: Pod + Default, V: Pod + Default>(map: &Map) -> Result<Batch<K, V>> {
+    let (Map::Array(map) | Map::HashMap(map)) = map else { bail!("a map is of another kind than expected") };
+    Batch::of(map).context("opening a map once more")
+}
+
+/// Every entry of a hash.
+fn all<K: Pod + Default, V: Pod + Default>(
+    many: &Batch<K, V>,
+    one: &HashMap<MapData, K, V>,
+    name: MapName,
+) -> Result<Vec<(K, V)>> {
+    match many.read(name.shape().max_entries as usize) {
+        Ok(entries) => Ok(entries),
+        // A kernel without such calls.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            one.iter().collect::<Result<_, _>>().with_context(|| format!("reading the map {}", name.as_str()))
+        }
+        Err(error) => Err(error).with_context(|| format!("reading the map {}", name.as_str())),
+    }
+}
+
+/// Writes many bans of a hash, and returns those that were not written.
+fn set_many<K: Pod + Default>(many: &Batch<K, Ban>, bans: &[(Prefix, K, Ban)]) -> Vec<(Prefix, Ban)> {
+    let keys: Vec<K> = bans.iter().map(|(_, key, _)| *key).collect();
+    let values: Vec<Ban> = bans.iter().map(|(_, _, ban)| *ban).collect();
+    let done = match many.update(&keys, &values) {
+        Ok(()) => bans.len(),
+        Err(Stopped { done }) => done,
+    };
+    bans.iter().skip(done).map(|&(prefix, _, ban)| (prefix, ban)).collect()
 }
 
 fn absent_is_fine(removed: Result<(), MapError>) -> Result<(), MapError> {

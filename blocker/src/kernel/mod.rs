@@ -4,6 +4,7 @@
 //! an upgrade lets no banned packet through. [`Kernel::open`] makes the pins or adopts them; [`view`] reads them without
 //! a daemon, [`detach`] removes them. Nothing is decided here.
 
+mod allowlist;
 mod attach;
 mod blocklist;
 mod bpffs;
@@ -12,11 +13,15 @@ mod counters;
 mod detach;
 mod jails;
 mod keys;
+mod link;
 mod maps;
 mod object;
 mod pins;
 mod ports;
+mod presence;
 mod release;
+mod slots;
+mod syscalls;
 pub mod view;
 
 use std::borrow::Cow;
@@ -24,7 +29,6 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::Result;
-use blocker_common::flags;
 use blocker_core::config::Mode;
 use blocker_core::engine::{JailId, JailSet};
 use blocker_core::prefix::Prefix;
@@ -33,17 +37,21 @@ use blocker_core::time::Until;
 pub use attach::{AttachMode, Attachment};
 pub use blocklist::KernelBan;
 pub use capabilities::require as require_capabilities;
-pub use counters::Totals;
+pub use counters::{Totals, by_interface};
 pub use detach::{Detached, detach};
 pub use jails::{JailPorts, MANUAL_JAIL, NumberedPorts};
-pub use maps::Maps;
+pub use maps::{Maps, Tallies};
 pub use object::{Object, Program, Programs, load_unpinned};
 pub use pins::Pins;
+pub use presence::Presence;
 
 use attach::Attachments;
-use blocklist::Blocklist;
+use blocklist::{Blocklist, Wanted};
 use jails::Jails;
 use pins::Lock;
+
+/// Bans that are written at once.
+const AT_ONCE: usize = 4096;
 
 /// The kernel side, held by the one daemon that may write to it.
 pub struct Kernel {
@@ -73,11 +81,10 @@ impl Kernel {
         bpffs::ensure(pins)?;
         let pins = Pins::new(pins);
         let lock = pins.lock()?;
-        let object = object::load_pinned(&pins)?;
-        let mut maps = object.maps;
+        let mut maps = object::open_maps(&pins)?;
         let (blocklist, adopted) = Blocklist::adopt(&mut maps)?;
         let jails = Jails::adopt(&maps)?;
-        let attachments = Attachments::new(object.programs, pins);
+        let attachments = Attachments::new(pins);
         Ok(Self { maps, blocklist, jails, attachments, adopted: Some(adopted), _lock: lock })
     }
 
@@ -86,13 +93,13 @@ impl Kernel {
         self.adopted.take().unwrap_or_default()
     }
 
-    /// Whether would-be drops only count.
+    /// Whether would-be drops only count, of all jails or of those that [`Kernel::set_jails`] said.
     ///
     /// # Errors
     ///
     /// The kernel's.
     pub fn set_mode(&mut self, mode: Mode) -> Result<()> {
-        self.blocklist.set_flag(&mut self.maps, flags::OBSERVE, mode == Mode::Observe)
+        self.blocklist.set_observed(&mut self.maps, mode == Mode::Observe, self.jails.observed().bits())
     }
 
     /// Gives each jail its number: the one it had before if it had one. Changes nothing: see [`Kernel::set_jails`].
@@ -110,7 +117,7 @@ impl Kernel {
     }
 
     /// Protects the ports of these jails. Bans of jails that have come to close all ports, or have ceased to, are written
-    /// anew.
+    /// anew. Which of the jails only observe holds from the next [`Kernel::set_mode`] on.
     ///
     /// # Errors
     ///
@@ -118,10 +125,18 @@ impl Kernel {
     pub fn set_jails(&mut self, jails: NumberedPorts) -> Result<()> {
         let bans = self.bans()?.into_owned();
         self.jails.assign(&mut self.maps, jails, &bans)?;
-        for ban in bans {
-            let scope = self.jails.scope(JailSet::from_bits(ban.entry.scope));
-            if scope != ban.entry.scope {
-                self.blocklist.enforce(&mut self.maps, ban.prefix, scope, ban.until())?;
+        let rewritten: Vec<Wanted> = bans
+            .iter()
+            .map(|ban| {
+                let scope = self.jails.scope(JailSet::from_bits(ban.entry.scope));
+                (ban, Wanted { prefix: ban.prefix, scope, until: ban.until() })
+            })
+            .filter(|(ban, wanted)| wanted.scope != ban.entry.scope)
+            .map(|(_, wanted)| wanted)
+            .collect();
+        for chunk in rewritten.chunks(AT_ONCE) {
+            if let Some((_, error)) = self.blocklist.enforce(&mut self.maps, chunk).into_iter().next() {
+                return Err(error);
             }
         }
         Ok(())
@@ -135,14 +150,12 @@ impl Kernel {
         }
     }
 
-    /// Makes the program drop packets from `prefix` to the ports of `jails`.
-    ///
-    /// # Errors
-    ///
-    /// The kernel's; a full map among them.
-    pub fn enforce(&mut self, prefix: Prefix, jails: JailSet, until: Until) -> Result<()> {
-        let scope = self.jails.scope(jails);
-        self.blocklist.enforce(&mut self.maps, prefix, scope, until)
+    /// Makes the program drop packets from each prefix to the ports of its jails, and returns those that the kernel
+    /// refused, a full map being one reason. No prefix may be there twice.
+    pub fn enforce(&mut self, bans: &[(Prefix, JailSet, Until)]) -> Vec<(Prefix, anyhow::Error)> {
+        let wanted = |&(prefix, jails, until)| Wanted { prefix, scope: self.jails.scope(jails), until };
+        let wanted: Vec<Wanted> = bans.iter().map(wanted).collect();
+        self.blocklist.enforce(&mut self.maps, &wanted)
     }
 
     /// Forgets the ban of `prefix`.
@@ -160,7 +173,7 @@ impl Kernel {
     ///
     /// The kernel's; a full map among them.
     pub fn allow(&mut self, prefix: Prefix) -> Result<()> {
-        self.maps.allow(prefix)
+        self.blocklist.allow(&mut self.maps, prefix)
     }
 
     /// Takes back [`Kernel::allow`].
@@ -169,7 +182,17 @@ impl Kernel {
     ///
     /// The kernel's.
     pub fn disallow(&mut self, prefix: Prefix) -> Result<()> {
-        self.maps.disallow(prefix)
+        self.blocklist.disallow(&mut self.maps, prefix)
+    }
+
+    /// Says that all that follows from changes of the allowlist is done: the bans inside it are lifted. Until then the
+    /// program asks for the allowlist more often than it must.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn settle_allowed(&mut self) -> Result<()> {
+        self.blocklist.settle(&mut self.maps)
     }
 
     /// Removes every prefix from the allowlist that is not in `wanted`: what an earlier daemon left.
@@ -178,24 +201,11 @@ impl Kernel {
     ///
     /// The kernel's.
     pub fn retain_allowed(&mut self, wanted: &HashSet<Prefix>) -> Result<()> {
-        for prefix in self.maps.allowed()? {
-            if !wanted.contains(&prefix) {
-                self.maps.disallow(prefix)?;
-            }
-        }
-        Ok(())
+        let stale: Vec<Prefix> = self.blocklist.allowed().filter(|prefix| !wanted.contains(prefix)).collect();
+        stale.into_iter().try_for_each(|prefix| self.blocklist.disallow(&mut self.maps, prefix))
     }
 
-    /// Packets and bytes dropped from `prefix`, and when.
-    ///
-    /// # Errors
-    ///
-    /// The kernel's.
-    pub fn ban(&self, prefix: Prefix) -> Result<Option<blocker_common::Ban>> {
-        self.maps.ban(prefix)
-    }
-
-    /// The counters by outcome, over all CPUs.
+    /// The counters by outcome, over all interfaces and CPUs.
     ///
     /// # Errors
     ///
@@ -204,13 +214,29 @@ impl Kernel {
         counters::totals(&self.maps)
     }
 
-    /// Ties the program to an interface, in the best mode it takes; adopts a link that is there.
+    /// The same for each interface that has any, by name.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn totals_by_interface(&self) -> Result<Vec<(String, Totals)>> {
+        by_interface(&self.maps)
+    }
+
+    /// Ties the program to an interface, in the best mode it takes; adopts a link that is there. With `observes`, what
+    /// would be dropped there only counts.
     ///
     /// # Errors
     ///
     /// Why no mode was possible.
-    pub fn attach(&mut self, name: &str, index: u32) -> Result<&Attachment> {
-        self.attachments.attach(name, index)
+    pub fn attach(&mut self, name: &str, index: u32, observes: bool) -> Result<&Attachment> {
+        self.attachments.attach(&mut self.maps, name, index, observes)
+    }
+
+    /// Looks whether the program runs where it was attached. Where it does not, says why, and the next
+    /// [`Kernel::attach`] attaches it anew: interface and reason.
+    pub fn check_attachments(&mut self) -> Vec<(String, String)> {
+        self.attachments.check()
     }
 
     /// Interfaces, by index, that an earlier daemon attached to and this one has not.

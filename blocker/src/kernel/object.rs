@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use aya::maps::{MapData, MapInfo};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
-use blocker_common::{MapName, PROGRAM, PROGRAM_NO_FRAGS, Shape};
+use blocker_common::{MapName, PROGRAM, PROGRAM_NO_FRAGS, Shape, THIS_INTERFACE};
 
 use super::{Maps, Pins};
 use crate::exit::{Failure, is_permission};
@@ -81,17 +80,26 @@ pub struct Object {
     pub maps: Maps,
 }
 
-/// Loads the object with its maps pinned; maps that are pinned already are adopted, if their shape is ours.
-pub(super) fn load_pinned(pins: &Pins) -> Result<Object> {
+/// Makes the pinned maps; those that are pinned already are adopted, if their shape is ours.
+pub(super) fn open_maps(pins: &Pins) -> Result<Maps> {
     check_shapes(pins)?;
+    let mut ebpf = load(pins, 0)?;
+    start_log(&mut ebpf);
+    Maps::take_from(&mut ebpf)
+}
+
+/// The programs for the interface at `slot` of the interfaces' table, over the pinned maps.
+pub(super) fn programs(pins: &Pins, slot: u32) -> Result<Programs> {
+    load(pins, slot).map(Programs::of)
+}
+
+fn load(pins: &Pins, slot: u32) -> Result<Ebpf> {
     let mut loader = EbpfLoader::new();
     for name in MapName::ALL {
         loader.map_pin_path(name.as_str(), pins.map(name));
     }
-    let mut ebpf = loader.load(OBJECT).map_err(explain).context("loading the XDP object's maps")?;
-    start_log(&mut ebpf);
-    let maps = Maps::take_from(&mut ebpf)?;
-    Ok(Object { programs: Programs::of(ebpf), maps })
+    loader.override_global(THIS_INTERFACE, &slot, true);
+    loader.load(OBJECT).map_err(explain).context("loading the XDP object's maps")
 }
 
 /// Loads the object with maps of its own, pinned nowhere: they go when the value does.
@@ -173,9 +181,9 @@ fn start_log(_ebpf: &mut Ebpf) {}
 
 /// Removes the pinned maps and program; what is attached goes on until its links are removed, too.
 pub(super) fn unpin(pins: &Pins) -> Result<()> {
-    let paths = MapName::ALL.map(|name| pins.map(name));
-    for path in paths.iter().map(AsRef::<Path>::as_ref).chain([pins.program().as_path()]) {
-        match fs::remove_file(path) {
+    let programs = pins.programs().with_context(|| format!("reading {}", pins.directory().display()))?;
+    for path in MapName::ALL.map(|name| pins.map(name)).into_iter().chain(programs) {
+        match fs::remove_file(&path) {
             Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error).with_context(|| format!("removing {}", path.display())),

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! /sys/fs/bpf/blocker/        locked (flock) by the daemon
-//!   v1/                       the layout's version: blocker_common::LAYOUT
+//!   v2/                       the layout's version: blocker_common::LAYOUT
 //!     CONFIG, BANS4, …        the maps, by name
-//!     blocker                 the program
+//!     program-2               the program on the interface of index 2
 //!     link-2-native           the link to the interface of index 2, and its mode
 //! ```
 
@@ -66,10 +66,18 @@ impl Pins {
         self.directory().join(name.as_str())
     }
 
-    /// Where the program is pinned.
-    #[must_use]
-    pub fn program(&self) -> PathBuf {
-        self.directory().join(blocker_common::PROGRAM)
+    /// Where the program that runs on an interface is pinned.
+    pub(super) fn program(&self, index: u32) -> PathBuf {
+        self.directory().join(format!("program-{index}"))
+    }
+
+    /// The programs that are pinned.
+    ///
+    /// # Errors
+    ///
+    /// If the directory is there and cannot be read.
+    pub(super) fn programs(&self) -> io::Result<Vec<PathBuf>> {
+        Ok(self.entries()?.into_iter().filter(|(name, _)| name.starts_with("program-")).map(|(_, path)| path).collect())
     }
 
     /// Where the link to an interface is pinned.
@@ -83,19 +91,22 @@ impl Pins {
     ///
     /// If the directory is there and cannot be read.
     pub(super) fn links(&self) -> io::Result<Vec<LinkPin>> {
-        let mut links = Vec::new();
+        let pin =
+            |(name, path): (String, PathBuf)| parse_link(&name).map(|(index, mode)| LinkPin { path, index, mode });
+        Ok(self.entries()?.into_iter().filter_map(pin).collect())
+    }
+
+    /// Everything in the directory, by name; nothing if it is not there.
+    fn entries(&self) -> io::Result<Vec<(String, PathBuf)>> {
         let entries = match fs::read_dir(self.directory()) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(links),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
-        for entry in entries {
-            let path = entry?.path();
-            if let Some((index, mode)) = path.file_name().and_then(|name| parse_link(name.to_str()?)) {
-                links.push(LinkPin { path, index, mode });
-            }
-        }
-        Ok(links)
+        let entry = |entry: io::Result<fs::DirEntry>| {
+            entry.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
+        };
+        entries.map(entry).collect()
     }
 
     /// Makes the directories and takes the lock.
@@ -139,7 +150,7 @@ mod tests {
     fn a_links_pin_tells_its_interface_and_mode() {
         let path = Pins::new(Path::new("/pins")).link(7, AttachMode::Generic);
 
-        assert_eq!(path, Path::new("/pins/v1/link-7-generic"));
+        assert_eq!(path, Path::new("/pins/v2/link-7-generic"));
         assert_eq!(parse_link("link-7-generic"), Some((7, AttachMode::Generic)));
         assert_eq!(parse_link("link-x-generic"), None);
         assert_eq!(parse_link("BANS4"), None);

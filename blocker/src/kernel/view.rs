@@ -47,6 +47,10 @@ impl View {
         bans.sort_by_key(|ban| ban.prefix);
         // The kernel begins anew when the entry it stood at is removed meanwhile.
         bans.dedup_by_key(|ban| ban.prefix);
+        let tallies = self.maps.tallies()?;
+        for ban in &mut bans {
+            ban.entry = tallies.complete(ban.prefix, ban.entry);
+        }
         Ok(bans)
     }
 

@@ -1,0 +1,215 @@
+//! Keeps the presence bitmaps: which places have bans, and how many.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use anyhow::Result;
+use blocker_common::flags;
+use blocker_common::presence::{self, Place, place6, places4};
+use blocker_core::prefix::Prefix;
+
+use super::Maps;
+
+/// How many bans lie in each place, and how many have none.
+#[derive(Debug, Default)]
+pub struct Presence {
+    v4: Family,
+    v6: Family,
+    /// Whether the kernel refused bits: then the program must look past the bitmaps.
+    is_unreliable: bool,
+}
+
+#[derive(Debug, Default)]
+struct Family {
+    bans: HashMap<Place, u32>,
+    /// The map's words, but for those that are zero.
+    words: HashMap<u32, u64>,
+    /// Bans of networks too wide for the bitmap.
+    wide: u32,
+}
+
+/// Where a prefix is.
+enum Spread {
+    Places(Vec<Place>),
+    Wide,
+}
+
+impl Presence {
+    /// Takes over the maps as they are, to be brought up to date by [`Presence::rebuild`].
+    ///
+    /// # Errors
+    ///
+    /// The kernel's; so for all below.
+    pub fn rebuild(maps: &mut Maps, bans: impl Iterator<Item = Prefix>) -> Result<Self> {
+        let mut presence = Self::default();
+        for prefix in bans {
+            let (_, family, spread) = presence.of(prefix);
+            family.count_up(spread);
+        }
+        for (is_v4, family) in [(true, &presence.v4), (false, &presence.v6)] {
+            let held = maps.presence(is_v4)?;
+            let wanted = |word: u32| family.words.get(&word).copied().unwrap_or(0);
+            let differing = (0..presence::WORDS).zip(held).filter(|&(word, held)| wanted(word) != held);
+            let (words, values): (Vec<u32>, Vec<u64>) = differing.map(|(word, _)| (word, wanted(word))).unzip();
+            maps.set_presence(is_v4, &words, &values)?;
+        }
+        Ok(presence)
+    }
+
+    /// Whether nothing is banned where `prefix` is.
+    #[must_use]
+    pub fn is_empty_at(&self, prefix: Prefix) -> bool {
+        let family = if prefix.addr().is_ipv4() { &self.v4 } else { &self.v6 };
+        match spread(prefix) {
+            Spread::Places(places) => places.iter().all(|place| !family.bans.contains_key(place)),
+            Spread::Wide => false,
+        }
+    }
+
+    /// Sets the bits of prefixes that are going to be banned.
+    pub fn add(&mut self, maps: &mut Maps, prefixes: impl IntoIterator<Item = Prefix>) -> Result<()> {
+        let mut changed = [Vec::new(), Vec::new()];
+        for prefix in prefixes {
+            let (is_v4, family, spread) = self.of(prefix);
+            changed[usize::from(is_v4)].extend(family.count_up(spread));
+        }
+        self.write(maps, changed)
+    }
+
+    /// Clears the bits of a prefix that is banned no more, where nobody else is.
+    pub fn remove(&mut self, maps: &mut Maps, prefix: Prefix) -> Result<()> {
+        let mut changed = [Vec::new(), Vec::new()];
+        let (is_v4, family, spread) = self.of(prefix);
+        changed[usize::from(is_v4)] = family.count_down(spread);
+        self.write(maps, changed)
+    }
+
+    /// [`flags::WIDE4`] and [`flags::WIDE6`].
+    #[must_use]
+    pub fn flags(&self) -> u32 {
+        let flag = |family: &Family, flag| if family.wide > 0 || self.is_unreliable { flag } else { 0 };
+        flag(&self.v4, flags::WIDE4) | flag(&self.v6, flags::WIDE6)
+    }
+
+    fn write(&mut self, maps: &mut Maps, changed: [Vec<u32>; 2]) -> Result<()> {
+        for (is_v4, mut words) in [false, true].into_iter().zip(changed) {
+            words.sort_unstable();
+            words.dedup();
+            let family = if is_v4 { &self.v4 } else { &self.v6 };
+            let values: Vec<u64> = words.iter().map(|word| family.words.get(word).copied().unwrap_or(0)).collect();
+            if let Err(error) = maps.set_presence(is_v4, &words, &values) {
+                self.is_unreliable = true;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn of(&mut self, prefix: Prefix) -> (bool, &mut Family, Spread) {
+        let is_v4 = prefix.addr().is_ipv4();
+        (is_v4, if is_v4 { &mut self.v4 } else { &mut self.v6 }, spread(prefix))
+    }
+}
+
+impl Family {
+    /// Counts a ban, and returns the words that changed.
+    fn count_up(&mut self, spread: Spread) -> Vec<u32> {
+        let Spread::Places(places) = spread else {
+            self.wide += 1;
+            return Vec::new();
+        };
+        let mut changed = Vec::new();
+        for place in places {
+            let bans = self.bans.entry(place).or_default();
+            *bans += 1;
+            if *bans == 1 {
+                *self.words.entry(place.word()).or_default() |= place.mask();
+                changed.push(place.word());
+            }
+        }
+        changed
+    }
+
+    fn count_down(&mut self, spread: Spread) -> Vec<u32> {
+        let Spread::Places(places) = spread else {
+            self.wide = self.wide.saturating_sub(1);
+            return Vec::new();
+        };
+        let mut changed = Vec::new();
+        for place in places {
+            let Some(bans) = self.bans.get_mut(&place) else { continue };
+            *bans -= 1;
+            if *bans > 0 {
+                continue;
+            }
+            self.bans.remove(&place);
+            if let Some(word) = self.words.get_mut(&place.word()) {
+                *word &= !place.mask();
+                if *word == 0 {
+                    self.words.remove(&place.word());
+                }
+            }
+            changed.push(place.word());
+        }
+        changed
+    }
+}
+
+fn spread(prefix: Prefix) -> Spread {
+    let len = u32::from(prefix.len());
+    match prefix.addr() {
+        IpAddr::V4(addr) => places4(addr.octets(), len).map_or(Spread::Wide, |places| Spread::Places(places.collect())),
+        IpAddr::V6(addr) => {
+            let [a, b, c, d, e, f, g, h, ..] = addr.octets();
+            place6([a, b, c, d, e, f, g, h], len).map_or(Spread::Wide, |place| Spread::Places(vec![place]))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn up(family: &mut Family, prefix: &str) -> Vec<u32> {
+        family.count_up(spread(prefix.parse().unwrap()))
+    }
+
+    fn down(family: &mut Family, prefix: &str) -> Vec<u32> {
+        family.count_down(spread(prefix.parse().unwrap()))
+    }
+
+    #[test]
+    fn a_bit_is_set_by_the_first_ban_of_its_place_and_cleared_by_the_last() {
+        let mut family = Family::default();
+        assert_eq!(up(&mut family, "192.0.2.1").len(), 1);
+        assert!(up(&mut family, "192.0.2.0/24").is_empty());
+        assert_eq!(up(&mut family, "192.0.0.0/16").len(), 255, "one was set already");
+
+        assert!(down(&mut family, "192.0.2.1").is_empty());
+        assert!(down(&mut family, "192.0.2.0/24").is_empty());
+        assert_eq!(down(&mut family, "192.0.0.0/16").len(), 256);
+        assert!(family.words.is_empty() && family.bans.is_empty(), "nothing is left behind");
+    }
+
+    #[test]
+    fn neighbours_share_a_word_and_not_a_bit() {
+        let mut family = Family::default();
+        up(&mut family, "192.0.2.1");
+        up(&mut family, "192.0.3.1");
+        down(&mut family, "192.0.2.1");
+
+        let place = Place::of4([192, 0, 3, 1]);
+        assert_eq!(family.words.get(&place.word()), Some(&place.mask()));
+    }
+
+    #[test]
+    fn what_is_too_wide_is_counted_apart() {
+        let mut presence = Presence::default();
+        presence.v4.count_up(spread("128.0.0.0/8".parse().unwrap()));
+        presence.v6.count_up(spread("2001:db8::/32".parse().unwrap()));
+        assert_eq!(presence.flags(), flags::WIDE4 | flags::WIDE6);
+
+        presence.v4.count_down(spread("128.0.0.0/8".parse().unwrap()));
+        assert_eq!(presence.flags(), flags::WIDE6);
+    }
+}

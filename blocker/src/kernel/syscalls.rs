@@ -1,0 +1,180 @@
+//! System calls that the loader's library does not wrap: many entries of a map at once (half a microsecond for each
+//! instead of one and a half), and the file descriptor of whatever is pinned.
+//!
+//! This is the only module of the crate with `unsafe` code.
+#![expect(unsafe_code, reason = "system calls that no library wraps; each block says what makes it sound")]
+
+use std::ffi::CString;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use aya::Pod;
+use aya::maps::MapData;
+
+/// Entries handled at once, so that the kernel holds no lock for long and our buffers stay small.
+const CHUNK: usize = 4096;
+
+/// A map, for calls with many entries.
+#[derive(Debug)]
+pub(super) struct Batch<K, V> {
+    fd: OwnedFd,
+    entry: PhantomData<(K, V)>,
+}
+
+/// An update that stopped: what came before is done.
+#[derive(Debug)]
+pub(super) struct Stopped {
+    /// How many entries were written; the next one was refused, or the call is unknown to the kernel.
+    pub(super) done: usize,
+}
+
+impl<K: Pod + Default, V: Pod + Default> Batch<K, V> {
+    /// Another handle of `map`, whose keys and values must be of these types: the kernel is given their addresses.
+    ///
+    /// # Errors
+    ///
+    /// If the sizes are others, or there are no more file descriptors.
+    pub(super) fn of(map: &MapData) -> io::Result<Self> {
+        let info = map.info().map_err(io::Error::other)?;
+        if (info.key_size() as usize, info.value_size() as usize) != (size_of::<K>(), size_of::<V>()) {
+            return Err(io::Error::other("a map's keys or values are of another size"));
+        }
+        Ok(Self { fd: map.fd().as_fd().try_clone_to_owned()?, entry: PhantomData })
+    }
+
+    /// Writes entries, new or not.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's refusal of one of them.
+    pub(super) fn update(&self, keys: &[K], values: &[V]) -> Result<(), Stopped> {
+        let mut done = 0;
+        for (keys, values) in keys.chunks(CHUNK).zip(values.chunks(CHUNK)) {
+            let count = keys.len().min(values.len());
+            let mut attributes = Attributes {
+                keys: keys.as_ptr() as u64,
+                values: values.as_ptr() as u64,
+                count: u32::try_from(count).unwrap_or(0),
+                ..self.attributes()
+            };
+            // SAFETY: both slices have `count` entries of the sizes that the map has, and outlive the call, which reads them.
+            let result = unsafe { bpf(BPF_MAP_UPDATE_BATCH, &mut attributes) };
+            if let Err(error) = result {
+                // An unknown command leaves the count as it was.
+                let is_unknown = error.raw_os_error() == Some(libc::EINVAL);
+                let written = if is_unknown { 0 } else { attributes.count as usize };
+                return Err(Stopped { done: done + written.min(count) });
+            }
+            done += count;
+        }
+        Ok(())
+    }
+
+    /// Reads every entry, in no order. An entry that is written or removed meanwhile may be missed or come twice.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's; EINVAL if it knows no such call.
+    pub(super) fn read(&self, max_entries: usize) -> io::Result<Vec<(K, V)>> {
+        let mut entries = Vec::new();
+        // Where to go on. The kernel writes no more than a key, or four bytes if that is shorter.
+        let mut position = [0_u64; 4];
+        debug_assert!(size_of::<K>() <= size_of_val(&position));
+        let mut chunk = CHUNK;
+        let mut started = false;
+        // Twice the entries: the kernel may begin anew where a table changes under it, but not for ever.
+        while entries.len() < 2 * max_entries + CHUNK {
+            let mut keys = vec![K::default(); chunk];
+            let mut values = vec![V::default(); chunk];
+            let at = position.as_mut_ptr() as u64;
+            let mut attributes = Attributes {
+                in_batch: if started { at } else { 0 },
+                out_batch: at,
+                keys: keys.as_mut_ptr() as u64,
+                values: values.as_mut_ptr() as u64,
+                count: u32::try_from(chunk).unwrap_or(0),
+                ..self.attributes()
+            };
+            // SAFETY: both vectors have room for `count` entries of the sizes that the map has; they and `position` outlive
+            // the call. Any bytes are a valid `Pod`.
+            let result = unsafe { bpf(BPF_MAP_LOOKUP_BATCH, &mut attributes) };
+            let read = (attributes.count as usize).min(chunk);
+            match result {
+                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && chunk < CHUNK << 8 => {
+                    // One bucket has more than there is room for.
+                    chunk *= 2;
+                    continue;
+                }
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                    entries.extend(keys.into_iter().zip(values).take(read));
+                    return Ok(entries);
+                }
+                Err(error) => return Err(error),
+                Ok(_) => {
+                    entries.extend(keys.into_iter().zip(values).take(read));
+                    started = true;
+                }
+            }
+        }
+        Ok(entries)
+    }
+
+    fn attributes(&self) -> Attributes {
+        Attributes { map_fd: self.fd.as_raw_fd().cast_unsigned(), ..Attributes::default() }
+    }
+}
+
+/// The part of `union bpf_attr` for the calls with many entries, `include/uapi/linux/bpf.h`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+struct Attributes {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map_fd: u32,
+    elem_flags: u64,
+    flags: u64,
+}
+
+/// Opens what is pinned at `path`.
+///
+/// # Errors
+///
+/// The kernel's; `NotFound` if nothing is.
+pub(super) fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attributes = ObjectAttributes { pathname: path.as_ptr() as u64, bpf_fd: 0, file_flags: 0 };
+    // SAFETY: `pathname` is a string ended by a zero byte, which outlives the call.
+    let fd = unsafe { bpf(BPF_OBJ_GET, &mut attributes) }?;
+    // SAFETY: the kernel has just opened it for us, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The part of `union bpf_attr` for pins.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+struct ObjectAttributes {
+    pathname: u64,
+    bpf_fd: u32,
+    file_flags: u32,
+}
+
+const BPF_OBJ_GET: libc::c_int = 7;
+const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
+const BPF_MAP_UPDATE_BATCH: libc::c_int = 26;
+
+/// The system call; its answer is a file descriptor, or zero.
+///
+/// # Safety
+///
+/// `attributes` must be the beginning of the union's part for this command, and what it points to as the command asks.
+unsafe fn bpf<T>(command: libc::c_int, attributes: &mut T) -> io::Result<libc::c_int> {
+    // SAFETY: the kernel reads and writes no more of `attributes` than the size it is told; the rest is the caller's.
+    let answer = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attributes, size_of::<T>()) };
+    if answer < 0 { Err(io::Error::last_os_error()) } else { libc::c_int::try_from(answer).map_err(io::Error::other) }
+}
