@@ -66,8 +66,7 @@ impl Tally {
     #[inline(always)]
     #[must_use]
     pub const fn slot(key: u64) -> u32 {
-        let slot = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u32;
-        slot
+        (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u32
     }
 }
 

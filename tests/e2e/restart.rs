@@ -1,8 +1,9 @@
 //! Enforcement does not depend on the daemon: stop, crash and restart let not one banned packet through.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use blocker_common::LAYOUT;
 use blocker_tests::{
     answers::Ban,
     daemon::{self, Daemon, Settings, covers},
@@ -12,8 +13,81 @@ use blocker_tests::{
 
 use crate::siege::{LIMIT, Siege, VILLAIN};
 
+/// Rounds of every way to go down and come up again.
+const ROUNDS: u32 = 20;
+
 #[test]
 fn kill_9_and_restart_let_no_banned_packet_through() -> Result<()> {
+    no_banned_packet_through(|daemon, _| {
+        daemon.kill9()?;
+        daemon.start()?;
+        Ok(())
+    })
+}
+
+#[test]
+fn stop_and_start_let_no_banned_packet_through() -> Result<()> {
+    no_banned_packet_through(|daemon, _| {
+        daemon.stop()?;
+        daemon.start()?;
+        Ok(())
+    })
+}
+
+/// The maps of another layout are in a directory of its name; bans are carried over before the program is replaced.
+#[test]
+fn a_change_of_layout_lets_no_banned_packet_through() -> Result<()> {
+    no_banned_packet_through(|daemon, round| {
+        let other = if round % 2 == 0 { LAYOUT - 1 } else { LAYOUT + 1 };
+        let [ours, others] = [LAYOUT, other].map(|layout| daemon.pins().join(format!("v{layout}")));
+        if round % 3 == 0 {
+            daemon.stop()?
+        } else {
+            daemon.kill9()?
+        }
+        fs::rename(&ours, &others)?;
+        daemon.start()?;
+        ensure!(ours.exists() && !others.exists(), "everything moved to {}", ours.display());
+        Ok(())
+    })
+}
+
+#[test]
+fn a_change_of_capacity_lets_no_banned_packet_through() -> Result<()> {
+    no_banned_packet_through(|daemon, round| {
+        let capacity = format!("[daemon]\nmax_bans_ipv4 = {}\n", 2048 << (round % 3));
+        let text = daemon.configuration(&Settings::default()).replacen("[daemon]\n", &capacity, 1);
+        daemon.write_configuration(&text)?;
+        if round % 2 == 0 {
+            daemon.stop()?
+        } else {
+            daemon.kill9()?
+        }
+        daemon.start()?;
+        Ok(())
+    })
+}
+
+/// A directory that was being filled, and one that was complete and not yet in place: what a crash may leave.
+#[test]
+fn a_crash_while_bans_are_carried_over_loses_none() -> Result<()> {
+    no_banned_packet_through(|daemon, round| {
+        daemon.kill9()?;
+        let directory = |state: &str| daemon.pins().join(format!("v{LAYOUT}{state}"));
+        match round % 3 {
+            0 => fs::create_dir(directory("-next"))?,
+            1 => fs::rename(directory(""), directory("-ready"))?,
+            _ => fs::create_dir(directory("-old"))?,
+        }
+        daemon.start()?;
+        let left: Vec<_> = fs::read_dir(daemon.pins())?.collect::<Result<_, _>>()?;
+        ensure!(left.len() == 1, "only one directory is left: {left:?}");
+        Ok(())
+    })
+}
+
+/// Bans the villain, has the daemon go down and up again in rounds, and counts at the receiving end.
+fn no_banned_packet_through(round: impl Fn(&mut Daemon<'_>, u32) -> Result<()>) -> Result<()> {
     let net = Net::new()?;
     let mut daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
     let siege = Siege::begin(&net)?;
@@ -21,15 +95,13 @@ fn kill_9_and_restart_let_no_banned_packet_through() -> Result<()> {
     let (arrived, sent) = (siege.arrived(), siege.sent());
     let before = villains_ban(&daemon)?;
 
-    for _ in 0..3 {
-        daemon.kill9()?;
-        siege.holds_for(Duration::from_millis(500))?;
-        daemon.start()?;
-        siege.holds_for(Duration::from_millis(500))?;
+    for number in 0..ROUNDS {
+        round(&mut daemon, number).with_context(|| format!("round {number}"))?;
+        assert_eq!(siege.arrived(), arrived, "no banned packet reached the server in round {number}");
     }
+    siege.holds_for(Duration::from_millis(300))?;
 
     assert!(siege.sent() > sent + 1000, "the villain kept knocking: {} since the ban", siege.sent() - sent);
-    assert_eq!(siege.arrived(), arrived, "not one banned packet reached the server");
     let after = villains_ban(&daemon)?;
     assert_eq!((after.until, after.jail), (before.until, before.jail), "the ban was adopted with its deadline");
     assert_eq!(after.origin, "adopted");

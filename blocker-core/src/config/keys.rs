@@ -36,6 +36,8 @@ fn daemon(section: &mut Section<'_, '_>) -> Daemon {
         mode: section.get("mode", &MODE, Mode::Enforce),
         observe_interfaces: section.get("observe_interfaces", &INTERFACE_LIST, Vec::new()),
         allow: section.get("allow", &PREFIXES, Vec::new()),
+        max_bans_ipv4: section.get("max_bans_ipv4", &CAPACITY, None),
+        max_bans_ipv6: section.get("max_bans_ipv6", &CAPACITY, None),
         state: section.get("state", &DIRECTORY, PathBuf::from("/var/lib/blocker")),
         runtime: section.get("runtime", &SOCKET_DIRECTORY, PathBuf::from("/run/blocker")),
         pins: section.get("pins", &DIRECTORY, PathBuf::from("/sys/fs/bpf/blocker")),
@@ -197,6 +199,17 @@ const MAX_PATH_BYTES: usize = 4_095;
 
 /// What `sun_path` leaves beside `/control.sock` and a final zero (unix(7): 108 bytes).
 const MAX_SOCKET_DIRECTORY_BYTES: usize = 108 - "/control.sock".len() - 1;
+
+const CAPACITY: Kind<Option<u32>> = Kind {
+    expected: "\"auto\", or a whole number from 1024 to 16777216",
+    read: |value| match value.text() {
+        Some("auto") => Ok(None),
+        Some(_) | None => {
+            let number = value.number().and_then(|number| u32::try_from(number).ok());
+            value.or_unexpected(number.filter(|number| (1 << 10..=1 << 24).contains(number)).map(Some))
+        }
+    },
+};
 
 const RETRIES: Kind<u32> = Kind {
     expected: "a whole number from 1 to 1000",

@@ -47,6 +47,10 @@ pub struct Daemon {
     pub observe_interfaces: Vec<String>,
     /// What is never banned, besides what the daemon finds by itself.
     pub allow: Vec<Prefix>,
+    /// Most IPv4 hosts banned at once, 1,024 to 16,777,216; `None` for what the machine's memory allows.
+    pub max_bans_ipv4: Option<u32>,
+    /// The same of IPv6 /64s.
+    pub max_bans_ipv6: Option<u32>,
     /// The directory of what outlives a reboot; absolute.
     pub state: PathBuf,
     /// The directory of the control socket; absolute, and short enough for a socket in it.

@@ -31,6 +31,8 @@ fn an_empty_file_is_a_working_configuration() {
             mode: Mode::Enforce,
             observe_interfaces: vec![],
             allow: vec![],
+            max_bans_ipv4: None,
+            max_bans_ipv6: None,
             state: "/var/lib/blocker".into(),
             runtime: "/run/blocker".into(),
             pins: "/sys/fs/bpf/blocker".into(),
@@ -65,7 +67,8 @@ fn the_shipped_file_shows_every_key_with_its_default() {
 
     assert_eq!(config(shipped), Config::default(), "as shipped");
     assert_eq!(config(&all), Config::default(), "with every setting switched on");
-    let daemons = ["interfaces", "observe_interfaces", "allow", "state", "runtime", "pins"];
+    let daemons =
+        ["interfaces", "observe_interfaces", "allow", "max_bans_ipv4", "max_bans_ipv6", "state", "runtime", "pins"];
     for key in daemons.into_iter().chain(["enabled", "filter", "log", "ports"]) {
         assert_eq!(settings.iter().filter(|line| line.starts_with(&format!("{key} = "))).count(), 1, "{key}");
     }

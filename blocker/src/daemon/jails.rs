@@ -8,7 +8,7 @@ use blocker_core::time::BanTime;
 
 use super::sources::Sources;
 use crate::exit::Failure;
-use crate::kernel::{JailPorts, Kernel, MANUAL_JAIL, NumberedPorts};
+use crate::kernel::{Capacity, JailPorts, Kernel, MANUAL_JAIL, NumberedPorts};
 use crate::source::FileSource;
 
 /// Bits of an IPv6 address by which failures are counted and banned: what one subscriber usually owns.
@@ -79,7 +79,7 @@ pub(super) fn number(config: &Config, kernel: &Kernel, sources: &mut Sources) ->
 }
 
 /// The engine's settings.
-pub(super) fn settings(config: &Config, numbered: &Numbered) -> Settings {
+pub(super) fn settings(config: &Config, numbered: &Numbered, capacity: Capacity) -> Settings {
     let manual = Jail {
         id: numbered.manual,
         name: MANUAL_JAIL.to_owned(),
@@ -102,8 +102,8 @@ pub(super) fn settings(config: &Config, numbered: &Numbered) -> Settings {
         allow: allow.collect(),
         ipv6_prefix: IPV6_PREFIX,
         bounds: Bounds {
-            max_bans_v4: blocker_common::MAX_BANS4 as usize,
-            max_bans_v6: blocker_common::MAX_BANS6 as usize,
+            max_bans_v4: capacity.ipv4 as usize,
+            max_bans_v6: capacity.ipv6 as usize,
             max_networks: blocker_common::MAX_NETWORKS as usize,
             max_nesting: blocker_common::MAX_NESTING as usize,
             ..Bounds::default()

@@ -35,7 +35,7 @@ use tokio::sync::mpsc;
 use crate::clock::{self, Reading};
 use crate::control::server::{Call, Server};
 use crate::control::wire::{Change, Reply, Request};
-use crate::kernel::Kernel;
+use crate::kernel::{Capacity, Kernel};
 use crate::network::changes::Changes;
 use crate::network::found_allowed;
 use crate::settings;
@@ -76,6 +76,8 @@ struct Batch {
 struct Daemon<'a> {
     config_path: &'a Path,
     config: Config,
+    /// Of the maps.
+    capacity: Capacity,
     started: Instant,
     kernel: Kernel,
     engine: Engine,
@@ -108,9 +110,10 @@ pub async fn run(config_path: &Path, config: Config) -> Result<()> {
     let (calls_in, mut calls) = mpsc::channel(MAX_WAITING_CALLS);
 
     // The lock comes first, with the kernel; then whatever may fail without having changed anything.
-    let kernel = Kernel::open(&config.daemon.pins)?;
+    let capacity = capacity(&config);
+    let kernel = Kernel::open(&config.daemon.pins, capacity)?;
     let server = Server::bind(&config.daemon.runtime)?;
-    let mut daemon = Daemon::start(config_path, config, kernel, lines_in)?;
+    let mut daemon = Daemon::start(config_path, config, kernel, capacity, lines_in)?;
     let mut server = tokio::spawn(server.run(calls_in));
     daemon.introduce();
 
@@ -143,15 +146,27 @@ pub async fn run(config_path: &Path, config: Config) -> Result<()> {
     Ok(())
 }
 
+/// How many bans the maps are to take.
+fn capacity(config: &Config) -> Capacity {
+    Capacity::configured(config.daemon.max_bans_ipv4, config.daemon.max_bans_ipv6)
+}
+
 impl<'a> Daemon<'a> {
-    fn start(config_path: &'a Path, config: Config, kernel: Kernel, lines: mpsc::Sender<SourceEvent>) -> Result<Self> {
+    fn start(
+        config_path: &'a Path,
+        config: Config,
+        kernel: Kernel,
+        capacity: Capacity,
+        lines: mpsc::Sender<SourceEvent>,
+    ) -> Result<Self> {
         let mut sources = Sources::new(lines);
         let (numbered, ports) = jails::number(&config, &kernel, &mut sources)?;
-        let mut engine = Engine::new(jails::settings(&config, &numbered));
+        let mut engine = Engine::new(jails::settings(&config, &numbered, capacity));
         engine.name_gone_jails(kernel.jail_names().map(|(id, name)| (id, name.to_owned())));
         let mut daemon = Self {
             config_path,
             config,
+            capacity,
             started: Instant::now(),
             kernel,
             engine,
@@ -173,6 +188,7 @@ impl<'a> Daemon<'a> {
         daemon.kernel.set_mode(daemon.config.daemon.mode)?;
         daemon.kernel.retain_allowed(&allowed)?;
         daemon.look_around();
+        daemon.kernel.remove_emptied()?;
         daemon.sources.start()?;
         Ok(daemon)
     }
@@ -297,15 +313,16 @@ impl<'a> Daemon<'a> {
         let config = settings::load(self.config_path)?;
         let fixed =
             |config: &Config| (config.daemon.state.clone(), config.daemon.runtime.clone(), config.daemon.pins.clone());
-        if fixed(&config) != fixed(&self.config) {
+        if fixed(&config) != fixed(&self.config) || capacity(&config) != self.capacity {
             return Err(crate::exit::Failure::Configuration(format!(
-                "{}: `daemon.state`, `daemon.runtime` and `daemon.pins` change only at a restart",
+                "{}: `state`, `runtime`, `pins`, `max_bans_ipv4` and `max_bans_ipv6` in `daemon` change only at a restart, \
+                 which keeps all bans",
                 self.config_path.display()
             ))
             .into());
         }
         let (numbered, ports) = jails::number(&config, &self.kernel, &mut self.sources)?;
-        self.engine.reconfigure(jails::settings(&config, &numbered), clock::now());
+        self.engine.reconfigure(jails::settings(&config, &numbered, self.capacity), clock::now());
         self.config = config;
         self.numbered = numbered;
         self.carry_out();

@@ -106,6 +106,10 @@ impl Attachments {
         self.by_index.values()
     }
 
+    pub(super) fn pins(&self) -> &Pins {
+        &self.pins
+    }
+
     /// Attaches to an interface, or adopts the link that is there, unless it is done; has it observe only, or drop.
     pub(super) fn attach(&mut self, maps: &mut Maps, name: &str, index: u32, observes: bool) -> Result<&Attachment> {
         if !self.by_index.contains_key(&index) {
@@ -178,8 +182,7 @@ impl Attachments {
 
     /// Links that an earlier daemon left and nobody has adopted: the index of the interface of each.
     pub(super) fn strays(&self) -> Result<Vec<u32>> {
-        let pins = self.pins.links().with_context(|| format!("reading {}", self.pins.directory().display()))?;
-        Ok(pins.into_iter().map(|pin| pin.index).filter(|index| !self.by_index.contains_key(index)).collect())
+        Ok(self.links()?.into_iter().map(|pin| pin.index).filter(|index| !self.by_index.contains_key(index)).collect())
     }
 
     /// Lets go of an interface: removes the pin of its link, and thereby the link.
@@ -187,7 +190,7 @@ impl Attachments {
         self.by_index.remove(&index);
         self.refused.remove(&index);
         remove_pin(&self.pins.program(index));
-        for pin in self.pins.links().with_context(|| format!("reading {}", self.pins.directory().display()))? {
+        for pin in self.links()? {
             if pin.index == index {
                 remove_pin(&pin.path);
             }
@@ -196,8 +199,7 @@ impl Attachments {
     }
 
     fn adopt(&mut self, programs: &mut Programs, name: &str, index: u32) -> Result<Option<Found>> {
-        let pins = self.pins.links().with_context(|| format!("reading {}", self.pins.directory().display()))?;
-        let Some(LinkPin { path, mode, .. }) = pins.into_iter().find(|pin| pin.index == index) else {
+        let Some(LinkPin { path, mode, .. }) = self.links()?.into_iter().find(|pin| pin.index == index) else {
             return Ok(None);
         };
         if LinkState::read(&path)?.is_none_or(|state| state.index != index) {
@@ -217,11 +219,35 @@ impl Attachments {
                 keep(xdp, id)
             });
             match replaced {
-                Ok(()) => return Ok(Some(Found { program, mode, adopted: true, refusals })),
+                Ok(()) => {
+                    self.move_pin(&path, index, mode)?;
+                    return Ok(Some(Found { program, mode, adopted: true, refusals }));
+                }
                 Err(error) => refusals.push(refusal(program, mode, &error)),
             }
         }
         bail!("the link {} cannot be taken over: {}", path.display(), refusals.join("; "))
+    }
+
+    /// The links that are pinned, those of earlier layouts and capacities, too.
+    fn links(&self) -> Result<Vec<LinkPin>> {
+        let mut links = Vec::new();
+        for pins in std::iter::once(self.pins.clone()).chain(self.pins.others()?.into_iter().map(|at| self.pins.at(at)))
+        {
+            links.extend(pins.links().with_context(|| format!("reading {}", pins.directory().display()))?);
+        }
+        Ok(links)
+    }
+
+    /// Pins an adopted link where this version looks for it, and only then unpins it where it was.
+    fn move_pin(&self, path: &Path, index: u32, mode: AttachMode) -> Result<()> {
+        let wanted = self.pins.link(index, mode);
+        if path != wanted {
+            let link = PinnedLink::from_pin(path).with_context(|| format!("opening the link {}", path.display()))?;
+            FdLink::from(link).pin(&wanted).with_context(|| format!("pinning {}", wanted.display()))?;
+            remove_pin(path);
+        }
+        Ok(())
     }
 
     fn climb(&mut self, programs: &mut Programs, name: &str, index: u32) -> Result<Found> {

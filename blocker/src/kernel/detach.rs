@@ -3,10 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::Pins;
-use super::object::unpin;
+use super::{Pins, carry};
 use crate::exit::io_failure;
 
 /// What was removed.
@@ -18,30 +17,33 @@ pub struct Detached {
     pub found: bool,
 }
 
-/// Removes links, program and maps below `root`.
+/// Removes links, programs and maps below `root`, of whatever version.
 ///
 /// # Errors
 ///
 /// If a daemon is running (it would be left with maps that nothing reads), or something cannot be removed.
 pub fn detach(root: &Path) -> Result<Detached> {
     let pins = Pins::new(root);
-    let directory = pins.directory();
-    match fs::symlink_metadata(&directory) {
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Detached { interfaces: Vec::new(), found: false });
-        }
-        Err(error) => return Err(io_failure(error, format!("looking at {}", directory.display()))),
+    let mut directories = pins.others()?;
+    match fs::symlink_metadata(pins.directory()) {
+        Ok(_) => directories.push(pins.directory()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(io_failure(error, format!("looking at {}", pins.directory().display()))),
+    }
+    if directories.is_empty() {
+        return Ok(Detached { interfaces: Vec::new(), found: false });
     }
     let lock = pins.lock()?;
-    let links = pins.links().with_context(|| format!("reading {}", directory.display()))?;
     let mut interfaces = Vec::new();
-    for link in links {
-        fs::remove_file(&link.path).map_err(|error| io_failure(error, format!("removing {}", link.path.display())))?;
-        interfaces.push(link.index);
+    for directory in directories {
+        let pins = pins.at(directory.clone());
+        for link in pins.links().map_err(|error| io_failure(error, format!("reading {}", directory.display())))? {
+            fs::remove_file(&link.path)
+                .map_err(|error| io_failure(error, format!("removing {}", link.path.display())))?;
+            interfaces.push(link.index);
+        }
+        carry::remove(&directory)?;
     }
-    unpin(&pins)?;
-    fs::remove_dir(&directory).with_context(|| format!("removing {}", directory.display()))?;
     drop(lock);
     if let Err(error) = fs::remove_dir(pins.root()) {
         // It may be a mount point, or hold what is not ours: then it stays.

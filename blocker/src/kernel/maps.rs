@@ -155,13 +155,18 @@ impl Maps {
         Ok(String::from_utf8_lossy(&name[..end]).into_owned())
     }
 
+    /// Sets the name of a jail as another map had it.
+    pub(super) fn set_jail(&mut self, index: u32, name: JailName) -> Result<()> {
+        self.jails.set(index, name, 0).context("writing the map JAILS")
+    }
+
     /// Names it; cut to 31 bytes.
     pub fn set_jail_name(&mut self, index: u32, name: &str) -> Result<()> {
         let mut entry = JailName::default();
         for (to, from) in entry.name.iter_mut().take(31).zip(name.bytes()) {
             *to = from;
         }
-        self.jails.set(index, entry, 0).context("writing the map JAILS")
+        self.set_jail(index, entry)
     }
 
     /// The jails that protect a port, as bits of a scope.

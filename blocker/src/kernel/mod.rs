@@ -9,6 +9,8 @@ mod attach;
 mod blocklist;
 mod bpffs;
 mod capabilities;
+mod capacity;
+mod carry;
 mod counters;
 mod detach;
 mod jails;
@@ -37,6 +39,7 @@ use blocker_core::time::Until;
 pub use attach::{AttachMode, Attachment};
 pub use blocklist::KernelBan;
 pub use capabilities::require as require_capabilities;
+pub use capacity::Capacity;
 pub use counters::{Totals, by_interface};
 pub use detach::{Detached, detach};
 pub use jails::{JailPorts, MANUAL_JAIL, NumberedPorts};
@@ -66,7 +69,8 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Loads the program, and makes the pins below `pins` or adopts those that are there.
+    /// Makes the pins below `pins`, or adopts those that are there; maps of another version's layout or another capacity
+    /// are made anew, and everything carried over.
     ///
     /// Nothing is attached yet, so that the maps can be brought up to date first; but what is attached from before
     /// goes on with the maps, and in the mode, as they are.
@@ -75,13 +79,13 @@ impl Kernel {
     ///
     /// A missing capability, too old a kernel, no BPF file system, another daemon at the same pins, pins of another layout, or the
     /// kernel's refusal of the program or a map.
-    pub fn open(pins: &Path) -> Result<Self> {
+    pub fn open(pins: &Path, capacity: Capacity) -> Result<Self> {
         capabilities::require()?;
         release::require()?;
         bpffs::ensure(pins)?;
         let pins = Pins::new(pins);
         let lock = pins.lock()?;
-        let mut maps = object::open_maps(&pins)?;
+        let mut maps = carry::open(&pins, capacity)?;
         let (blocklist, adopted) = Blocklist::adopt(&mut maps)?;
         let jails = Jails::adopt(&maps)?;
         let attachments = Attachments::new(pins);
@@ -231,6 +235,15 @@ impl Kernel {
     /// Why no mode was possible.
     pub fn attach(&mut self, name: &str, index: u32, observes: bool) -> Result<&Attachment> {
         self.attachments.attach(&mut self.maps, name, index, observes)
+    }
+
+    /// Removes what was carried over from, once every link has been.
+    ///
+    /// # Errors
+    ///
+    /// The file system's.
+    pub fn remove_emptied(&self) -> Result<()> {
+        carry::remove_emptied(self.attachments.pins())
     }
 
     /// Looks whether the program runs where it was attached. Where it does not, says why, and the next

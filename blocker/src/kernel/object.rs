@@ -1,7 +1,6 @@
 //! The XDP object: embedded, loaded, its maps pinned or adopted.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use anyhow::{Context, Result, bail};
 use aya::maps::{MapData, MapInfo};
@@ -9,7 +8,7 @@ use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
 use blocker_common::{MapName, PROGRAM, PROGRAM_NO_FRAGS, Shape, THIS_INTERFACE};
 
-use super::{Maps, Pins};
+use super::{Capacity, Maps, Pins};
 use crate::exit::{Failure, is_permission};
 
 /// Aligned for the ELF reader.
@@ -80,21 +79,27 @@ pub struct Object {
     pub maps: Maps,
 }
 
-/// Makes the pinned maps; those that are pinned already are adopted, if their shape is ours.
-pub(super) fn open_maps(pins: &Pins) -> Result<Maps> {
-    check_shapes(pins)?;
-    let mut ebpf = load(pins, 0)?;
+/// Makes the pinned maps; those that are pinned already are adopted, if they have this form.
+pub(super) fn open_maps(pins: &Pins, capacity: Capacity) -> Result<Maps> {
+    if !has_form(pins, capacity)? {
+        bail!("the maps in {} are of another form", pins.directory().display());
+    }
+    let mut ebpf = load(pins, 0, Some(capacity))?;
     start_log(&mut ebpf);
     Maps::take_from(&mut ebpf)
 }
 
 /// The programs for the interface at `slot` of the interfaces' table, over the pinned maps.
 pub(super) fn programs(pins: &Pins, slot: u32) -> Result<Programs> {
-    load(pins, slot).map(Programs::of)
+    load(pins, slot, None).map(Programs::of)
 }
 
-fn load(pins: &Pins, slot: u32) -> Result<Ebpf> {
+/// `capacity` is for maps that are not there yet.
+fn load(pins: &Pins, slot: u32, capacity: Option<Capacity>) -> Result<Ebpf> {
     let mut loader = EbpfLoader::new();
+    for name in capacity.iter().flat_map(|_| [MapName::Bans4, MapName::Bans6]) {
+        loader.map_max_entries(name.as_str(), capacity.map_or(0, |capacity| capacity.shape(name).max_entries));
+    }
     for name in MapName::ALL {
         loader.map_pin_path(name.as_str(), pins.map(name));
     }
@@ -113,8 +118,9 @@ pub fn load_unpinned() -> Result<Object> {
     Ok(Object { programs: Programs::of(ebpf), maps })
 }
 
-/// Refuses pinned maps of another shape: aya adopts them unseen, and the kernel would write beyond our buffers.
-fn check_shapes(pins: &Pins) -> Result<()> {
+/// Whether the maps that are pinned have this version's shapes and this capacity. The loader would adopt others unseen,
+/// and the kernel would write beyond our buffers.
+pub(super) fn has_form(pins: &Pins, capacity: Capacity) -> Result<bool> {
     for name in MapName::ALL {
         let path = pins.map(name);
         if !path.exists() {
@@ -123,14 +129,11 @@ fn check_shapes(pins: &Pins) -> Result<()> {
         let pinned = MapData::from_pin(&path)
             .and_then(|map| map.info())
             .with_context(|| format!("opening the pinned map {}", path.display()))?;
-        if shape(&pinned)? != name.shape() {
-            bail!(
-                "the pinned map {} is not of this version's shape: `blocker detach` removes all pins, and the bans with them",
-                path.display()
-            );
+        if shape(&pinned)? != capacity.shape(name) {
+            return Ok(false);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 fn shape(info: &MapInfo) -> Result<Shape> {
@@ -178,16 +181,3 @@ fn start_log(ebpf: &mut Ebpf) {
 
 #[cfg(not(feature = "bpf-log"))]
 fn start_log(_ebpf: &mut Ebpf) {}
-
-/// Removes the pinned maps and program; what is attached goes on until its links are removed, too.
-pub(super) fn unpin(pins: &Pins) -> Result<()> {
-    let programs = pins.programs().with_context(|| format!("reading {}", pins.directory().display()))?;
-    for path in MapName::ALL.map(|name| pins.map(name)).into_iter().chain(programs) {
-        match fs::remove_file(&path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error).with_context(|| format!("removing {}", path.display())),
-        }
-    }
-    Ok(())
-}

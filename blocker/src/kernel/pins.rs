@@ -25,6 +25,7 @@ use crate::exit::io_failure;
 #[derive(Clone, Debug)]
 pub struct Pins {
     root: PathBuf,
+    directory: PathBuf,
 }
 
 /// Proof that no other daemon writes to the same pins; released when dropped, or when the process dies.
@@ -45,7 +46,12 @@ impl Pins {
     /// The pins below `root`, whether they are there or not.
     #[must_use]
     pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self { root: root.to_owned(), directory: root.join(format!("v{LAYOUT}")) }
+    }
+
+    /// The same in another directory of the root.
+    pub(super) fn at(&self, directory: PathBuf) -> Self {
+        Self { root: self.root.clone(), directory }
     }
 
     /// The configured directory.
@@ -57,7 +63,46 @@ impl Pins {
     /// The directory of this layout.
     #[must_use]
     pub fn directory(&self) -> PathBuf {
-        self.root.join(format!("v{LAYOUT}"))
+        self.directory.clone()
+    }
+
+    /// The directory beside it that is on the way to or from it. Dots are not allowed in names here.
+    pub(super) fn beside(&self, state: &str) -> PathBuf {
+        self.root.join(format!("v{LAYOUT}-{state}"))
+    }
+
+    /// Directories of other layouts and capacities, the latest layout first.
+    ///
+    /// # Errors
+    ///
+    /// If the root is there and cannot be read.
+    pub(super) fn others(&self) -> Result<Vec<PathBuf>> {
+        let reading = || format!("reading {}", self.root.display());
+        let entries = match fs::read_dir(&self.root) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(io_failure(error, reading())),
+        };
+        let mut others = Vec::new();
+        for entry in entries {
+            let path = entry.with_context(reading)?.path();
+            if path != self.directory
+                && let Some(layout) = layout_of(&path)
+            {
+                others.push((layout, path));
+            }
+        }
+        others.sort_unstable();
+        Ok(others.into_iter().rev().map(|(_, path)| path).collect())
+    }
+
+    /// Makes the directory.
+    ///
+    /// # Errors
+    ///
+    /// The file system's.
+    pub(super) fn make_directory(&self) -> Result<()> {
+        make(&self.directory)
     }
 
     /// Where a map is pinned.
@@ -69,15 +114,6 @@ impl Pins {
     /// Where the program that runs on an interface is pinned.
     pub(super) fn program(&self, index: u32) -> PathBuf {
         self.directory().join(format!("program-{index}"))
-    }
-
-    /// The programs that are pinned.
-    ///
-    /// # Errors
-    ///
-    /// If the directory is there and cannot be read.
-    pub(super) fn programs(&self) -> io::Result<Vec<PathBuf>> {
-        Ok(self.entries()?.into_iter().filter(|(name, _)| name.starts_with("program-")).map(|(_, path)| path).collect())
     }
 
     /// Where the link to an interface is pinned.
@@ -109,18 +145,13 @@ impl Pins {
         entries.map(entry).collect()
     }
 
-    /// Makes the directories and takes the lock.
+    /// Makes the root and takes the lock.
     ///
     /// # Errors
     ///
     /// If another daemon has it, or the directory cannot be made.
     pub(super) fn lock(&self) -> Result<Lock> {
-        let directory = self.directory();
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&directory)
-            .map_err(|error| io_failure(error, format!("making {}", directory.display())))?;
+        make(&self.root)?;
         let root = OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_DIRECTORY)
@@ -137,6 +168,21 @@ impl Pins {
     }
 }
 
+fn make(directory: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(|error| io_failure(error, format!("making {}", directory.display())))
+}
+
+/// The layout that a directory's name tells: `v2`, also while it is made or going (`v2-next`, `v2-ready`, `v2-old`).
+fn layout_of(directory: &Path) -> Option<u32> {
+    let name = directory.file_name()?.to_str()?.strip_prefix('v')?;
+    let (layout, state) = name.split_once('-').unwrap_or((name, ""));
+    ["", "next", "ready", "old"].contains(&state).then(|| layout.parse().ok())?
+}
+
 fn parse_link(name: &str) -> Option<(u32, AttachMode)> {
     let (index, mode) = name.strip_prefix("link-")?.split_once('-')?;
     Some((index.parse().ok()?, AttachMode::by_name(mode)?))
@@ -145,6 +191,14 @@ fn parse_link(name: &str) -> Option<(u32, AttachMode)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_tells_its_layout() {
+        let layout = |name: &str| layout_of(&Path::new("/pins").join(name));
+
+        assert_eq!((layout("v1"), layout("v12"), layout("v2-old")), (Some(1), Some(12), Some(2)));
+        assert_eq!((layout("maps"), layout("v"), layout("v2-mine"), layout("lock")), (None, None, None, None));
+    }
 
     #[test]
     fn a_links_pin_tells_its_interface_and_mode() {

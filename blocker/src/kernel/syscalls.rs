@@ -141,6 +141,97 @@ struct Attributes {
     flags: u64,
 }
 
+/// A map whose entries are bytes of sizes that only the kernel knows: one of another version's layout.
+#[derive(Debug)]
+pub(super) struct RawMap {
+    fd: OwnedFd,
+    key_size: usize,
+    value_size: usize,
+    max_entries: usize,
+}
+
+impl RawMap {
+    /// Another handle of `map`.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel does not tell its sizes, or there are no more file descriptors.
+    pub(super) fn of(map: &MapData) -> io::Result<Self> {
+        let info = map.info().map_err(io::Error::other)?;
+        Ok(Self {
+            fd: map.fd().as_fd().try_clone_to_owned()?,
+            key_size: info.key_size() as usize,
+            value_size: info.value_size() as usize,
+            max_entries: info.max_entries() as usize,
+        })
+    }
+
+    /// Every entry: keys must be of the size of `K`, values are cut to the size of `V` or filled with zeros. Not for maps
+    /// with values for each CPU.
+    ///
+    /// # Errors
+    ///
+    /// If keys have another size; the kernel's.
+    pub(super) fn entries<K: Pod + Default, V: Pod + Default>(&self) -> io::Result<Vec<(K, V)>> {
+        if self.key_size != size_of::<K>() {
+            return Err(io::Error::other(format!("its keys have {} bytes, not {}", self.key_size, size_of::<K>())));
+        }
+        let mut entries = Vec::new();
+        let mut key: Option<Vec<u8>> = None;
+        let mut next = vec![0_u8; self.key_size];
+        let mut value = vec![0_u8; self.value_size];
+        // Nobody writes to it meanwhile, so each entry comes once.
+        while entries.len() < self.max_entries && self.next_key(key.as_deref(), &mut next)? {
+            let mut attributes =
+                EntryAttributes { key: next.as_ptr() as u64, value: value.as_mut_ptr() as u64, ..self.attributes() };
+            // SAFETY: `next` has the size of a key and `value` that of a value, as the kernel told them; both outlive the call.
+            unsafe { bpf(BPF_MAP_LOOKUP_ELEM, &mut attributes) }?;
+            entries.push((pod(&next), pod(&value)));
+            key.get_or_insert_default().clone_from(&next);
+        }
+        Ok(entries)
+    }
+
+    /// Writes the key after `key`, or the first one, to `next`; says whether there is one.
+    fn next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> io::Result<bool> {
+        let mut attributes = EntryAttributes {
+            key: key.map_or(0, |key| key.as_ptr() as u64),
+            value: next.as_mut_ptr() as u64,
+            ..self.attributes()
+        };
+        // SAFETY: `key` and `next` have the size of a key, as the kernel told it, and outlive the call.
+        match unsafe { bpf(BPF_MAP_GET_NEXT_KEY, &mut attributes) } {
+            Ok(_) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn attributes(&self) -> EntryAttributes {
+        EntryAttributes { map_fd: self.fd.as_raw_fd().cast_unsigned(), ..EntryAttributes::default() }
+    }
+}
+
+/// As much of a value as `bytes` hold, zeros for the rest.
+fn pod<T: Pod + Default>(bytes: &[u8]) -> T {
+    let mut value = T::default();
+    let len = bytes.len().min(size_of::<T>());
+    // SAFETY: both sides are at least `len` bytes long and do not overlap, and any bytes are a valid `Pod`.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), (&raw mut value).cast::<u8>(), len) };
+    value
+}
+
+/// The part of `union bpf_attr` for one entry; `value` is also where the next key goes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+struct EntryAttributes {
+    map_fd: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
 /// Opens what is pinned at `path`.
 ///
 /// # Errors
@@ -164,6 +255,8 @@ struct ObjectAttributes {
     file_flags: u32,
 }
 
+const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
+const BPF_MAP_GET_NEXT_KEY: libc::c_int = 4;
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
 const BPF_MAP_UPDATE_BATCH: libc::c_int = 26;
