@@ -1,5 +1,7 @@
 //! What a CPU notes for itself alone, and what it tells of a packet it dropped.
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 /// A CPU's notes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,6 +88,36 @@ pub struct Dropped {
     pub version: u8,
     /// The [`crate::Outcome`].
     pub outcome: u8,
+}
+
+impl Dropped {
+    /// Reads one from the ring; `None` if it is of another size.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; size_of::<Self>()] = bytes.try_into().ok()?;
+        let [n0, n1, n2, n3, n4, n5, n6, n7, source @ .., i0, i1, i2, i3, p0, p1, version, outcome] = *bytes;
+        Some(Self {
+            boot_ns: u64::from_ne_bytes([n0, n1, n2, n3, n4, n5, n6, n7]),
+            source,
+            interface: u32::from_ne_bytes([i0, i1, i2, i3]),
+            port: u16::from_ne_bytes([p0, p1]),
+            version,
+            outcome,
+        })
+    }
+
+    /// The source address; `None` if the version is neither 4 nor 6.
+    #[must_use]
+    pub const fn addr(&self) -> Option<IpAddr> {
+        match self.version {
+            4 => {
+                let [a, b, c, d, ..] = self.source;
+                Some(IpAddr::V4(Ipv4Addr::new(a, b, c, d)))
+            }
+            6 => Some(IpAddr::V6(Ipv6Addr::from_bits(u128::from_be_bytes(self.source)))),
+            _ => None,
+        }
+    }
 }
 
 const _: () = assert!(size_of::<Trace>() == 24 && size_of::<Tally>() == 40 && size_of::<Dropped>() == 32);

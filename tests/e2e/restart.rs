@@ -41,9 +41,9 @@ fn a_change_of_layout_lets_no_banned_packet_through() -> Result<()> {
         let other = if round % 2 == 0 { LAYOUT - 1 } else { LAYOUT + 1 };
         let [ours, others] = [LAYOUT, other].map(|layout| daemon.pins().join(format!("v{layout}")));
         if round % 3 == 0 {
-            daemon.stop()?
+            daemon.stop()?;
         } else {
-            daemon.kill9()?
+            daemon.kill9()?;
         }
         fs::rename(&ours, &others)?;
         daemon.start()?;
@@ -59,9 +59,9 @@ fn a_change_of_capacity_lets_no_banned_packet_through() -> Result<()> {
         let text = daemon.configuration(&Settings::default()).replacen("[daemon]\n", &capacity, 1);
         daemon.write_configuration(&text)?;
         if round % 2 == 0 {
-            daemon.stop()?
+            daemon.stop()?;
         } else {
-            daemon.kill9()?
+            daemon.kill9()?;
         }
         daemon.start()?;
         Ok(())

@@ -6,7 +6,10 @@ use blocker_common::{Ban, Counter, Tally};
 
 use crate::frame::{ipv4, ipv6};
 use crate::rows::{check, row};
-use crate::tables::{Action::*, BANNED, IMAP, Loaded, MAIL, SUBMIT, TICK_NS, in_force, now_ns, over, stay_on_this_cpu};
+use crate::tables::{
+    Action::*, BANNED, BANNED6, CUSTOMER, IMAP, IMAPS, Loaded, MAIL, SUBMIT, TICK_NS, in_force, now_ns, over,
+    stay_on_this_cpu,
+};
 
 #[test]
 fn a_ban_counts_its_drops_and_remembers_the_first_and_the_last() {
@@ -89,6 +92,24 @@ fn what_a_cpu_counts_goes_to_the_ban_64_packets_at_a_time() {
     assert_eq!(loaded.bare_entry(BANNED).packets, 128);
     let Ban { packets, bytes: counted, .. } = loaded.entry(BANNED);
     assert_eq!((packets, counted), (130, 130 * bytes), "none is lost");
+}
+
+/// What is told of is in the ring once in many ticks; the first drop is.
+#[test]
+fn a_drop_is_told_of_with_its_source_and_port() {
+    let mut loaded = Loaded::mail_server();
+    let mut ring = loaded.maps.take_drops().expect("nobody has taken it");
+    loaded.repeat(Program::Frags, ipv4(CUSTOMER).tcp(IMAP).bytes(), 3);
+    loaded.repeat(Program::Frags, ipv6(BANNED6).tcp(IMAPS).bytes(), 1000);
+
+    let mut told = Vec::new();
+    ring.read(|dropped| told.push(dropped));
+
+    assert!((1..20).contains(&told.len()), "some, of a thousand: {told:?}");
+    let first = told[0];
+    assert_eq!(first.addr(), Some(BANNED6.parse().unwrap()));
+    assert_eq!((first.port, first.interface, first.outcome), (IMAPS, 0, DropBanned as u8));
+    assert!(now_ns() - first.boot_ns < 60_000_000_000, "{first:?}");
 }
 
 /// Tallies are few: a source that takes another's place hands over what was counted there.

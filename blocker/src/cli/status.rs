@@ -50,6 +50,7 @@ fn print(status: &Status) -> Result<()> {
     output::line(&format!("configuration {config}, pins {pins}"))?;
     for interface in &status.interfaces {
         let state = match (&interface.mode, &interface.error) {
+            (Some(mode), _) if interface.observes => format!("attached, {mode}, observes only"),
             (Some(mode), _) => format!("attached, {mode}"),
             (None, Some(error)) => format!("not attached: {error}"),
             (None, None) => "not attached".to_owned(),
@@ -94,7 +95,8 @@ fn print_jail(jail: &JailStatus) -> Result<()> {
         "jail {name}: {} in force, {} bans made, {} attempts in {} failures, {} addresses counted",
         jail.in_force, jail.bans, jail.attempts, jail.failures, jail.tracked
     ))?;
-    output::line(&format!("  {max_retry} attempts in {find_time} ban for {ban_time} from {ports}"))?;
+    let observes = if jail.mode == "observe" { "; observes only" } else { "" };
+    output::line(&format!("  {max_retry} attempts in {find_time} ban for {ban_time} from {ports}{observes}"))?;
     for file in &jail.files {
         output::line(&format!("  reads {}", file.escape_debug()))?;
     }

@@ -1,11 +1,13 @@
 //! `blocker unban`: lifts bans, and forgets what was counted against the addresses.
 
 use anyhow::Result;
+use blocker_core::prefix::Prefix;
 
 use super::targets::{Changes, Target, in_chunks};
 use super::{Globals, output};
 use crate::control::client::Client;
-use crate::control::wire::{Reply, Request};
+use crate::control::wire::{Change, Reply, Request};
+use crate::kernel::offline::Offline;
 use crate::settings;
 
 /// Options of `blocker unban`.
@@ -17,20 +19,40 @@ pub(super) struct Options {
     /// Lifts every ban
     #[arg(long)]
     all: bool,
+    /// Lifts them in the pinned maps themselves, with the daemon down
+    #[arg(long)]
+    kernel: bool,
 }
 
 pub(super) fn unban(globals: &Globals, options: &Options) -> Result<()> {
     let places = settings::places(&globals.config)?;
+    let mut offline = if options.kernel { Some(Offline::open(&places.pins)?) } else { None };
     if options.all {
-        return Client::connect(&places.runtime)?.ask(&Request::UnbanAll, |reply| match reply {
-            Reply::Lifted(lifted) if globals.json => output::json(&serde_json::json!({ "lifted": lifted })),
-            Reply::Lifted(lifted) => output::line(&format!("{lifted} bans lifted")),
-            Reply::Status(_) | Reply::Ban(_) | Reply::Change(_) | Reply::Done | Reply::Error { .. } => Ok(()),
-        });
+        return match &mut offline {
+            Some(offline) => print_lifted(globals, offline.lift_all()?),
+            None => Client::connect(&places.runtime)?.ask(&Request::UnbanAll, |reply| match reply {
+                Reply::Lifted(lifted) => print_lifted(globals, lifted),
+                Reply::Status(_) | Reply::Ban(_) | Reply::Change(_) | Reply::Done | Reply::Error { .. } => Ok(()),
+            }),
+        };
     }
     let mut changes = Changes::new(globals.json);
-    in_chunks(&options.prefixes, |prefixes| {
-        Client::connect(&places.runtime)?.ask(&Request::Unban { prefixes }, |reply| changes.take(reply))
+    in_chunks(&options.prefixes, |prefixes| match &mut offline {
+        Some(offline) => prefixes.into_iter().try_for_each(|prefix| changes.take(lifted_offline(offline, prefix)?)),
+        None => Client::connect(&places.runtime)?.ask(&Request::Unban { prefixes }, |reply| changes.take(reply)),
     })?;
     changes.finish()
+}
+
+fn print_lifted(globals: &Globals, lifted: usize) -> Result<()> {
+    if globals.json {
+        output::json(&serde_json::json!({ "lifted": lifted }))
+    } else {
+        output::line(&format!("{lifted} bans lifted"))
+    }
+}
+
+fn lifted_offline(offline: &mut Offline, prefix: Prefix) -> Result<Reply> {
+    let (prefix, outcome) = offline.lift(prefix)?.map_or((prefix, "not-banned"), |lifted| (lifted, "unbanned"));
+    Ok(Reply::Change(Change { prefix, outcome: outcome.to_owned(), why: None }))
 }

@@ -161,10 +161,14 @@ pub struct InterfaceStatus {
     pub index: Option<u32>,
     /// `native` or `generic` if attached.
     pub mode: Option<String>,
+    /// Whether what would be dropped there only counts.
+    pub observes: bool,
     /// Why it is not attached.
     pub error: Option<String>,
     /// Why not in a better mode.
     pub refusals: Vec<String>,
+    /// Packets and bytes by what was done with them.
+    pub counters: BTreeMap<String, PacketCount>,
 }
 
 /// One jail.
@@ -176,6 +180,8 @@ pub struct JailStatus {
     pub filter: Option<String>,
     /// What its bans close.
     pub ports: String,
+    /// `enforce` or `observe`.
+    pub mode: String,
     /// Attempts that earn a ban.
     pub max_retry: u32,
     /// Within which time.

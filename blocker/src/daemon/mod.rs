@@ -12,7 +12,9 @@
 //! The order at the start keeps the gate closed: maps are brought up to date before the program is attached anew, and an
 //! adopted link enforces the adopted maps all the while. At a stop nothing is detached and nothing lifted.
 
+mod drops;
 mod events;
+mod fill;
 mod interfaces;
 mod jails;
 mod limits;
@@ -41,6 +43,7 @@ use crate::network::found_allowed;
 use crate::settings;
 use crate::source::SourceEvent;
 
+use drops::Drops;
 use events::EventLog;
 use interfaces::Interfaces;
 use jails::Numbered;
@@ -93,6 +96,8 @@ struct Daemon<'a> {
     refused: (u64, String),
     unsettled: Unsettled,
     batch: Batch,
+    /// Of how many tables [`Daemon::warn_of_fill`] has said so.
+    tables_nearly_full: usize,
 }
 
 /// Runs until a signal ends it, in the configuration read from `config_path`.
@@ -114,6 +119,8 @@ pub async fn run(config_path: &Path, config: Config) -> Result<()> {
     let kernel = Kernel::open(&config.daemon.pins, capacity)?;
     let server = Server::bind(&config.daemon.runtime)?;
     let mut daemon = Daemon::start(config_path, config, kernel, capacity, lines_in)?;
+    let drops = daemon.kernel.take_drops().context("the ring of drops has a reader")?;
+    let mut drops = Drops::listen(drops).context("reading the ring of drops")?;
     let mut server = tokio::spawn(server.run(calls_in));
     daemon.introduce();
 
@@ -126,6 +133,7 @@ pub async fn run(config_path: &Path, config: Config) -> Result<()> {
                 changed.context("waiting for network changes")?;
                 daemon.network_changed = true;
             }
+            read = drops.next(|slot| daemon.kernel.interface_name(slot)) => read.context("reading the ring of drops")?,
             () = tokio::time::sleep(wake) => daemon.handle_timeout(),
             _ = hang_up.recv() => {
                 if let Err(error) = daemon.reload() {
@@ -179,6 +187,7 @@ impl<'a> Daemon<'a> {
             refused: (0, String::new()),
             unsettled: Unsettled::default(),
             batch: Batch::default(),
+            tables_nearly_full: 0,
         };
         // Whom never to drop comes before whatever may drop more.
         daemon.engine.set_found_allowed(found_allowed()?, clock::now());
@@ -335,10 +344,22 @@ impl<'a> Daemon<'a> {
         Ok(())
     }
 
+    /// Says once of each table that it is nearly full.
+    fn warn_of_fill(&mut self) {
+        let warnings = fill::warnings(&self.engine.stats(), self.capacity);
+        if warnings.len() > self.tables_nearly_full {
+            for warning in &warnings {
+                tracing::warn!("{warning}");
+            }
+        }
+        self.tables_nearly_full = warnings.len();
+    }
+
     /// Looks at interfaces, addresses and routes anew.
     fn look_around(&mut self) {
         self.looked_around = Instant::now();
         self.network_changed = false;
+        self.warn_of_fill();
         match found_allowed() {
             Ok(found) => {
                 self.engine.set_found_allowed(found, clock::now());

@@ -1,21 +1,24 @@
 //! What the daemon says of itself.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
-use blocker_common::Outcome;
+use blocker_common::{Counter, Outcome};
 use blocker_core::attempts::Attempts;
 use blocker_core::config::Mode;
 use blocker_core::engine::{BanInfo, JailStats, Origin, Stats};
 use blocker_core::time::format_span;
 
-use super::Daemon;
 use super::interfaces::State;
+use super::{Daemon, fill};
 use crate::clock::Reading;
 use crate::control::wire::{Ban, BanCounts, InterfaceStatus, JailStatus, LineCounts, PacketCount, Status};
-use crate::kernel::MANUAL_JAIL;
+use crate::kernel::{MANUAL_JAIL, Totals};
 
 impl Daemon<'_> {
     pub(super) fn status(&self) -> Result<Status> {
         let stats = self.engine.stats();
+        let by_interface = self.kernel.totals_by_interface()?;
         let counters = self.kernel.totals()?.0;
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -24,7 +27,11 @@ impl Daemon<'_> {
             mode: mode_name(self.config.daemon.mode).to_owned(),
             config: self.config_path.display().to_string(),
             pins: self.config.daemon.pins.display().to_string(),
-            interfaces: self.interfaces.states().map(|(name, state)| self.interface(name, state)).collect(),
+            interfaces: self
+                .interfaces
+                .states()
+                .map(|(name, state)| self.interface(name, state, &by_interface))
+                .collect(),
             jails: stats.jails.iter().map(|jail| self.jail(jail)).collect(),
             bans: BanCounts { ipv4: stats.bans_v4, ipv6: stats.bans_v6, networks: stats.networks },
             allowed: stats.allowed,
@@ -35,20 +42,22 @@ impl Daemon<'_> {
                 ignored: stats.ignored,
                 no_match: stats.no_match,
             },
-            counters: counters
-                .into_iter()
-                .map(|(outcome, counter)| {
-                    let count = PacketCount { packets: counter.packets, bytes: counter.bytes };
-                    (Outcome::name(outcome).to_owned(), count)
-                })
-                .collect(),
+            counters: counts(counters),
             problems: self.problems(&stats),
         })
     }
 
-    fn interface(&self, name: &str, state: &State) -> InterfaceStatus {
-        let absent =
-            |error| InterfaceStatus { name: name.to_owned(), index: None, mode: None, error, refusals: Vec::new() };
+    fn interface(&self, name: &str, state: &State, totals: &[(String, Totals)]) -> InterfaceStatus {
+        let totals = totals.iter().find(|(held, _)| held == name).map(|(_, Totals(counters))| counts(counters.clone()));
+        let absent = |error| InterfaceStatus {
+            name: name.to_owned(),
+            index: None,
+            mode: None,
+            observes: false,
+            error,
+            refusals: Vec::new(),
+            counters: totals.clone().unwrap_or_default(),
+        };
         match state {
             State::Detached { why } => absent(Some(why.clone())),
             State::Attached { index } => {
@@ -58,6 +67,7 @@ impl Daemon<'_> {
                     |attachment| InterfaceStatus {
                         index: Some(*index),
                         mode: Some(attachment.mode.to_string()),
+                        observes: attachment.observes,
                         refusals: attachment.refusals.clone(),
                         ..absent(None)
                     },
@@ -86,6 +96,7 @@ impl Daemon<'_> {
             tracked: stats.tracked,
             bans: stats.bans_made,
             in_force: stats.bans_in_force,
+            mode: mode_name(limits.map_or(Mode::Enforce, |config| config.mode)).to_owned(),
         }
     }
 
@@ -99,6 +110,7 @@ impl Daemon<'_> {
             })
             .chain(self.sources.states().flat_map(|state| state.problems.iter().cloned()))
             .collect();
+        problems.extend(fill::warnings(stats, self.capacity));
         let (times, words) = &self.refused;
         if *times > 0 {
             problems.push(format!("the kernel refused {times} changes of its maps, the last one so: {words}"));
@@ -134,6 +146,11 @@ impl Daemon<'_> {
         }
         problems
     }
+}
+
+fn counts(counters: Vec<(Outcome, Counter)>) -> BTreeMap<String, PacketCount> {
+    let count = |counter: Counter| PacketCount { packets: counter.packets, bytes: counter.bytes };
+    counters.into_iter().map(|(outcome, counter)| (Outcome::name(outcome).to_owned(), count(counter))).collect()
 }
 
 /// The mode in words.

@@ -1,15 +1,16 @@
 //! The open maps, typed.
 
 use std::collections::HashMap as StdHashMap;
+use std::os::fd::{AsRawFd, RawFd};
 
 use anyhow::{Context, Result, bail, ensure};
 use aya::maps::lpm_trie::LpmTrie;
-use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues, RingBuf};
 use aya::util::nr_cpus;
 use aya::{Ebpf, Pod};
 use blocker_common::{
-    Address4, Address6, Allowed, Ban, Config, Counter, Host4, Interface, JailName, LAYOUT, MapName, Network6, Outcome,
-    Tally, counter_index, presence,
+    Address4, Address6, Allowed, Ban, Config, Counter, Dropped, Host4, Interface, JailName, LAYOUT, MapName, Network6,
+    Outcome, Tally, counter_index, presence,
 };
 use blocker_core::prefix::Prefix;
 
@@ -37,6 +38,7 @@ pub struct Maps {
     interfaces: Array<MapData, Interface>,
     tallies4: PerCpuArray<MapData, Tally>,
     tallies6: PerCpuArray<MapData, Tally>,
+    drops: Option<RingBuf<MapData>>,
     many: Many,
 }
 
@@ -87,8 +89,14 @@ impl Maps {
             interfaces: map(MapName::Interfaces)?.try_into()?,
             tallies4: map(MapName::Tallies4)?.try_into()?,
             tallies6: map(MapName::Tallies6)?.try_into()?,
+            drops: Some(map(MapName::Drops)?.try_into()?),
             many,
         })
+    }
+
+    /// The ring of sampled drops; `None` from the second call on, because it has one reader.
+    pub fn take_drops(&mut self) -> Option<DropRing> {
+        self.drops.take().map(DropRing)
     }
 
     /// The configuration of the program.
@@ -346,6 +354,26 @@ impl Maps {
             }
         }
         Ok(tallies)
+    }
+}
+
+/// The ring of sampled drops, for its one reader.
+pub struct DropRing(RingBuf<MapData>);
+
+impl DropRing {
+    /// Hands on all that wait.
+    pub fn read(&mut self, mut take: impl FnMut(Dropped)) {
+        while let Some(item) = self.0.next() {
+            if let Some(dropped) = Dropped::read(&item) {
+                take(dropped);
+            }
+        }
+    }
+}
+
+impl AsRawFd for DropRing {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
     }
 }
 

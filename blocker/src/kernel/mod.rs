@@ -18,6 +18,7 @@ mod keys;
 mod link;
 mod maps;
 mod object;
+pub mod offline;
 mod pins;
 mod ports;
 mod presence;
@@ -43,7 +44,7 @@ pub use capacity::Capacity;
 pub use counters::{Totals, by_interface};
 pub use detach::{Detached, detach};
 pub use jails::{JailPorts, MANUAL_JAIL, NumberedPorts};
-pub use maps::{Maps, Tallies};
+pub use maps::{DropRing, Maps, Tallies};
 pub use object::{Object, Program, Programs, load_unpinned};
 pub use pins::Pins;
 pub use presence::Presence;
@@ -95,6 +96,18 @@ impl Kernel {
     /// What the maps held when they were opened; empty from the second call on.
     pub fn take_adopted(&mut self) -> Vec<KernelBan> {
         self.adopted.take().unwrap_or_default()
+    }
+
+    /// The ring of sampled drops; `None` from the second call on.
+    pub fn take_drops(&mut self) -> Option<DropRing> {
+        self.maps.take_drops()
+    }
+
+    /// The name of the interface at a place of the table; empty if there is none.
+    #[must_use]
+    pub fn interface_name(&self, slot: u32) -> String {
+        let attached = self.attachments().find(|attachment| attachment.slot == slot);
+        attached.map_or_else(String::new, |attachment| attachment.name.clone())
     }
 
     /// Whether would-be drops only count, of all jails or of those that [`Kernel::set_jails`] said.

@@ -26,6 +26,12 @@ impl View {
         match std::fs::read_dir(&directory) {
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                if let Some(other) = pins.others()?.first() {
+                    bail!(
+                        "the pins in {} are another version's: start the daemon, which takes the bans over, or use that version",
+                        other.display()
+                    );
+                }
                 bail!(
                     "nothing is pinned in {}: no daemon has run since the last boot or `blocker detach`",
                     directory.display()

@@ -1,0 +1,68 @@
+//! Lifts bans in the pinned maps, with the daemon down: for whoever is locked out and has no daemon to ask.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use blocker_core::prefix::Prefix;
+
+use super::blocklist::Blocklist;
+use super::keys::NETWORK6_BITS;
+use super::{Maps, Pins, capabilities};
+
+/// The pinned maps, held as the daemon would.
+pub struct Offline {
+    maps: Maps,
+    blocklist: Blocklist,
+    bans: Vec<Prefix>,
+    _lock: super::pins::Lock,
+}
+
+impl Offline {
+    /// Opens the pins below `root` for writing.
+    ///
+    /// # Errors
+    ///
+    /// If there are none, a daemon runs, or they may not be opened.
+    pub fn open(root: &Path) -> Result<Self> {
+        let pins = Pins::new(root);
+        if !pins.directory().exists() {
+            bail!("nothing is pinned in {}: no ban is in force", pins.directory().display());
+        }
+        capabilities::require()?;
+        let lock = pins.lock()?;
+        let mut maps = Maps::open_pinned(&pins)?;
+        let (blocklist, bans) = Blocklist::adopt(&mut maps)?;
+        Ok(Self { maps, blocklist, bans: bans.into_iter().map(|ban| ban.prefix).collect(), _lock: lock })
+    }
+
+    /// Lifts the ban of exactly `prefix`, or of the /64 that an IPv6 host is usually banned by; says which it was.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn lift(&mut self, prefix: Prefix) -> Result<Option<Prefix>> {
+        let network = if prefix.addr().is_ipv6() && prefix.is_host() {
+            Some(Prefix::new(prefix.addr(), NETWORK6_BITS)?)
+        } else {
+            None
+        };
+        for candidate in std::iter::once(prefix).chain(network) {
+            if self.maps.ban(candidate)?.is_some() {
+                self.blocklist.lift(&mut self.maps, candidate)?;
+                return Ok(Some(candidate));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lifts every ban; says how many there were.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn lift_all(&mut self) -> Result<usize> {
+        let bans = std::mem::take(&mut self.bans);
+        bans.iter().try_for_each(|&prefix| self.blocklist.lift(&mut self.maps, prefix))?;
+        Ok(bans.len())
+    }
+}
