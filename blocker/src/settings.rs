@@ -5,9 +5,10 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Result;
-use blocker_core::config::{self, Config, Places, Services};
+use blocker_core::config::{self, Config, Interfaces, Places, Services};
 
 use crate::exit::{Failure, is_permission};
+use crate::network;
 
 /// Where the configuration is unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/blocker/blocker.toml";
@@ -21,10 +22,23 @@ const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
 ///
 /// [`Failure::Configuration`] with every fault on a line of its own: file, line, key, what was expected.
 pub fn load(path: &Path) -> Result<Config> {
-    config::read(&text(path)?, &services()).map_err(|errors| {
+    let config = config::read(&text(path)?, &services()).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(|error| format!("{}: {error}", path.display())).collect();
-        Failure::Configuration(lines.join("\n")).into()
-    })
+        Failure::Configuration(lines.join("\n"))
+    })?;
+    let interfaces: &[String] = match &config.daemon.interfaces {
+        Interfaces::Auto => &[],
+        Interfaces::Named(names) => names,
+    };
+    for (key, names) in [("interfaces", interfaces), ("observe_interfaces", &config.daemon.observe_interfaces)] {
+        for name in names {
+            network::check_pattern(name).map_err(|error| {
+                let path = path.display();
+                Failure::Configuration(format!("{path}: `daemon.{key}` has {name:?}, not a valid glob: {error}"))
+            })?;
+        }
+    }
+    Ok(config)
 }
 
 /// Where the daemon is that the commands talk to, by the configuration in `path`. Faults elsewhere in it do not matter here:

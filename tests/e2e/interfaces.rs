@@ -1,10 +1,12 @@
-//! With nothing configured, the interfaces with a default route are guarded.
+//! Interfaces are found, waited for, and guarded where their packets come in; the gateways of all routes are allow-listed.
 
+use std::fs;
 use std::time::Duration;
 
 use anyhow::Result;
 use blocker_common::LAYOUT;
 use blocker_tests::{
+    answers::Interface,
     daemon::{self, Daemon, Settings},
     lines,
     netns::{Host, Net},
@@ -43,10 +45,10 @@ fn a_link_that_is_taken_away_is_put_back() -> Result<()> {
     let siege = Siege::begin(&net)?;
     siege.ban_villain(&daemon)?;
     let directory = daemon.pins().join(format!("v{LAYOUT}"));
-    for entry in std::fs::read_dir(&directory)? {
+    for entry in fs::read_dir(&directory)? {
         let path = entry?.path();
         if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("link-")) {
-            std::fs::remove_file(path)?;
+            fs::remove_file(path)?;
         }
     }
     siege.await_arrival(VILLAIN)?;
@@ -95,4 +97,152 @@ fn observes_then_drops(net: &Net, mut daemon: Daemon<'_>, observing: &str, enfor
 
     siege.settle()?;
     siege.holds_for(Duration::from_millis(300))
+}
+
+#[test]
+fn every_gateway_of_every_default_route_is_never_banned() -> Result<()> {
+    let net = Net::new()?;
+    // A route by nexthop objects then tells their numbers alone.
+    let terse = || fs::write("/proc/sys/net/ipv4/nexthop_compat_mode", "0");
+    net.spawn(Host::Server, terse)?.join().expect("writing a file does not panic")?;
+    net.ip(
+        Host::Server,
+        "route replace default nexthop via 192.0.2.1 dev eth0 nexthop via 192.0.2.71 dev eth0\n\
+         route replace ::/0 nexthop via 2001:db8:1::1 dev eth0 nexthop via 2001:db8:1::71 dev eth0\n",
+    )?;
+    let daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
+    for gateway in ["192.0.2.1", "192.0.2.71", "2001:db8:1::1", "2001:db8:1::71"] {
+        is_never_banned(&daemon, gateway).map_err(anyhow::Error::msg)?;
+    }
+
+    net.ip(
+        Host::Server,
+        "route add default via 192.0.2.72 dev eth0 table 1000\n\
+         route add default via inet6 2001:db8:1::72 dev eth0 table 1001\n\
+         nexthop add id 5 via 192.0.2.73 dev eth0\nnexthop add id 6 via 192.0.2.74 dev eth0\n\
+         nexthop add id 7 group 5/6\nroute add default nhid 7 table 1002\n\
+         nexthop add id 8 via 2001:db8:1::75 dev eth0\nroute add ::/0 nhid 8 table 1003\n",
+    )?;
+
+    for gateway in ["192.0.2.72", "2001:db8:1::72", "192.0.2.73", "192.0.2.74", "2001:db8:1::75"] {
+        wait::until("a new gateway to be allow-listed", LIMIT, || is_never_banned(&daemon, gateway))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_interface_whose_name_matches_is_attached_when_it_appears() -> Result<()> {
+    let net = Net::new()?;
+    let settings = Settings { interfaces: vec!["eth0".into(), "wan[0-9]*".into()], ..Settings::default() };
+    let mut daemon = Daemon::configure(&net, &daemon::binary()?, &settings)?;
+    daemon.start_unattached()?;
+    await_interfaces(&daemon, |interfaces| {
+        is_attached(interfaces, "eth0")
+            && interfaces.iter().any(|interface| interface.name == "wan[0-9]*" && interface.error.is_some())
+    })?;
+
+    net.ip(Host::Server, "link add wan7 type veth peer name lan7\n")?;
+
+    await_interfaces(&daemon, |interfaces| is_attached(interfaces, "wan7") && interfaces.len() == 2)?;
+
+    net.ip(Host::Server, "link del wan7\n")?;
+
+    await_interfaces(&daemon, |interfaces| interfaces.iter().any(|interface| interface.name == "wan[0-9]*"))
+}
+
+#[test]
+fn a_device_on_another_is_guarded_where_its_packets_come_in() -> Result<()> {
+    for (name, add) in [
+        ("mac0", "link add link eth0 name mac0 type macvlan mode bridge\n"),
+        ("eth0.100", "link add link eth0 name eth0.100 type vlan id 100\n"),
+    ] {
+        let net = Net::new()?;
+        if !has_device(net.ip(Host::Server, add))? {
+            continue;
+        }
+        let settings = Settings { interfaces: vec![name.into()], ..Settings::default() };
+        let daemon = Daemon::launch(&net, &daemon::binary()?, &settings)?;
+
+        let interfaces = daemon.status()?.interfaces;
+
+        assert!(is_attached(&interfaces, "eth0") && interfaces.len() == 1, "{interfaces:?}");
+        assert_eq!(interfaces[0].carries, [name]);
+        assert!(daemon.cli(&["status"])?.stdout.contains(name), "status names it");
+        assert!(daemon.printed().contains(name), "the log names it: {}", daemon.printed());
+        let siege = Siege::begin(&net)?;
+        siege.ban_villain(&daemon)?;
+        siege.holds_for(Duration::from_millis(300))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_device_is_guarded_itself_if_what_carries_it_is_taken() -> Result<()> {
+    let net = Net::new()?;
+    if !has_device(net.ip(Host::Server, "link add link eth0 name mac0 type macvlan mode bridge\n"))? {
+        return Ok(());
+    }
+    let _other = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
+    let settings = Settings { interfaces: vec!["mac0".into()], ..Settings::default() };
+    let mut daemon = Daemon::configure(&net, &daemon::binary()?, &settings)?;
+
+    daemon.start_unattached()?;
+
+    await_interfaces(&daemon, |interfaces| {
+        let refused = interfaces.iter().find(|interface| interface.name == "eth0");
+        let why = refused.and_then(|interface| interface.error.as_deref()).unwrap_or_default();
+        is_attached(interfaces, "mac0") && why.contains("another XDP program") && why.contains("carries mac0")
+    })
+}
+
+#[test]
+fn a_bridge_without_a_port_that_leads_out_is_guarded_itself() -> Result<()> {
+    let net = Net::new()?;
+    if !has_device(net.ip(Host::Server, "link add br0 type bridge\n"))? {
+        return Ok(());
+    }
+    net.ip(
+        Host::Server,
+        "link set br0 up\nlink set eth0 master br0\n\
+         addr del 192.0.2.10/24 dev eth0\naddr add 192.0.2.10/24 dev br0\n\
+         route add default via 192.0.2.1 dev br0\nroute del ::/0 dev eth0\n",
+    )?;
+    let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
+    let auto = daemon.configuration(&Settings::default()).replacen("[\"eth0\"]", "\"auto\"", 1);
+    daemon.write_configuration(&auto)?;
+
+    let interfaces = daemon.start()?.interfaces;
+
+    assert!(is_attached(&interfaces, "br0") && interfaces.len() == 1, "a veth is a container's: {interfaces:?}");
+    let siege = Siege::begin(&net)?;
+    siege.ban_villain(&daemon)?;
+    siege.holds_for(Duration::from_millis(300))
+}
+
+/// Whether a ban of `gateway` is refused.
+fn is_never_banned(daemon: &Daemon<'_>, gateway: &str) -> Result<(), String> {
+    let answer = daemon.cli(&["ban", gateway]).map_err(|error| format!("{error:#}"))?;
+    if answer.code == Some(1) && answer.stdout.contains("gateway") { Ok(()) } else { Err(format!("{answer:?}")) }
+}
+
+fn is_attached(interfaces: &[Interface], name: &str) -> bool {
+    interfaces.iter().any(|interface| interface.name == name && interface.mode.is_some())
+}
+
+fn await_interfaces(daemon: &Daemon<'_>, is_so: impl Fn(&[Interface]) -> bool) -> Result<()> {
+    wait::until("the interfaces to be as expected", LIMIT, || {
+        let status = daemon.status().map_err(|error| format!("{error:#}"))?;
+        if is_so(&status.interfaces) { Ok(()) } else { Err(format!("{:?}", status.interfaces)) }
+    })
+}
+
+/// Whether this kernel has the kind of device that was added; says so if not.
+fn has_device(added: Result<()>) -> Result<bool> {
+    match added {
+        Err(error) if error.to_string().contains("Unknown device type") => {
+            eprintln!("left out, this kernel has no such device: {error:#}");
+            Ok(false)
+        }
+        added => added.map(|()| true),
+    }
 }

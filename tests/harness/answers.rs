@@ -84,6 +84,9 @@ pub struct Interface {
     pub mode: Option<String>,
     /// Why it is not attached.
     pub error: Option<String>,
+    /// The interfaces that lie on it and are protected there.
+    #[serde(default)]
+    pub carries: Vec<String>,
 }
 
 /// A jail in [`Status`].

@@ -143,7 +143,7 @@ const BUILTIN: &[Builtin] = &[Builtin {
 const MANUAL: &str = "manual";
 
 const INTERFACES: Kind<Interfaces> = Kind {
-    expected: "\"auto\", or names of interfaces of 1 to 15 characters",
+    expected: "\"auto\", or names of interfaces of 1 to 15 characters, in which *, ? and [] stand for what varies",
     read: |value| match value.text() {
         Some("auto") => Ok(Interfaces::Auto),
         Some(_) | None => value.list(1, interface).map(Interfaces::Named),
@@ -154,14 +154,18 @@ const INTERFACE_LIST: Kind<Vec<String>> =
     Kind { expected: "a list of names of interfaces of 1 to 15 characters", read: |value| value.list(0, interface) };
 
 fn interface(value: Reading<'_>) -> Read<String> {
-    // What Linux takes as a name (dev_valid_name); `auto` has a meaning here.
+    // What Linux takes as a name (dev_valid_name); `auto` has a meaning here. A pattern is longer than what it matches.
     let is_name = |name: &&str| {
-        (1..=15).contains(&name.len())
+        let longest = if name.contains(['*', '?', '[']) { MAX_PATTERN_BYTES } else { 15 };
+        (1..=longest).contains(&name.len())
             && ![".", "..", "auto"].contains(name)
             && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control())
     };
     value.or_unexpected(value.text().filter(is_name).map(str::to_owned))
 }
+
+/// Longest pattern of interfaces' names.
+const MAX_PATTERN_BYTES: usize = 64;
 
 const MODE: Kind<Mode> = Kind {
     expected: "\"enforce\" or \"observe\"",

@@ -64,7 +64,8 @@ pub struct Daemon {
 pub enum Interfaces {
     /// Those with a default route, as they come and go.
     Auto,
-    /// These: at least one, each once.
+    /// These: at least one, each once. In a name `*`, `?` and `[]` may stand for what varies; whether such a pattern is
+    /// well formed has not been looked at.
     Named(Vec<String>),
 }
 

@@ -81,7 +81,7 @@ fn the_shipped_file_shows_every_key_with_its_default() {
 fn every_key_is_read() {
     let text = r#"
         [daemon]
-        interfaces = ["eth0", "wg0"]
+        interfaces = ["eth0", "enp[0-9]s0f*np?"]
         mode = "observe"
         allow = ["192.0.2.0/28", "2001:db8::9", "::ffff:198.51.100.7"]
         state = "/srv/state"
@@ -105,7 +105,7 @@ fn every_key_is_read() {
     let Config { daemon, jails } = config(text);
     let names: Vec<&str> = jails.iter().map(|jail| jail.name.as_str()).collect();
 
-    assert_eq!(daemon.interfaces, Interfaces::Named(vec!["eth0".to_owned(), "wg0".to_owned()]));
+    assert_eq!(daemon.interfaces, Interfaces::Named(vec!["eth0".to_owned(), "enp[0-9]s0f*np?".to_owned()]));
     assert_eq!(daemon.mode, Mode::Observe);
     assert_eq!(
         daemon.allow.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -180,7 +180,10 @@ fn faulty_values_are_said_with_place_and_expectation() {
     let retries = "expected a whole number from 1 to 1000";
     let span = "expected a length of time such as \"90s\", \"10m\", \"1h30m\", \"3d\" or \"1w\"";
     let ban = "expected a length of time such as \"10m\", \"1h30m\" or \"3d\", or \"forever\"";
-    let interfaces = "expected \"auto\", or names of interfaces of 1 to 15 characters";
+    let interfaces =
+        "expected \"auto\", or names of interfaces of 1 to 15 characters, in which *, ? and [] stand for what varies";
+    let long_pattern = format!("interfaces = '{}*'", "e".repeat(64));
+    let long_pattern_shown = format!("is \"{}…\"", "e".repeat(60));
     let prefixes = "expected addresses and networks such as \"192.0.2.9\" or \"2001:db8::/64\"";
     let logs = "expected absolute paths of log files, in which *, ? and [] stand for what varies";
     let ports = "expected services and ports such as \"imap\", 588, \"5000-5010\" or \"sip/udp\", or \"all\" by itself";
@@ -201,6 +204,8 @@ fn faulty_values_are_said_with_place_and_expectation() {
         ("daemon", "interfaces = 'a-very-long-name'", "is \"a-very-long-name\"", interfaces),
         ("daemon", "interfaces = ['eth0', 'auto']", "has \"auto\"", interfaces),
         ("daemon", "interfaces = ['../x']", "has \"../x\"", interfaces),
+        ("daemon", "interfaces = ['eth*/x']", "has \"eth*/x\"", interfaces),
+        ("daemon", &long_pattern, &long_pattern_shown, interfaces),
         ("daemon", "allow = ['192.0.2.9', 'mail.example.org']", "has \"mail.example.org\"", prefixes),
         ("daemon", "allow = '0.0.0.0/0'", "is \"0.0.0.0/0\"", prefixes),
         ("daemon", "allow = [['192.0.2.9']]", "has a list", prefixes),

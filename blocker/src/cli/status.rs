@@ -59,6 +59,9 @@ fn print(status: &Status) -> Result<()> {
         for refusal in &interface.refusals {
             output::line(&format!("  not in {refusal}"))?;
         }
+        for carried in &interface.carries {
+            output::line(&format!("  {carried} is protected here: this carries it"))?;
+        }
     }
     if status.interfaces.is_empty() {
         output::line("no interface: none has a default route; name them in `daemon.interfaces`")?;

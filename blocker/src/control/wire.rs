@@ -153,7 +153,7 @@ pub struct Status {
 }
 
 /// One interface.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct InterfaceStatus {
     /// Its name.
     pub name: String,
@@ -169,6 +169,9 @@ pub struct InterfaceStatus {
     pub refusals: Vec<String>,
     /// Packets and bytes by what was done with them.
     pub counters: BTreeMap<String, PacketCount>,
+    /// The interfaces that lie on it and are protected here, such as a VLAN; by name.
+    #[serde(default)]
+    pub carries: Vec<String>,
 }
 
 /// One jail.

@@ -43,8 +43,10 @@ impl EventLog {
 
     /// Hands an event on, without waiting. `jail` names the jail it is about.
     pub(super) fn send(&mut self, event: Event, jail: impl FnOnce(&Event) -> String) {
-        // What an attacker can cause at will is at DEBUG; usually nobody wants it.
-        if matches!(event, Event::Found(_) | Event::Ignored { .. }) && !tracing::enabled!(tracing::Level::DEBUG) {
+        // What an attacker can cause at will, and what comes by the million at a start, is at DEBUG; usually nobody wants it.
+        if matches!(event, Event::Found(_) | Event::Ignored { .. } | Event::Restored(_))
+            && !tracing::enabled!(tracing::Level::DEBUG)
+        {
             return;
         }
         let Some(events) = &self.events else { return };

@@ -1,4 +1,8 @@
 //! The interfaces to protect: attached when they are there, let go of when they are gone.
+//!
+//! The program is attached to what carries the packets of a wanted interface ([`network::carriers`]), mostly that
+//! interface itself; also to the interface itself, if a carrier does not take the program. States are kept by the name of
+//! what is attached.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,12 +10,13 @@ use anyhow::Result;
 use blocker_core::config;
 
 use crate::kernel::Kernel;
-use crate::network::{self, Interface, Suitability};
+use crate::network::{self, DefaultRoutes, Interface, Suitability, Wanted};
 
-/// Every interface that is wanted, and why it is not attached if it is not.
+/// Every interface that the program belongs on, and why it is not attached if it is not.
 #[derive(Debug, Default)]
 pub(super) struct Interfaces {
     states: BTreeMap<String, State>,
+    are_routes_cut: bool,
 }
 
 /// How an interface is.
@@ -21,6 +26,8 @@ pub(super) enum State {
     Attached {
         /// Its index.
         index: u32,
+        /// The interfaces that lie on it and are protected here, by name.
+        carries: Vec<String>,
     },
     /// It is not; the text says why.
     Detached {
@@ -35,88 +42,170 @@ impl Interfaces {
         self.states.iter().map(|(name, state)| (name.as_str(), state))
     }
 
+    /// What is wrong beyond single interfaces.
+    pub(super) fn problem(&self) -> Option<String> {
+        let problem = "there are more routes than can be read in time, and a default route may be missed: name its interface \
+                       in `daemon.interfaces` and its gateway in `daemon.allow`";
+        self.are_routes_cut.then(|| problem.to_owned())
+    }
+
     /// Looks at what is there, attaches what can be, forgets what is gone. Each change is logged once.
-    pub(super) fn update(&mut self, configured: &config::Daemon, kernel: &mut Kernel) {
+    pub(super) fn update(&mut self, configured: &config::Daemon, routes: &DefaultRoutes, kernel: &mut Kernel) {
         for (name, why) in kernel.check_attachments() {
             tracing::error!(interface = %name, "the program is not attached any more ({why}): it is attached anew");
             self.states.remove(&name);
         }
-        let (there, names) = match look(&configured.interfaces, kernel) {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::warn!("the network interfaces cannot be read: {error:#}");
-                return;
-            }
-        };
+        if !routes.is_whole && !self.are_routes_cut {
+            tracing::warn!("there are more routes than can be read: a default route may be missed");
+        }
+        self.are_routes_cut = !routes.is_whole;
+        if let Err(error) = self.look(configured, routes, kernel) {
+            tracing::warn!("the network interfaces cannot be read: {error:#}");
+        }
+    }
+
+    fn look(&mut self, configured: &config::Daemon, routes: &DefaultRoutes, kernel: &mut Kernel) -> Result<()> {
+        let there = network::list()?;
+        let attached: BTreeSet<u32> =
+            kernel.attachments().map(|attachment| attachment.index).chain(kernel.strays()?).collect();
+        let mut wanted = network::wanted(&configured.interfaces, &there, routes);
+        if configured.interfaces == config::Interfaces::Auto {
+            // One whose default route went away stays protected for as long as it is there.
+            let kept = there.values().filter(|interface| attached.contains(&interface.index));
+            wanted.extend(kept.map(|Interface { name, .. }| Wanted {
+                name: name.clone(),
+                carriers: network::carriers(&there, name),
+            }));
+        }
+
+        let observing: BTreeSet<&str> =
+            configured.observe_interfaces.iter().flat_map(|text| network::named(text, &there)).collect();
+        let mut attach = |name: &str, carries| attach(kernel, &there, name, carries, observing.contains(name));
         let mut states = BTreeMap::new();
-        for name in names {
-            let state = match there.get(&name) {
-                None => {
-                    State::Detached { why: "there is no such interface; it is attached when it appears".to_owned() }
-                }
-                Some(interface) => match interface.suitability {
-                    Suitability::OtherLink(kind) => State::Detached {
-                        why: format!(
-                            "its frames have no Ethernet header (link type {kind}): attach to the interface below it"
-                        ),
-                    },
-                    Suitability::Ethernet => {
-                        let observes = configured.observe_interfaces.contains(&name);
-                        attach(kernel, &name, interface.index, observes)
-                    }
-                },
+        for (name, place) in places(&wanted) {
+            let state = match place {
+                Place::None(why) => State::Detached { why },
+                Place::Carrier(carries) => attach(&name, carries),
             };
-            if self.states.get(&name) != Some(&state) {
-                say(kernel, &name, &state);
-            }
             states.insert(name, state);
         }
-        for name in self.states.keys().filter(|name| !states.contains_key(*name)) {
-            tracing::info!(interface = %name, "let go of");
+        // Where a carrier does not take the program, what it carries may: late is better than not at all.
+        for Wanted { name, carriers } in wanted {
+            let is_attached = |name| matches!(states.get(name), Some(State::Attached { .. }));
+            if !states.contains_key(&name) && !carriers.iter().flatten().all(is_attached) {
+                let state = attach(&name, Vec::new());
+                states.insert(name, state);
+            }
+        }
+        for (name, state) in &states {
+            say(kernel, name, self.states.get(name), state);
+        }
+        for (name, before) in self.states.iter().filter(|(name, _)| !states.contains_key(*name)) {
+            match before {
+                State::Attached { .. } => tracing::info!(interface = %name, "let go of"),
+                // A name no longer wanted, or a pattern that has found its match.
+                State::Detached { .. } => {}
+            }
         }
         self.states = states;
+
+        // Last, so that what moved from a device to its carrier was protected all the while.
+        for index in attached {
+            let interface = there.values().find(|interface| interface.index == index);
+            if !interface.is_some_and(|interface| self.states.contains_key(&interface.name)) {
+                kernel.let_go(index)?;
+            }
+        }
+        Ok(())
     }
 }
 
-/// The interfaces that are there, and the names of those to protect; lets go of all others.
-fn look(
-    configured: &config::Interfaces,
+/// What there is to do about a name.
+enum Place {
+    /// The program belongs on it, for these interfaces beside itself.
+    Carrier(Vec<String>),
+    /// Nothing can be done, for this reason.
+    None(String),
+}
+
+/// The carriers of all that is wanted, by name, and what has none.
+fn places(wanted: &[Wanted]) -> BTreeMap<String, Place> {
+    let mut places = BTreeMap::new();
+    for Wanted { name, carriers } in wanted {
+        let carriers = match carriers {
+            Ok(carriers) => carriers,
+            Err(why) => {
+                places.insert(name.clone(), Place::None(why.to_string()));
+                continue;
+            }
+        };
+        for carrier in carriers {
+            let is_other = carrier != name;
+            let place = places.entry(carrier.clone()).or_insert_with(|| Place::Carrier(Vec::new()));
+            if let Place::Carrier(carries) = place
+                && is_other
+                && !carries.contains(name)
+            {
+                carries.push(name.clone());
+            }
+        }
+    }
+    places
+}
+
+fn attach(
     kernel: &mut Kernel,
-) -> Result<(BTreeMap<String, Interface>, BTreeSet<String>)> {
-    let there = network::list()?;
-    let mut names: BTreeSet<String> = network::wanted(configured)?.into_iter().collect();
-    let attached: Vec<u32> = kernel.attachments().map(|attachment| attachment.index).collect();
-    for index in attached.into_iter().chain(kernel.strays()?) {
-        let interface = there.values().find(|interface| interface.index == index);
-        match (interface, configured) {
-            // One whose default route went away stays protected for as long as it is there.
-            (Some(interface), config::Interfaces::Auto) => {
-                names.insert(interface.name.clone());
-            }
-            (Some(interface), config::Interfaces::Named(_)) if names.contains(&interface.name) => {}
-            (Some(_), config::Interfaces::Named(_)) | (None, _) => kernel.let_go(index)?,
-        }
-    }
-    Ok((there, names))
-}
-
-fn attach(kernel: &mut Kernel, name: &str, index: u32, observes: bool) -> State {
-    match kernel.attach(name, index, observes) {
-        Ok(_) => State::Attached { index },
-        Err(error) => State::Detached { why: format!("{error:#}") },
+    there: &BTreeMap<String, Interface>,
+    name: &str,
+    carries: Vec<String>,
+    observes: bool,
+) -> State {
+    let Some(Interface { index, suitability, .. }) = there.get(name) else {
+        return State::Detached { why: network::WhyNot::Absent.to_string() };
+    };
+    let on_behalf = if carries.is_empty() { String::new() } else { format!(" (it carries {})", carries.join(", ")) };
+    match suitability {
+        Suitability::OtherLink(kind) => State::Detached {
+            why: format!(
+                "its frames have no Ethernet header (link type {kind}): attach to the interface below it{on_behalf}"
+            ),
+        },
+        Suitability::Ethernet => match kernel.attach(name, *index, observes) {
+            Ok(_) => State::Attached { index: *index, carries },
+            Err(error) => State::Detached { why: format!("{error:#}{on_behalf}") },
+        },
     }
 }
 
-fn say(kernel: &Kernel, name: &str, state: &State) {
-    match state {
-        State::Attached { index } => {
-            let Some(attachment) = kernel.attachments().find(|attachment| attachment.index == *index) else { return };
-            let how = if attachment.adopted { "took over the link of an earlier run" } else { "attached" };
-            tracing::info!(interface = name, mode = %attachment.mode, "{how}");
-            for refusal in &attachment.refusals {
-                tracing::info!(interface = name, "not in {refusal}");
-            }
+/// Logs what is new about an interface.
+fn say(kernel: &Kernel, name: &str, before: Option<&State>, state: &State) {
+    if before == Some(state) {
+        return;
+    }
+    let (index, carries) = match state {
+        State::Attached { index, carries } => (*index, carries),
+        State::Detached { why } => {
+            tracing::warn!(interface = name, "not attached: {why}");
+            return;
         }
-        State::Detached { why } => tracing::warn!(interface = name, "not attached: {why}"),
+    };
+    let already: &[String] = match before {
+        Some(State::Attached { index: before, carries }) if *before == index => carries,
+        Some(State::Attached { .. } | State::Detached { .. }) | None => {
+            say_attached(kernel, name, index);
+            &[]
+        }
+    };
+    for carried in carries.iter().filter(|carried| !already.contains(carried)) {
+        tracing::info!(interface = %carried, on = name, "protected on the interface that carries it");
+    }
+}
+
+fn say_attached(kernel: &Kernel, name: &str, index: u32) {
+    let Some(attachment) = kernel.attachments().find(|attachment| attachment.index == index) else { return };
+    let how = if attachment.adopted { "took over the link of an earlier run" } else { "attached" };
+    tracing::info!(interface = name, mode = %attachment.mode, "{how}");
+    for refusal in &attachment.refusals {
+        tracing::info!(interface = name, "not in {refusal}");
     }
 }

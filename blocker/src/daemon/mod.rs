@@ -39,7 +39,7 @@ use crate::control::server::{Call, Server};
 use crate::control::wire::{Change, Reply, Request};
 use crate::kernel::{Capacity, Kernel};
 use crate::network::changes::Changes;
-use crate::network::found_allowed;
+use crate::network::{default_routes, found_allowed};
 use crate::settings;
 use crate::source::SourceEvent;
 
@@ -190,7 +190,7 @@ impl<'a> Daemon<'a> {
             tables_nearly_full: 0,
         };
         // Whom never to drop comes before whatever may drop more.
-        daemon.engine.set_found_allowed(found_allowed()?, clock::now());
+        daemon.engine.set_found_allowed(found_allowed(&default_routes()?)?, clock::now());
         let allowed = daemon.carry_out();
         daemon.kernel.set_jails(ports)?;
         daemon.adopt();
@@ -360,14 +360,21 @@ impl<'a> Daemon<'a> {
         self.looked_around = Instant::now();
         self.network_changed = false;
         self.warn_of_fill();
-        match found_allowed() {
+        let routes = match default_routes() {
+            Ok(routes) => routes,
+            Err(error) => {
+                tracing::warn!("the routes cannot be read: {error:#}");
+                return;
+            }
+        };
+        match found_allowed(&routes) {
             Ok(found) => {
                 self.engine.set_found_allowed(found, clock::now());
                 self.carry_out();
             }
             Err(error) => tracing::warn!("this machine's own addresses cannot be read: {error:#}"),
         }
-        self.interfaces.update(&self.config.daemon, &mut self.kernel);
+        self.interfaces.update(&self.config.daemon, &routes, &mut self.kernel);
     }
 
     /// Carries out what the engine wants, in its order; returns the prefixes it allowed.

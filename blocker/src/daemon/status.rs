@@ -51,16 +51,13 @@ impl Daemon<'_> {
         let totals = totals.iter().find(|(held, _)| held == name).map(|(_, Totals(counters))| counts(counters.clone()));
         let absent = |error| InterfaceStatus {
             name: name.to_owned(),
-            index: None,
-            mode: None,
-            observes: false,
             error,
-            refusals: Vec::new(),
             counters: totals.clone().unwrap_or_default(),
+            ..InterfaceStatus::default()
         };
         match state {
             State::Detached { why } => absent(Some(why.clone())),
-            State::Attached { index } => {
+            State::Attached { index, carries } => {
                 let found = self.kernel.attachments().find(|attachment| attachment.index == *index);
                 found.map_or_else(
                     || absent(None),
@@ -69,6 +66,7 @@ impl Daemon<'_> {
                         mode: Some(attachment.mode.to_string()),
                         observes: attachment.observes,
                         refusals: attachment.refusals.clone(),
+                        carries: carries.clone(),
                         ..absent(None)
                     },
                 )
@@ -108,6 +106,7 @@ impl Daemon<'_> {
                 State::Detached { why } => Some(format!("{name} is not attached: {why}")),
                 State::Attached { .. } => None,
             })
+            .chain(self.interfaces.problem())
             .chain(self.sources.states().flat_map(|state| state.problems.iter().cloned()))
             .collect();
         problems.extend(fill::warnings(stats, self.capacity));

@@ -1,6 +1,7 @@
 //! Whom never to ban, found on the machine: itself, its routers and its name servers.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result};
@@ -9,9 +10,16 @@ use blocker_core::engine::AllowReason;
 use blocker_core::prefix::Prefix;
 use nix::ifaddrs::getifaddrs;
 
-use super::routes;
+use super::routes::DefaultRoutes;
 
-/// Name servers read of `/etc/resolv.conf` at most; the resolver itself uses three.
+/// Where name servers are named: the resolver's own file, which may name a server on this machine alone, and the one in
+/// which systemd-resolved writes the servers that it asks.
+const RESOLVER_FILES: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
+
+/// Bytes read of each of them at most.
+const MAX_RESOLVER_BYTES: u64 = 64 * 1024;
+
+/// Name servers taken of each of them at most; the resolver itself uses three.
 const MAX_RESOLVERS: usize = 16;
 
 /// Prefixes that every machine must be able to hear: its own loopback, and neighbours on the link.
@@ -22,12 +30,14 @@ const ALWAYS: [(&str, AllowReason); 4] = [
     ("fe80::/10", AllowReason::LinkLocal),
 ];
 
-/// Everything that is allow-listed without being configured.
+/// Everything that is allow-listed without being configured: loopback and link-local addresses, this machine's own
+/// addresses, the gateways of `routes`, and the name servers in `/etc/resolv.conf` and in
+/// `/run/systemd/resolve/resolv.conf`.
 ///
 /// # Errors
 ///
-/// The kernel's, on listing addresses or routes.
-pub fn found_allowed() -> Result<Vec<Allowed>> {
+/// The kernel's, on listing addresses.
+pub fn found_allowed(routes: &DefaultRoutes) -> Result<Vec<Allowed>> {
     let always = ALWAYS.iter().map(|&(text, why)| {
         let prefix = text.parse().expect("the constants above are prefixes");
         Allowed { prefix, why }
@@ -46,17 +56,26 @@ pub fn found_allowed() -> Result<Vec<Allowed>> {
             allow(v6.ip().into(), AllowReason::OwnAddress);
         }
     }
-    for route in routes::default_routes()? {
-        if let Some(gateway) = route.gateway {
-            allow(gateway, AllowReason::Gateway);
+    for gateway in routes.hops.iter().filter_map(|hop| hop.gateway) {
+        allow(gateway, AllowReason::Gateway);
+    }
+    for path in RESOLVER_FILES {
+        // Absent where no name is ever looked up, or systemd-resolved does not run.
+        let Ok(file) = File::open(path) else { continue };
+        for addr in resolvers(file) {
+            allow(addr, AllowReason::Resolver);
         }
     }
-    // Absent where no name is ever looked up.
-    let resolvers = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    for addr in resolvers.lines().filter_map(resolver).take(MAX_RESOLVERS) {
-        allow(addr, AllowReason::Resolver);
-    }
     Ok(allowed)
+}
+
+fn resolvers(file: impl Read) -> Vec<IpAddr> {
+    let mut bytes = Vec::new();
+    // What was read before an error counts.
+    if let Err(error) = file.take(MAX_RESOLVER_BYTES).read_to_end(&mut bytes) {
+        tracing::debug!("the name servers cannot be read: {error}");
+    }
+    String::from_utf8_lossy(&bytes).lines().filter_map(resolver).take(MAX_RESOLVERS).collect()
 }
 
 fn resolver(line: &str) -> Option<IpAddr> {
@@ -69,6 +88,7 @@ fn resolver(line: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::routes::Hop;
     use super::*;
 
     #[test]
@@ -78,8 +98,29 @@ mod tests {
     }
 
     #[test]
+    fn so_many_name_servers_are_read_and_no_endless_file() {
+        let text: String = (0..100).map(|number| format!("nameserver 192.0.2.{number}\n")).collect();
+
+        assert_eq!(resolvers(text.as_bytes()).len(), MAX_RESOLVERS);
+        assert_eq!(resolvers(std::io::repeat(b'\n')), Vec::<IpAddr>::new());
+    }
+
+    #[test]
+    fn every_gateway_is_never_banned() {
+        let gateways = ["192.0.2.1", "fe80::1"].map(|text| text.parse::<IpAddr>().unwrap());
+        let hops = gateways.map(|gateway| Hop { interface: 7, gateway: Some(gateway) }).into_iter().collect();
+
+        let allowed = found_allowed(&DefaultRoutes { hops, is_whole: true }).unwrap();
+
+        for gateway in gateways {
+            let entry = Allowed { prefix: Prefix::host(gateway), why: AllowReason::Gateway };
+            assert!(allowed.contains(&entry), "{gateway}");
+        }
+    }
+
+    #[test]
     fn this_machine_is_never_banned() {
-        let allowed = found_allowed().unwrap();
+        let allowed = found_allowed(&DefaultRoutes::default()).unwrap();
 
         assert!(allowed.iter().any(|entry| entry.prefix.contains("127.0.0.1".parse().unwrap())));
     }

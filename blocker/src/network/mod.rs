@@ -1,12 +1,17 @@
 //! What the daemon must know of this machine's network: which interfaces to protect, and whom never to ban.
 //!
-//! Everything is read anew when the kernel says that something changed ([`changes`]): reading is a matter of
-//! microseconds, and there is no state to go stale.
+//! Everything is read anew when the kernel says that something changed ([`changes`]): on most machines reading is a
+//! matter of microseconds, on all it is bounded, and there is no state to go stale.
 
 pub mod changes;
 mod found;
 mod interfaces;
+mod netlink;
+mod nexthops;
 mod routes;
+mod wanted;
 
 pub use found::found_allowed;
-pub use interfaces::{Interface, Suitability, list, wanted};
+pub use interfaces::{Interface, Suitability, list};
+pub use routes::{DefaultRoutes, Hop, default_routes};
+pub use wanted::{Wanted, WhyNot, carriers, check_pattern, named, wanted};
