@@ -1,7 +1,8 @@
 //! What the XDP program and the daemon agree on: keys, entries, counters, reasons and names.
 //!
 //! Everything here is laid out for the kernel's maps. A change to a size, an offset or a meaning is a new
-//! [`LAYOUT`]: pinned maps outlive the daemon, and the next version must know that they are not its own. Addresses are
+//! [`LAYOUT`]: pinned maps outlive the daemon, and the next version must know that they are not its own. It carries their
+//! content over, and so does an older one: a later layout only adds maps, and fields at the end of values. Addresses are
 //! byte arrays in network order, so that `bpftool map dump` prints them as people write them.
 
 #![no_std]
