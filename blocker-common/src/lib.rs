@@ -16,8 +16,8 @@ mod traces;
 
 pub use ban::{Ban, FOREVER, HOLDS_ALLOWED};
 pub use names::{
-    DROPS_BYTES, MAX_ALLOWED, MAX_BANS4, MAX_BANS6, MAX_NETWORKS, MapName, PROGRAM, PROGRAM_NO_FRAGS, Shape,
-    THIS_INTERFACE,
+    DROPS_BYTES, MAX_ALLOWED, MAX_BANS4, MAX_BANS6, MAX_NETWORKS, MapName, PROGRAM, PROGRAM_NO_FRAGS, PROGRAM_TC,
+    Shape, THIS_INTERFACE,
 };
 pub use outcome::{Counter, Outcome, counter_index};
 pub use tables::{

@@ -29,6 +29,9 @@ pub const PROGRAM: &str = "blocker";
 /// The same for those that do not.
 pub const PROGRAM_NO_FRAGS: &str = "blocker_nofrags";
 
+/// The same behind XDP, where tc looks at packets (6.6).
+pub const PROGRAM_TC: &str = "blocker_tc";
+
 /// The maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapName {

@@ -84,6 +84,8 @@ pub struct Interface {
     pub mode: Option<String>,
     /// Why it is not attached.
     pub error: Option<String>,
+    /// Why not in a better mode.
+    pub refusals: Vec<String>,
     /// The interfaces that lie on it and are protected there.
     #[serde(default)]
     pub carries: Vec<String>,

@@ -76,7 +76,7 @@ fn the_narrowest_ban_that_drops_counts() {
     );
 
     let counted = nested.map(|prefix| loaded.entry(prefix).packets);
-    assert_eq!(counted, [0, 2, 2, 0, 0, 4], "two programs ran each row");
+    assert_eq!(counted, [0, 3, 3, 0, 0, 6], "three programs ran each row");
 }
 
 /// A CPU keeps its own tally, so that CPUs do not wait for each other; now and then it goes to the ban.

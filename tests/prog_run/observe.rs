@@ -26,7 +26,7 @@ fn observing_drops_nothing() {
         ],
     );
     let seen = loaded.entry(BANNED);
-    assert_eq!(seen.packets, 2, "what would be dropped is counted on the ban, by both programs");
+    assert_eq!(seen.packets, 3, "what would be dropped is counted on the ban, by all three programs");
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_jail_that_observes_drops_nothing_and_hinders_nobody() {
             row("another's port", ipv4("192.0.2.11").tcp(SUBMIT), Drop, DropBanned),
         ],
     );
-    assert_eq!(loaded.entry("192.0.2.9").packets, 2, "what would be dropped is counted, by both programs");
+    assert_eq!(loaded.entry("192.0.2.9").packets, 3, "what would be dropped is counted, by all three programs");
     assert_eq!(loaded.entry("192.0.2.11").packets, 0, "who drops counts, not who would have");
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn row(description: &'static str, frame: Frame, action: Action, outco
     Row { description, frame, action, outcome }
 }
 
-/// Runs every row through both programs. Exactly the one counter must rise, by one packet and the frame's bytes.
+/// Runs every row through all three programs. Exactly the one counter must rise, by one packet and the frame's bytes.
 pub(crate) fn check(loaded: &mut Loaded, rows: &[Row]) {
     let mut wrong = Vec::new();
     for Row { description, frame, action, outcome } in rows {
@@ -32,8 +32,13 @@ pub(crate) fn check(loaded: &mut Loaded, rows: &[Row]) {
                 wrong.push(format!("{description} ({program:?})\n  want {expected:?}\n  have {ran:?}\n  {bytes:02x?}"));
             }
         }
+        if let Some(ran) = loaded.run_tc(bytes)
+            && ran != expected
+        {
+            wrong.push(format!("{description} (tc)\n  want {expected:?}\n  have {ran:?}\n  {bytes:02x?}"));
+        }
     }
-    assert!(wrong.is_empty(), "{} of {} runs went wrong:\n{}", wrong.len(), 2 * rows.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{} of {} runs went wrong:\n{}", wrong.len(), 3 * rows.len(), wrong.join("\n"));
 }
 
 /// Runs rows whose frames are longer than one buffer through the program that takes such frames. Bytes are counted as far

@@ -202,6 +202,21 @@ impl Loaded {
         Ran { action, rose: rose.map(|((outcome, before), (_, after))| (outcome, difference(before, after))).collect() }
     }
 
+    /// Runs the program for tc on a frame once; `None` if the frame is shorter than its IP header, which the kernel makes
+    /// no packet of.
+    pub(crate) fn run_tc(&mut self, frame: &[u8]) -> Option<Ran> {
+        let before = self.counters();
+        let tc = self.programs.loaded_tc().expect("the kernel takes the program");
+        let ran = match tc.test_run(TestRunOptions { data_in: Some(frame), ..TestRunOptions::new() }) {
+            Ok(ran) => ran,
+            Err(_) if frame.len() < 14 + 40 => return None,
+            Err(error) => panic!("the kernel runs no frame of {} bytes: {error:?}", frame.len()),
+        };
+        let rose = before.into_iter().zip(self.counters()).filter(|(before, after)| before != after);
+        let rose = rose.map(|((outcome, before), (_, after))| (outcome, difference(before, after))).collect();
+        Some(Ran { action: Action::of_tc(ran.return_value), rose })
+    }
+
     /// Runs a program on a frame many times, and says how many whole nanoseconds one run took on average.
     pub(crate) fn repeat(&mut self, program: Program, frame: &[u8], repeat: u32) -> (Action, u128) {
         let xdp = self.programs.loaded(program).expect("the kernel takes the program");
@@ -234,6 +249,15 @@ impl Loaded {
 }
 
 impl Action {
+    /// `TCX_DROP` and `TCX_NEXT` of `enum tcx_action_base`, `include/uapi/linux/bpf.h`.
+    fn of_tc(value: u32) -> Self {
+        match value {
+            2 => Self::Drop,
+            u32::MAX => Self::Pass,
+            other => Self::Other(other),
+        }
+    }
+
     /// `enum xdp_action`, `include/uapi/linux/bpf.h`.
     pub(crate) fn of(value: u32) -> Self {
         match value {

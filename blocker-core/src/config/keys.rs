@@ -10,7 +10,7 @@ use super::error::Problem;
 use super::ports::{PortRange, Ports, Protocol};
 use super::value::{Kind, Read, Reading};
 use super::walk::{Named, Section};
-use super::{Config, Daemon, Enabled, Interfaces, Jail, MAX_JAIL_NAME_BYTES, MAX_JAILS, Mode, Places};
+use super::{Attach, Config, Daemon, Enabled, Interfaces, Jail, MAX_JAIL_NAME_BYTES, MAX_JAILS, Mode, Places};
 use crate::filter::Filter;
 use crate::prefix::Prefix;
 use crate::time::{BanTime, parse_span};
@@ -34,6 +34,7 @@ fn daemon(section: &mut Section<'_, '_>) -> Daemon {
     Daemon {
         interfaces: section.get("interfaces", &INTERFACES, Interfaces::Auto),
         mode: section.get("mode", &MODE, Mode::Enforce),
+        attach: section.get("attach", &ATTACH, vec![Attach::Native, Attach::Generic, Attach::Tcx]),
         observe_interfaces: section.get("observe_interfaces", &INTERFACE_LIST, Vec::new()),
         allow: section.get("allow", &PREFIXES, Vec::new()),
         max_bans_ipv4: section.get("max_bans_ipv4", &CAPACITY, None),
@@ -147,6 +148,23 @@ const INTERFACES: Kind<Interfaces> = Kind {
     read: |value| match value.text() {
         Some("auto") => Ok(Interfaces::Auto),
         Some(_) | None => value.list(1, interface).map(Interfaces::Named),
+    },
+};
+
+const ATTACH: Kind<Vec<Attach>> = Kind {
+    expected: "a list of \"native\", \"generic\" and \"tcx\", each at most once",
+    read: |value| {
+        let way = |value: Reading<'_>| {
+            value.or_unexpected(match value.text() {
+                Some("native") => Some(Attach::Native),
+                Some("generic") => Some(Attach::Generic),
+                Some("tcx") => Some(Attach::Tcx),
+                Some(_) | None => None,
+            })
+        };
+        let ways = value.list(1, way)?;
+        let is_twice = (1..ways.len()).any(|at| ways[..at].contains(&ways[at]));
+        value.or_unexpected((!is_twice).then_some(ways))
     },
 };
 

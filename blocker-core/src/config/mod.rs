@@ -43,6 +43,8 @@ pub struct Daemon {
     pub interfaces: Interfaces,
     /// Whether packets of banned sources are dropped.
     pub mode: Mode,
+    /// How to attach to an interface: the ways to try, the best first; at least one.
+    pub attach: Vec<Attach>,
     /// Interfaces on which they are not, whatever the mode says.
     pub observe_interfaces: Vec<String>,
     /// What is never banned, besides what the daemon finds by itself.
@@ -67,6 +69,17 @@ pub enum Interfaces {
     /// These: at least one, each once. In a name `*`, `?` and `[]` may stand for what varies; whether such a pattern is
     /// well formed has not been looked at.
     Named(Vec<String>),
+}
+
+/// A way to attach to an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attach {
+    /// By XDP in the driver.
+    Native,
+    /// By XDP after the driver.
+    Generic,
+    /// By tcx, beside other programs.
+    Tcx,
 }
 
 /// What happens to a packet from a banned source.

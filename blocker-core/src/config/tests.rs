@@ -29,6 +29,7 @@ fn an_empty_file_is_a_working_configuration() {
         daemon: Daemon {
             interfaces: Interfaces::Auto,
             mode: Mode::Enforce,
+            attach: vec![Attach::Native, Attach::Generic, Attach::Tcx],
             observe_interfaces: vec![],
             allow: vec![],
             max_bans_ipv4: None,
@@ -67,8 +68,17 @@ fn the_shipped_file_shows_every_key_with_its_default() {
 
     assert_eq!(config(shipped), Config::default(), "as shipped");
     assert_eq!(config(&all), Config::default(), "with every setting switched on");
-    let daemons =
-        ["interfaces", "observe_interfaces", "allow", "max_bans_ipv4", "max_bans_ipv6", "state", "runtime", "pins"];
+    let daemons = [
+        "interfaces",
+        "attach",
+        "observe_interfaces",
+        "allow",
+        "max_bans_ipv4",
+        "max_bans_ipv6",
+        "state",
+        "runtime",
+        "pins",
+    ];
     for key in daemons.into_iter().chain(["enabled", "filter", "log", "ports"]) {
         assert_eq!(settings.iter().filter(|line| line.starts_with(&format!("{key} = "))).count(), 1, "{key}");
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use blocker_core::config;
 
-use crate::kernel::Kernel;
+use crate::kernel::{AttachMode, Kernel, Target};
 use crate::network::{self, DefaultRoutes, Interface, Suitability, Wanted};
 
 /// Every interface that the program belongs on, and why it is not attached if it is not.
@@ -80,7 +80,8 @@ impl Interfaces {
 
         let observing: BTreeSet<&str> =
             configured.observe_interfaces.iter().flat_map(|text| network::named(text, &there)).collect();
-        let mut attach = |name: &str, carries| attach(kernel, &there, name, carries, observing.contains(name));
+        let modes: Vec<AttachMode> = configured.attach.iter().copied().map(mode).collect();
+        let mut attach = |name: &str, carries| attach(kernel, &there, name, carries, observing.contains(name), &modes);
         let mut states = BTreeMap::new();
         for (name, place) in places(&wanted) {
             let state = match place {
@@ -159,8 +160,9 @@ fn attach(
     name: &str,
     carries: Vec<String>,
     observes: bool,
+    modes: &[AttachMode],
 ) -> State {
-    let Some(Interface { index, suitability, .. }) = there.get(name) else {
+    let Some(&Interface { index, suitability, xdp_program, .. }) = there.get(name) else {
         return State::Detached { why: network::WhyNot::Absent.to_string() };
     };
     let on_behalf = if carries.is_empty() { String::new() } else { format!(" (it carries {})", carries.join(", ")) };
@@ -170,10 +172,19 @@ fn attach(
                 "its frames have no Ethernet header (link type {kind}): attach to the interface below it{on_behalf}"
             ),
         },
-        Suitability::Ethernet => match kernel.attach(name, *index, observes) {
-            Ok(_) => State::Attached { index: *index, carries },
+        Suitability::Ethernet => match kernel.attach(&Target { name, index, observes, xdp_program, modes }) {
+            Ok(_) => State::Attached { index, carries },
             Err(error) => State::Detached { why: format!("{error:#}{on_behalf}") },
         },
+    }
+}
+
+/// The configuration's way to attach as the kernel side calls it.
+fn mode(way: config::Attach) -> AttachMode {
+    match way {
+        config::Attach::Native => AttachMode::Native,
+        config::Attach::Generic => AttachMode::Generic,
+        config::Attach::Tcx => AttachMode::Tcx,
     }
 }
 

@@ -1,22 +1,26 @@
 //! Ties the program to interfaces, by links that are pinned and outlive the daemon.
 //!
-//! The ladder, each step taken only when the one before is refused, and the refusals kept for `status`:
+//! The ladder, in the order that the configuration says, each step taken only when the ones before are refused, and the
+//! refusals kept for `status`:
 //!
-//! 1. native, the program for multi-buffer frames;
-//! 2. native, the other one (older kernels, drivers without such frames);
-//! 3. generic: the kernel runs the program on every packet it has already wrapped. Slower, the same verdicts.
+//! 1. native, the program for multi-buffer frames, then the other one (older kernels, drivers without such frames);
+//! 2. generic: the kernel runs the program on every packet it has already wrapped. Slower, the same verdicts;
+//! 3. tcx: behind XDP, beside other programs. The way where another XDP program has the interface.
 //!
 //! A pinned link is adopted: its program is replaced in one step, and no packet passes unseen. The mode is part of the
 //! pin's name, because the kernel does not tell it of a link.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use aya::programs::links::{FdLink, PinnedLink};
+use aya::pin::PinError;
+use aya::programs::links::{FdLink, LinkOrder, PinnedLink};
+use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
 use aya::programs::xdp::{Xdp, XdpLink, XdpMode};
+use aya::programs::{ProgramError, ProgramInfo, SchedClassifier, TcAttachType};
 
 use super::link::LinkState;
 use super::object::{self, Program, Programs};
@@ -30,21 +34,24 @@ pub enum AttachMode {
     Native,
     /// After the driver, on any interface.
     Generic,
+    /// After XDP, beside other programs (6.6).
+    Tcx,
 }
 
 impl AttachMode {
     /// The mode called `name`.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
-        [Self::Native, Self::Generic].into_iter().find(|mode| mode.name() == name)
+        [Self::Native, Self::Generic, Self::Tcx].into_iter().find(|mode| mode.name() == name)
     }
 
-    /// `native` or `generic`.
+    /// `native`, `generic` or `tcx`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
             Self::Generic => "generic",
+            Self::Tcx => "tcx",
         }
     }
 }
@@ -86,16 +93,38 @@ pub(super) struct Attachments {
 /// How long an interface that takes the program in no mode is left alone: each try has the kernel verify the program.
 const RETRY_AFTER: Duration = Duration::from_secs(50);
 
-/// Why an adopted link is not native.
-const KEPT_GENERIC: &str = "native mode: the link of an earlier run is kept as it is; `blocker detach`, with the daemon \
-stopped, has the next start try anew";
+/// A step of the ladder: what is attached where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Xdp(Program, AttachMode),
+    Tcx,
+}
 
-/// The steps of the ladder.
-const LADDER: [(Program, AttachMode); 3] = [
-    (Program::Frags, AttachMode::Native),
-    (Program::NoFrags, AttachMode::Native),
-    (Program::NoFrags, AttachMode::Generic),
-];
+/// The steps that belong to a mode.
+fn steps(mode: AttachMode) -> &'static [Step] {
+    match mode {
+        AttachMode::Native => {
+            &[Step::Xdp(Program::Frags, AttachMode::Native), Step::Xdp(Program::NoFrags, AttachMode::Native)]
+        }
+        AttachMode::Generic => &[Step::Xdp(Program::NoFrags, AttachMode::Generic)],
+        AttachMode::Tcx => &[Step::Tcx],
+    }
+}
+
+/// What is wanted of an interface.
+#[derive(Clone, Debug)]
+pub struct Target<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its index.
+    pub index: u32,
+    /// Whether what would be dropped only counts.
+    pub observes: bool,
+    /// The number of the XDP program that is there, ours or not.
+    pub xdp_program: Option<u32>,
+    /// The modes to try, the best first.
+    pub modes: &'a [AttachMode],
+}
 
 impl Attachments {
     pub(super) fn new(pins: Pins) -> Self {
@@ -111,14 +140,15 @@ impl Attachments {
     }
 
     /// Attaches to an interface, or adopts the link that is there, unless it is done; has it observe only, or drop.
-    pub(super) fn attach(&mut self, maps: &mut Maps, name: &str, index: u32, observes: bool) -> Result<&Attachment> {
+    pub(super) fn attach(&mut self, maps: &mut Maps, target: &Target<'_>) -> Result<&Attachment> {
+        let Target { name, index, observes, .. } = *target;
         if !self.by_index.contains_key(&index) {
             if let Some((when, why)) = self.refused.get(&index)
                 && when.elapsed() < RETRY_AFTER
             {
                 bail!("{why}");
             }
-            match self.attach_anew(maps, name, index, observes) {
+            match self.attach_anew(maps, target) {
                 Ok(attachment) => {
                     self.refused.remove(&index);
                     self.by_index.insert(index, attachment);
@@ -137,21 +167,24 @@ impl Attachments {
         Ok(attachment)
     }
 
-    fn attach_anew(&mut self, maps: &mut Maps, name: &str, index: u32, observes: bool) -> Result<Attachment> {
+    fn attach_anew(&mut self, maps: &mut Maps, target: &Target<'_>) -> Result<Attachment> {
+        let Target { name, index, observes, .. } = *target;
         let slot = slots::of(maps, name, index, observes, &self.by_index)?;
         let mut programs = object::programs(&self.pins, slot)?;
-        let found = match self.adopt(&mut programs, name, index)? {
+        let found = match self.adopt(&mut programs, target)? {
             Some(adopted) => adopted,
-            None => self.climb(&mut programs, name, index)?,
+            None => self.climb(&mut programs, target)?,
         };
-        let Found { program, mode, adopted, refusals } = found;
-        let xdp = programs.loaded(program)?;
-        let number = xdp.info().context("asking for the program's number")?.id();
+        let Found { step, mode, adopted, refusals } = found;
         // For people with bpftool: the link holds its program itself.
         let pin = self.pins.program(index);
         remove_pin(&pin);
-        xdp.pin(&pin).with_context(|| format!("pinning {}", pin.display()))?;
-        Ok(Attachment { name: name.to_owned(), index, slot, mode, observes, adopted, refusals, program: number })
+        let number = match step {
+            Step::Xdp(program, _) => pinned(programs.loaded(program)?, &pin, Xdp::info, Xdp::pin),
+            Step::Tcx => pinned(programs.loaded_tc()?, &pin, SchedClassifier::info, SchedClassifier::pin),
+        };
+        let program = number.with_context(|| format!("pinning {}", pin.display()))?;
+        Ok(Attachment { name: name.to_owned(), index, slot, mode, observes, adopted, refusals, program })
     }
 
     /// Looks whether every link is there and runs our program. Those that are not are forgotten, to be attached anew, and
@@ -198,7 +231,8 @@ impl Attachments {
         Ok(())
     }
 
-    fn adopt(&mut self, programs: &mut Programs, name: &str, index: u32) -> Result<Option<Found>> {
+    fn adopt(&mut self, programs: &mut Programs, target: &Target<'_>) -> Result<Option<Found>> {
+        let Target { name, index, modes, .. } = *target;
         let Some(LinkPin { path, mode, .. }) = self.links()?.into_iter().find(|pin| pin.index == index) else {
             return Ok(None);
         };
@@ -207,26 +241,63 @@ impl Attachments {
             remove_pin(&path);
             return Ok(None);
         }
-        let (variants, mut refusals): (&[Program], _) = match mode {
-            AttachMode::Native => (&[Program::Frags, Program::NoFrags], Vec::new()),
-            AttachMode::Generic => (&[Program::NoFrags], vec![KEPT_GENERIC.to_owned()]),
-        };
-        for &program in variants {
-            let replaced = open_link(&path).and_then(|link| {
-                let xdp = programs.loaded(program)?;
-                let id = xdp.attach_to_link(link).with_context(|| format!("replacing the program on {name}"))?;
-                // The pin keeps the link; this handle of it must not detach when it is dropped.
-                keep(xdp, id)
-            });
-            match replaced {
+        let mut refusals = Vec::new();
+        if modes.first() != Some(&mode) {
+            refusals.push(format!(
+                "a better mode: the {mode} link of an earlier run is kept; without its pin, {}, a better one is tried",
+                self.pins.link(index, mode).display()
+            ));
+        }
+        for &step in steps(mode) {
+            // The pin keeps the link; the handle of it that is adopted must not detach when it is dropped.
+            let replaced = match step {
+                Step::Xdp(program, _) => replace_xdp(programs, program, &path),
+                Step::Tcx => replace_tcx(programs, &path),
+            };
+            match replaced.with_context(|| format!("replacing the program on {name}")) {
                 Ok(()) => {
                     self.move_pin(&path, index, mode)?;
-                    return Ok(Some(Found { program, mode, adopted: true, refusals }));
+                    return Ok(Some(Found { step, mode, adopted: true, refusals }));
                 }
-                Err(error) => refusals.push(refusal(program, mode, &error)),
+                Err(error) => refusals.push(refusal(step, None, &error)),
             }
         }
         bail!("the link {} cannot be taken over: {}", path.display(), refusals.join("; "))
+    }
+
+    fn climb(&mut self, programs: &mut Programs, target: &Target<'_>) -> Result<Found> {
+        let mut refusals = Vec::new();
+        for &mode in target.modes {
+            for &step in steps(mode) {
+                match self.take(programs, target, step, mode) {
+                    Ok(()) => return Ok(Found { step, mode, adopted: false, refusals }),
+                    Err(error) => refusals.push(refusal(step, target.xdp_program, &error)),
+                }
+            }
+        }
+        bail!("{} takes the program in no mode: {}", target.name, refusals.join("; "))
+    }
+
+    fn take(&self, programs: &mut Programs, target: &Target<'_>, step: Step, mode: AttachMode) -> Result<()> {
+        let link = match step {
+            Step::Xdp(program, mode) => {
+                let xdp = programs.loaded(program)?;
+                let flag = if mode == AttachMode::Native { XdpMode::Driver } else { XdpMode::Skb };
+                let id = xdp.attach_to_if_index(target.index, flag)?;
+                FdLink::try_from(xdp.take_link(id)?)
+            }
+            Step::Tcx => {
+                let tc = programs.loaded_tc()?;
+                let first = TcAttachOptions::TcxOrder(LinkOrder::first());
+                let id = tc.attach_with_options(target.name, TcAttachType::Ingress, first)?;
+                FdLink::try_from(tc.take_link(id)?)
+            }
+        };
+        // Without a link of its own kind an attachment could not be pinned, and would end with the daemon.
+        let link = link.context("the kernel gives no link")?;
+        let path = self.pins.link(target.index, mode);
+        link.pin(&path).with_context(|| format!("pinning {}", path.display()))?;
+        Ok(())
     }
 
     /// The links that are pinned, those of earlier layouts and capacities, too.
@@ -249,67 +320,68 @@ impl Attachments {
         }
         Ok(())
     }
-
-    fn climb(&mut self, programs: &mut Programs, name: &str, index: u32) -> Result<Found> {
-        let mut refusals = Vec::new();
-        for (program, mode) in LADDER {
-            match self.step(programs, index, program, mode) {
-                Ok(()) => return Ok(Found { program, mode, adopted: false, refusals }),
-                Err(error) => refusals.push(refusal(program, mode, &error)),
-            }
-        }
-        bail!("{name} takes the program in no mode: {}", refusals.join("; "))
-    }
-
-    fn step(&mut self, programs: &mut Programs, index: u32, program: Program, mode: AttachMode) -> Result<()> {
-        let xdp = programs.loaded(program)?;
-        let flag = match mode {
-            AttachMode::Native => XdpMode::Driver,
-            AttachMode::Generic => XdpMode::Skb,
-        };
-        let id = xdp.attach_to_if_index(index, flag)?;
-        let link = xdp.take_link(id)?;
-        // Without a link of its own kind an attachment could not be pinned, and would end with the daemon.
-        let link = FdLink::try_from(link).context("the kernel gives no link for XDP")?;
-        let path = self.pins.link(index, mode);
-        link.pin(&path).with_context(|| format!("pinning {}", path.display()))?;
-        Ok(())
-    }
 }
 
 /// What an attachment came to.
 struct Found {
-    program: Program,
+    step: Step,
     mode: AttachMode,
     adopted: bool,
     refusals: Vec<String>,
 }
 
-fn open_link(path: &Path) -> Result<XdpLink> {
-    let pinned = PinnedLink::from_pin(path).with_context(|| format!("opening the link {}", path.display()))?;
-    XdpLink::try_from(FdLink::from(pinned)).with_context(|| format!("{} is no link of an XDP program", path.display()))
+/// Pins a program, and tells its number.
+fn pinned<P>(
+    program: &mut P,
+    pin: &Path,
+    info: impl Fn(&P) -> Result<ProgramInfo, ProgramError>,
+    pin_to: impl Fn(&mut P, PathBuf) -> Result<(), PinError>,
+) -> Result<u32> {
+    pin_to(program, pin.to_owned())?;
+    Ok(info(program)?.id())
 }
 
-/// Takes a link out of the program that holds it, and lets go of it without detaching: its pin holds it.
-fn keep(xdp: &mut Xdp, id: aya::programs::xdp::XdpLinkId) -> Result<()> {
-    let link = xdp.take_link(id)?;
-    let link = FdLink::try_from(link).context("an adopted link is of the pinnable kind")?;
-    drop(link);
+fn open_link(path: &Path) -> Result<FdLink> {
+    let pinned = PinnedLink::from_pin(path).with_context(|| format!("opening the link {}", path.display()))?;
+    Ok(pinned.into())
+}
+
+/// Gives a pinned link the program, and lets go of the handle of it without detaching.
+fn replace_xdp(programs: &mut Programs, program: Program, path: &Path) -> Result<()> {
+    let link = XdpLink::try_from(open_link(path)?).context("it is no link of an XDP program")?;
+    let xdp = programs.loaded(program)?;
+    let id = xdp.attach_to_link(link)?;
+    drop(FdLink::try_from(xdp.take_link(id)?)?);
+    Ok(())
+}
+
+fn replace_tcx(programs: &mut Programs, path: &Path) -> Result<()> {
+    let link = SchedClassifierLink::try_from(open_link(path)?).context("it is no link of a tcx program")?;
+    let tc = programs.loaded_tc()?;
+    let id = tc.attach_to_link(link)?;
+    drop(FdLink::try_from(tc.take_link(id)?)?);
     Ok(())
 }
 
 /// The refusal in words: the kernel's code alone says little.
-fn refusal(program: Program, mode: AttachMode, error: &anyhow::Error) -> String {
-    let what = match (program, mode) {
-        (Program::Frags, AttachMode::Native) => "native mode with multi-buffer frames",
-        (Program::NoFrags, AttachMode::Native) => "native mode",
-        (Program::Frags | Program::NoFrags, AttachMode::Generic) => "generic mode",
+fn refusal(step: Step, xdp_program: Option<u32>, error: &anyhow::Error) -> String {
+    let what = match step {
+        Step::Xdp(Program::Frags, _) => "native mode with multi-buffer frames",
+        Step::Xdp(Program::NoFrags, AttachMode::Native) => "native mode",
+        Step::Xdp(Program::NoFrags, AttachMode::Generic | AttachMode::Tcx) => "generic mode",
+        Step::Tcx => "tcx mode",
     };
-    let why = match io_errors(error).next() {
-        Some(libc::EBUSY | libc::EEXIST) => "another XDP program is attached; it is left alone".to_owned(),
-        Some(libc::EOPNOTSUPP) => "the driver does not support it".to_owned(),
-        Some(libc::ERANGE) => "the MTU is too large for this driver's XDP".to_owned(),
-        Some(_) | None => format!("{error:#}"),
+    let why = match (io_errors(error).next(), step, xdp_program) {
+        (Some(libc::EBUSY | libc::EEXIST), _, Some(number)) => {
+            format!(
+                "another XDP program is attached, number {number} (`bpftool prog show id {number}`); it is left alone"
+            )
+        }
+        (Some(libc::EBUSY | libc::EEXIST), _, None) => "another XDP program is attached; it is left alone".to_owned(),
+        (Some(libc::EINVAL | libc::EOPNOTSUPP), Step::Tcx, _) => "the kernel has no tcx: it came with 6.6".to_owned(),
+        (Some(libc::EOPNOTSUPP), ..) => "the driver does not support it".to_owned(),
+        (Some(libc::ERANGE), ..) => "the MTU is too large for this driver's XDP".to_owned(),
+        (Some(_) | None, ..) => format!("{error:#}"),
     };
     format!("{what}: {why}")
 }

@@ -37,7 +37,7 @@ use blocker_core::engine::{JailId, JailSet};
 use blocker_core::prefix::Prefix;
 use blocker_core::time::Until;
 
-pub use attach::{AttachMode, Attachment};
+pub use attach::{AttachMode, Attachment, Target};
 pub use blocklist::KernelBan;
 pub use capabilities::require as require_capabilities;
 pub use capacity::Capacity;
@@ -240,14 +240,13 @@ impl Kernel {
         by_interface(&self.maps)
     }
 
-    /// Ties the program to an interface, in the best mode it takes; adopts a link that is there. With `observes`, what
-    /// would be dropped there only counts.
+    /// Ties the program to an interface, in the best mode it takes; adopts a link that is there.
     ///
     /// # Errors
     ///
     /// Why no mode was possible.
-    pub fn attach(&mut self, name: &str, index: u32, observes: bool) -> Result<&Attachment> {
-        self.attachments.attach(&mut self.maps, name, index, observes)
+    pub fn attach(&mut self, target: &Target<'_>) -> Result<&Attachment> {
+        self.attachments.attach(&mut self.maps, target)
     }
 
     /// Removes what was carried over from, once every link has been.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 use aya::maps::{MapData, MapInfo};
-use aya::programs::Xdp;
+use aya::programs::{ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfLoader};
-use blocker_common::{MapName, PROGRAM, PROGRAM_NO_FRAGS, Shape, THIS_INTERFACE};
+use blocker_common::{MapName, PROGRAM, PROGRAM_NO_FRAGS, PROGRAM_TC, Shape, THIS_INTERFACE};
 
 use super::{Capacity, Maps, Pins};
 use crate::exit::{Failure, is_permission};
@@ -14,14 +14,14 @@ use crate::exit::{Failure, is_permission};
 /// Aligned for the ELF reader.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("BLOCKER_EBPF_OBJECT"));
 
-/// The program for frames of several buffers, and the other; loaded when first wanted.
+/// The programs of the object; each is loaded when first wanted.
 pub struct Programs {
     ebpf: Ebpf,
     /// What the kernel refused, and why: it would refuse it again.
     refused: BTreeMap<&'static str, String>,
 }
 
-/// One of the two variants of the program.
+/// One of the variants of the XDP program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
     /// Takes multi-buffer frames (kernel 5.18, and the driver's support).
@@ -51,24 +51,51 @@ impl Programs {
     /// The verifier's, or that the kernel does not know multi-buffer frames.
     pub fn loaded(&mut self, program: Program) -> Result<&mut Xdp> {
         let name = program.name();
-        if let Some(why) = self.refused.get(name) {
-            bail!("{why}");
-        }
-        let xdp: &mut Xdp = self
-            .ebpf
-            .program_mut(name)
-            .with_context(|| format!("the object has no program `{name}`"))?
-            .try_into()
-            .with_context(|| format!("`{name}` is no XDP program"))?;
-        if xdp.fd().is_err()
-            && let Err(error) = xdp.load()
-        {
-            let error = anyhow::Error::new(error).context(format!("loading `{name}` into the kernel"));
-            self.refused.insert(name, format!("{error:#}"));
-            return Err(error);
+        let (xdp, refused): (&mut Xdp, _) = self.get(name)?;
+        if xdp.fd().is_err() {
+            load_once(name, refused, || xdp.load())?;
         }
         Ok(xdp)
     }
+
+    /// The program for tc, loaded into the kernel.
+    ///
+    /// # Errors
+    ///
+    /// The verifier's.
+    pub fn loaded_tc(&mut self) -> Result<&mut SchedClassifier> {
+        let (tc, refused): (&mut SchedClassifier, _) = self.get(PROGRAM_TC)?;
+        if tc.fd().is_err() {
+            load_once(PROGRAM_TC, refused, || tc.load())?;
+        }
+        Ok(tc)
+    }
+
+    /// A program by its name, and the record of refusals.
+    fn get<'a, P>(&'a mut self, name: &str) -> Result<(&'a mut P, &'a mut BTreeMap<&'static str, String>)>
+    where
+        &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+    {
+        let program = self.ebpf.program_mut(name).with_context(|| format!("the object has no program `{name}`"))?;
+        let program = program.try_into().with_context(|| format!("`{name}` is of another kind"))?;
+        Ok((program, &mut self.refused))
+    }
+}
+
+/// Loads a program, unless it was refused before.
+fn load_once(
+    name: &'static str,
+    refused: &mut BTreeMap<&'static str, String>,
+    load: impl FnOnce() -> Result<(), ProgramError>,
+) -> Result<()> {
+    if let Some(why) = refused.get(name) {
+        bail!("{why}");
+    }
+    load().map_err(|error| {
+        let error = anyhow::Error::new(error).context(format!("loading `{name}` into the kernel"));
+        refused.insert(name, format!("{error:#}"));
+        error
+    })
 }
 
 /// The programs and the maps they use.

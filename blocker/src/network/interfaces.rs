@@ -26,6 +26,8 @@ pub struct Interface {
     pub lower: Option<u32>,
     /// The index of the bridge, bond or VRF it belongs to.
     pub master: Option<u32>,
+    /// The kernel's number of the XDP program that is attached to it.
+    pub xdp_program: Option<u32>,
 }
 
 /// Whether the program can read an interface's frames.
@@ -66,6 +68,7 @@ fn read(payload: &[u8]) -> Option<Interface> {
     let (header, rest) = payload.split_first_chunk::<LINK_HEADER_BYTES>()?;
     let [_, _, kind_low, kind_high, index @ ..] = header;
     let (mut name, mut kind, mut lower, mut is_lower_elsewhere, mut master) = (None, None, None, false, None);
+    let mut xdp_program = None;
     for (attribute, value) in attributes(rest) {
         match attribute {
             libc::IFLA_IFNAME => name = Some(text(value)),
@@ -75,6 +78,10 @@ fn read(payload: &[u8]) -> Option<Interface> {
             libc::IFLA_LINKINFO => {
                 let of_kind = attributes(value).find(|(attribute, _)| *attribute == libc::IFLA_INFO_KIND);
                 kind = of_kind.map(|(_, value)| text(value));
+            }
+            libc::IFLA_XDP => {
+                let program = attributes(value).find(|(attribute, _)| *attribute == IFLA_XDP_PROG_ID);
+                xdp_program = program.and_then(|(_, value)| number(value));
             }
             _ => {}
         }
@@ -91,8 +98,12 @@ fn read(payload: &[u8]) -> Option<Interface> {
         // The index counts in the other namespace.
         lower: lower.filter(|_| !is_lower_elsewhere),
         master,
+        xdp_program,
     })
 }
+
+/// `include/uapi/linux/if_link.h`.
+const IFLA_XDP_PROG_ID: u16 = 4;
 
 /// Text as the kernel writes it, ended by a zero byte.
 fn text(bytes: &[u8]) -> String {
@@ -117,6 +128,7 @@ mod tests {
             numbered(libc::IFLA_LINK, 2),
             numbered(libc::IFLA_MASTER, 9),
             attribute(libc::IFLA_LINKINFO, &attribute(libc::IFLA_INFO_KIND, b"vlan\0")),
+            attribute(libc::IFLA_XDP, &[attribute(2, &[1]), numbered(IFLA_XDP_PROG_ID, 503)].concat()),
         ];
 
         let interface = link(ARPHRD_ETHER, &vlan).unwrap();
@@ -130,6 +142,7 @@ mod tests {
                 kind: Some("vlan".to_owned()),
                 lower: Some(2),
                 master: Some(9),
+                xdp_program: Some(503),
             }
         );
     }

@@ -145,6 +145,7 @@ mod tests {
             kind: (!kind.is_empty()).then(|| kind.to_owned()),
             lower: index(lower),
             master: index(master),
+            xdp_program: None,
         };
         rows.iter().map(|row| (row.0.to_owned(), interface(row))).collect()
     }
