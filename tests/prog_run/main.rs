@@ -20,6 +20,7 @@ mod ipv4;
 mod ipv6;
 mod observe;
 mod prefixes;
+mod presence;
 mod program;
 mod rows;
 mod scopes;

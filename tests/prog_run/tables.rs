@@ -1,5 +1,7 @@
 //! A freshly loaded object: its maps to be filled, its two programs to be run.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use aya::programs::{TestRun as _, TestRunOptions};
 use blocker::clock;
 use blocker::kernel::{Maps, Object, Presence, Program, Programs, load_unpinned, require_capabilities};
@@ -101,6 +103,17 @@ impl Loaded {
         };
         let all_ports = if ban.scope & (SCOPE_ALL | SCOPE_ALL_OBSERVED) != 0 { flags::ALL_PORTS } else { 0 };
         self.set_flags(self.flags | search | all_ports | self.presence.flags());
+    }
+
+    /// Bans many hosts and /64s from [`MAIL`].
+    pub(crate) fn ban_many(&mut self, hosts: &[Ipv4Addr], networks: &[Ipv6Addr]) {
+        let hosts = hosts.iter().map(|&addr| Prefix::host(addr.into()));
+        let networks = networks.iter().map(|&addr| Prefix::new(addr.into(), 64).expect("64 bits of an IPv6 address"));
+        let prefixes: Vec<Prefix> = hosts.chain(networks).collect();
+        self.presence.add(&mut self.maps, prefixes.iter().copied()).expect("every prefix has its place");
+        let ban = |prefix: Prefix| (prefix, Ban { prefix_len: prefix.len().into(), ..in_force(MAIL) });
+        let refused = self.maps.set_bans(&prefixes.into_iter().map(ban).collect::<Vec<_>>());
+        assert!(refused.is_empty(), "there is room for all of them: {:?}", refused.first());
     }
 
     pub(crate) fn unban(&mut self, prefix: &str) {

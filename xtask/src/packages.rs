@@ -28,6 +28,9 @@ pub(crate) const LAB: &[Need] = &[
     Need { what: "bpftool", package: "bpftool" },
 ];
 
+/// To measure beside: the filter of xdp-tools.
+pub(crate) const PACKET_BENCH: &[Need] = &[Need { what: "xdp-filter", package: "xdp-tools" }];
+
 /// Installs what is missing of `needs`.
 ///
 /// # Errors
