@@ -106,6 +106,25 @@ impl SourceId {
     }
 }
 
+/// One log within a source, a file or a stream: lines of one log follow one another. Numbered by the caller, differently
+/// in all sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogId(u32);
+
+impl LogId {
+    /// The log numbered `index`.
+    #[must_use]
+    pub const fn new(index: u32) -> Self {
+        Self(index)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn index(self) -> u32 {
+        self.0
+    }
+}
+
 /// How much a jail bears, and what follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

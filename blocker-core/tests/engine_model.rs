@@ -11,8 +11,8 @@ use std::time::Duration;
 use blocker_core::allowlist::{AllowReason, Allowed};
 use blocker_core::attempts::Attempts;
 use blocker_core::engine::{
-    AdoptedBan, BanOutcome, Bounds, Command, Engine, Jail, JailId, JailSet, Limits, Line, Request, Response, Settings,
-    SourceId,
+    AdoptedBan, BanOutcome, Bounds, Command, Engine, Jail, JailId, JailSet, Limits, Line, LogId, Request, Response,
+    Settings, SourceId,
 };
 use blocker_core::filter::{Failure, Filter};
 use blocker_core::prefix::Prefix;
@@ -332,7 +332,8 @@ fn take(
         Step::Timeout | Step::WaitForTimeout => engine.handle_timeout(now),
         Step::Line { addr, attempts, span_secs } => {
             let (line, tenths) = dovecot_line(ADDRS[addr], attempts, span_secs);
-            engine.handle_line(Line { source: SourceId::new(3), bytes: line.as_bytes() }, now);
+            let bytes = line.as_bytes();
+            engine.handle_line(Line { source: SourceId::new(3), log: LogId::new(9), bytes, past: false }, now);
             for jail in (0..JAILS.len()).filter(|&jail| JAILS[jail].reads) {
                 model.failure(jail, ADDRS[addr].parse().unwrap(), tenths, i64::from(span_secs));
             }

@@ -36,7 +36,7 @@ use crate::tracker::Tracker;
 pub use crate::allowlist::AllowReason;
 pub use crate::bans::{Origin, Refusal};
 pub use crate::bounds::Bounds;
-pub use crate::jail::{Jail, JailId, JailSet, Limits, SourceId};
+pub use crate::jail::{Jail, JailId, JailSet, Limits, LogId, SourceId};
 pub use crate::policy::IgnoreReason;
 pub use command::{AdoptedBan, Adoption, BanInfo, Command, Event, Found, UnbanReason};
 pub use request::{BanOutcome, Request, Response};
@@ -48,10 +48,15 @@ use stats::Counters;
 /// One line of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'a> {
-    /// The log.
+    /// Where it comes from: decides which jails judge it.
     pub source: SourceId,
+    /// The log within the source.
+    pub log: LogId,
     /// The line, with or without its end.
     pub bytes: &'a [u8],
+    /// Whether it was in its log already when reading of that began, so that its arrival does not tell when it was
+    /// written.
+    pub past: bool,
 }
 
 /// The state machine between the logs and the kernel.

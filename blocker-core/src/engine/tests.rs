@@ -9,6 +9,7 @@ use crate::time::{BanTime, Until};
 const DOVECOT: JailId = JailId::MIN;
 const MANUAL: JailId = JailId::MAX;
 const MAIL_LOG: SourceId = SourceId::new(7);
+const LOG: LogId = LogId::new(3);
 
 #[test]
 fn lines_of_one_source_earn_a_ban_and_the_kernel_hears_of_it() {
@@ -53,9 +54,10 @@ fn every_line_has_one_fate() {
         b"no line of a log",
         b"",
     ] {
-        engine.handle_line(Line { source: MAIL_LOG, bytes }, secs(1));
+        engine.handle_line(live(bytes), secs(1));
     }
-    engine.handle_line(Line { source: SourceId::new(8), bytes: failed_login("192.0.2.9", 9).as_bytes() }, secs(1));
+    let elsewhere = failed_login("192.0.2.9", 9);
+    engine.handle_line(Line { source: SourceId::new(8), ..live(elsewhere.as_bytes()) }, secs(1));
 
     let stats = engine.stats();
     assert_eq!((stats.lines, stats.failures, stats.ignored, stats.no_match, stats.malformed), (6, 1, 1, 2, 2));
@@ -307,7 +309,7 @@ fn a_line_that_comes_late_does_not_count_towards_the_next_ban() {
     line(&mut engine, "192.0.2.9", 3, 0);
 
     let late = failed_login("192.0.2.9", 9).replace("in 2 secs", "in 179 secs");
-    engine.handle_line(Line { source: MAIL_LOG, bytes: late.as_bytes() }, secs(100));
+    engine.handle_line(live(late.as_bytes()), secs(100));
 
     assert_eq!(engine.stats().tracked, 0);
     assert_eq!((engine.stats().jails[0].ignored, engine.stats().jails[0].bans_made), (1, 1));
@@ -328,7 +330,7 @@ fn a_clock_that_goes_backwards_ends_no_ban_and_prolongs_none() {
 fn a_long_user_name_is_cut() {
     let mut engine = engine();
     let long = failed_login("192.0.2.9", 3).replace("user=<bob>", &format!("user=<{}>", "x".repeat(4_000)));
-    engine.handle_line(Line { source: MAIL_LOG, bytes: long.as_bytes() }, secs(0));
+    engine.handle_line(live(long.as_bytes()), secs(0));
 
     let Origin::Log { user: Some(user), .. } = &engine.bans()[0].origin else { panic!("from a log, with a user") };
     assert_eq!(user.len(), MAX_USER_BYTES);
@@ -361,7 +363,11 @@ fn jail(id: JailId, name: &str, filter: Option<Filter>, limits: Limits) -> Jail 
 
 fn line(engine: &mut Engine, from: &str, attempts: u32, at_secs: i64) {
     let bytes = failed_login(from, attempts);
-    engine.handle_line(Line { source: MAIL_LOG, bytes: bytes.as_bytes() }, secs(at_secs));
+    engine.handle_line(live(bytes.as_bytes()), secs(at_secs));
+}
+
+fn live(bytes: &[u8]) -> Line<'_> {
+    Line { source: MAIL_LOG, log: LOG, bytes, past: false }
 }
 
 fn failed_login(from: &str, attempts: u32) -> String {

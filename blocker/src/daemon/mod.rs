@@ -215,10 +215,10 @@ impl<'a> Daemon<'a> {
     fn handle_source(&mut self, event: SourceEvent) {
         match event {
             SourceEvent::Lines(batch) => {
-                let source = batch.source();
+                let (source, log, past) = (batch.source(), batch.log(), batch.is_past());
                 for bytes in batch.lines() {
                     tracing::trace!(line = %bytes.escape_ascii(), "judges");
-                    self.engine.handle_line(Line { source, bytes }, clock::now());
+                    self.engine.handle_line(Line { source, log, bytes, past }, clock::now());
                     self.carry_out();
                 }
             }

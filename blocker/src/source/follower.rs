@@ -28,7 +28,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use blocker_core::engine::SourceId;
+use blocker_core::engine::{LogId, SourceId};
 use nix::errno::Errno;
 use tracing::{debug, info, warn};
 
@@ -38,7 +38,7 @@ use super::problems::Problems;
 use super::remembered::Remembered;
 use super::tail::{Buffer, Identity, Start, Tail};
 use super::watch::Watch;
-use super::{Batch, FollowedFile, SourceCounters, SourceState, Standing};
+use super::{Batch, FollowedFile, SourceCounters, SourceState, Standing, number_log};
 
 /// Most files one source follows at once; more that match are told and counted as a problem. Each takes a descriptor
 /// and up to 16 KiB for its unfinished line, so 8 MiB in all.
@@ -81,6 +81,7 @@ pub(super) struct Follower {
 #[derive(Debug)]
 struct Followed {
     tail: Tail,
+    log: LogId,
     /// Where it was last found.
     path: PathBuf,
     standing: Standing,
@@ -233,8 +234,8 @@ impl Follower {
     /// Reads one piece of one file. The batch is empty if no line ends in it; `None` if there was nothing to read.
     pub(super) fn read(&mut self, now: Instant) -> Option<Batch> {
         while let Some(index) = self.next_to_read() {
-            let mut batch = Batch::new(self.source);
             let followed = &mut self.followed[index];
+            let mut batch = Batch::new(self.source, followed.log, followed.tail.is_past());
             let progress = match followed.tail.read(&mut self.buffer, &mut batch) {
                 Ok(progress) => progress,
                 Err(error) => {
@@ -329,6 +330,7 @@ impl Follower {
         info!(file = ?found.path, offset = tail.offset(), "following log file");
         self.followed.push(Followed {
             tail,
+            log: number_log(),
             path: found.path.clone(),
             standing: Standing::Current,
             is_dirty: true,

@@ -85,7 +85,7 @@ impl LineSplitter {
 
 #[cfg(test)]
 mod tests {
-    use blocker_core::engine::SourceId;
+    use blocker_core::engine::{LogId, SourceId};
     use proptest::prelude::*;
 
     use super::*;
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn an_endless_line_takes_no_memory() {
         let mut splitter = LineSplitter::default();
-        let mut batch = Batch::new(SourceId::new(0));
+        let mut batch = Batch::new(SourceId::new(0), LogId::new(0), false);
         let chunk = vec![b'x'; 64 * 1024];
 
         let overlong: u64 = (0..160).map(|_| splitter.push(&chunk, &mut batch)).sum();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     fn split(mut splitter: LineSplitter, pieces: &[&[u8]]) -> (Vec<Vec<u8>>, u64) {
-        let mut batch = Batch::new(SourceId::new(0));
+        let mut batch = Batch::new(SourceId::new(0), LogId::new(0), false);
         let overlong = pieces.iter().map(|piece| splitter.push(piece, &mut batch)).sum();
         (batch.lines().map(<[u8]>::to_vec).collect(), overlong)
     }

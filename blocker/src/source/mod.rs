@@ -12,8 +12,9 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use blocker_core::engine::SourceId;
+use blocker_core::engine::{LogId, SourceId};
 
 pub mod file;
 mod find;
@@ -42,13 +43,21 @@ pub enum SourceEvent {
     State(SourceId, SourceState),
 }
 
-/// Lines read at once from one source.
+/// A number for a log that is begun to be read. No other log of this process has it, until there have been 2^32 of them.
+pub(crate) fn number_log() -> LogId {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    LogId::new(NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Lines read at once from one log.
 ///
 /// No line is empty, contains a newline, ends with the carriage return of a CRLF or is longer than [`MAX_LINE_BYTES`].
 /// NULs, escapes and invalid UTF-8 are as the file has them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Batch {
     source: SourceId,
+    log: LogId,
+    past: bool,
     /// The lines, one after the other with nothing between them.
     bytes: Vec<u8>,
     /// Where each line ends in `bytes`; ascending.
@@ -56,9 +65,9 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Begins a batch without lines.
-    pub fn new(source: SourceId) -> Self {
-        Self { source, bytes: Vec::new(), ends: Vec::new() }
+    /// Begins a batch without lines. They are `past` if they were in `log` already when reading of it began.
+    pub fn new(source: SourceId, log: LogId, past: bool) -> Self {
+        Self { source, log, past, bytes: Vec::new(), ends: Vec::new() }
     }
 
     /// Appends a line, which is given without its newline. A carriage return at its end is dropped, an empty line is not
@@ -75,6 +84,16 @@ impl Batch {
     /// The source that read the lines.
     pub fn source(&self) -> SourceId {
         self.source
+    }
+
+    /// The log that they are from.
+    pub fn log(&self) -> LogId {
+        self.log
+    }
+
+    /// Whether the time in the lines, not their arrival, tells when they were written.
+    pub fn is_past(&self) -> bool {
+        self.past
     }
 
     /// How many lines there are.
@@ -194,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_batch_gives_back_its_lines_without_their_ends() {
-        let mut batch = Batch::new(SourceId::new(7));
+        let mut batch = Batch::new(SourceId::new(7), LogId::new(5), true);
         for line in [&b"first"[..], b"", b"\r", b"second\r", b"\0\xff\r\r", b"x"] {
             batch.push(line);
         }
@@ -203,12 +222,12 @@ mod tests {
 
         assert_eq!(lines, [&b"first"[..], b"second", b"\0\xff\r", b"x"]);
         assert_eq!(batch.len(), 4);
-        assert_eq!(batch.source(), SourceId::new(7));
+        assert_eq!((batch.source(), batch.log(), batch.is_past()), (SourceId::new(7), LogId::new(5), true));
     }
 
     #[test]
     fn a_batch_does_not_print_what_people_typed() {
-        let mut batch = Batch::new(SourceId::new(1));
+        let mut batch = Batch::new(SourceId::new(1), LogId::new(0), false);
         batch.push(b"user=hunter2");
 
         assert!(!format!("{:?}", SourceEvent::Lines(batch)).contains("hunter2"));

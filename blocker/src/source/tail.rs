@@ -9,6 +9,12 @@
 //! last [`CHECKED_BYTES`] before the offset are remembered, and every read begins with them: one `pread` tells both what
 //! is new and whether what was read is still there. If it is not, reading begins again at 0. A file that is emptied and then
 //! regrows with the same bytes before the same offset is not noticed; log lines carry their time.
+//!
+//! # The past
+//!
+//! When reading begins, at the opening or again at 0, what is in the file was written at some time before. So much of it
+//! is *past*: its lines tell when they were written, their arrival does not. No read goes from the past into what came
+//! later, and a line that was finished later is not past.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
@@ -98,6 +104,8 @@ pub(super) struct Tail {
     /// What was read last: all there is before `offset`, up to [`CHECKED_BYTES`].
     before: Vec<u8>,
     lines: LineSplitter,
+    /// What the file held when reading of it began, in bytes from its start.
+    past_end: u64,
     /// Nothing but NULs was read since the file was truncated: a writer that does not append leaves a hole up to the
     /// place where it goes on.
     in_hole: bool,
@@ -126,6 +134,7 @@ impl Tail {
             offset: 0,
             before: Vec::with_capacity(CHECKED_BYTES),
             lines: LineSplitter::default(),
+            past_end: metadata.len(),
             in_hole: false,
         };
         match start {
@@ -159,6 +168,11 @@ impl Tail {
         self.offset
     }
 
+    /// Whether the next byte to read was in the file when reading of it began.
+    pub(super) fn is_past(&self) -> bool {
+        self.offset < self.past_end
+    }
+
     /// The descriptor, to watch it.
     pub(super) fn file(&self) -> &File {
         &self.file
@@ -183,10 +197,12 @@ impl Tail {
     /// Reads the next piece and puts the lines that end in it into `batch`.
     pub(super) fn read(&mut self, buffer: &mut Buffer, batch: &mut Batch) -> io::Result<Progress> {
         let known = self.before.len();
-        let buffer = &mut buffer.0[..known + CHUNK_BYTES];
+        let past = usize::try_from(self.past_end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        let wanted = if past == 0 { CHUNK_BYTES } else { past.min(CHUNK_BYTES) };
+        let buffer = &mut buffer.0[..known + wanted];
         let length = read_at(&self.file, buffer, self.offset - known as u64)?;
         if length < known || buffer[..known] != self.before {
-            return Ok(self.begin_again());
+            return self.begin_again();
         }
 
         let new = &buffer[known..length];
@@ -209,12 +225,13 @@ impl Tail {
         })
     }
 
-    fn begin_again(&mut self) -> Progress {
+    fn begin_again(&mut self) -> io::Result<Progress> {
+        self.past_end = self.file.metadata()?.len();
         self.offset = 0;
         self.before.clear();
         self.in_hole = true;
         let is_line_dropped = self.lines.reset();
-        Progress { bytes: 0, overlong_lines: 0, is_truncated: true, is_line_dropped, has_more: true }
+        Ok(Progress { bytes: 0, overlong_lines: 0, is_truncated: true, is_line_dropped, has_more: true })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 
-use blocker_core::engine::SourceId;
+use blocker_core::engine::{LogId, SourceId};
 
 use super::super::lines::MAX_LINE_BYTES;
 use super::super::testing::{TempDir, appender};
@@ -30,6 +30,34 @@ fn what_was_there_at_the_start_is_not_read() {
     dir.append("log", b"new\n");
 
     assert_eq!(reader.read(), ["new"]);
+}
+
+#[test]
+fn what_the_file_held_when_it_was_opened_is_past_and_what_comes_later_is_not() {
+    let dir = TempDir::new();
+    dir.write("log", b"old\nhalf");
+    let mut reader = Reader::open(&dir, Start::Beginning);
+    dir.append("log", b" new\nnew\n");
+
+    assert_eq!(reader.read_by_age(), (vec!["old".into()], vec!["half new".into(), "new".into()]));
+    let position = reader.tail.position().expect("the file can be read");
+    dir.append("log", b"meanwhile\n");
+    let mut reader = Reader::open(&dir, Start::Resume(position));
+    dir.append("log", b"later\n");
+    assert_eq!(reader.read_by_age(), (vec!["meanwhile".into()], vec!["later".into()]));
+}
+
+#[test]
+fn what_a_rewritten_file_holds_is_past() {
+    let dir = TempDir::new();
+    dir.write("log", b"one\ntwo\n");
+    let mut reader = Reader::at_end(&dir);
+
+    dir.write("log", b"other\n");
+    assert_eq!(reader.read_by_age(), (vec!["other".into()], vec![]));
+    dir.append("log", b"later\n");
+
+    assert_eq!(reader.read_by_age(), (vec![], vec!["later".into()]));
 }
 
 #[test]
@@ -152,7 +180,7 @@ fn nul_and_invalid_utf8_are_passed_through() {
     let dir = TempDir::new();
     dir.write("log", b"\0\0a\0b\n\xff\xfe\n\n\r\nc\r\n");
     let mut tail = Reader::open(&dir, Start::Beginning).tail;
-    let mut batch = Batch::new(SourceId::new(0));
+    let mut batch = Batch::new(SourceId::new(0), LogId::new(0), false);
 
     tail.read(&mut Buffer::new(), &mut batch).expect("the file can be read");
 
@@ -234,9 +262,23 @@ impl Reader {
         Self::open(dir, Start::After(length))
     }
 
+    /// Reads to the end: what is past, and what is not.
+    fn read_by_age(&mut self) -> (Vec<String>, Vec<String>) {
+        let (mut past, mut live) = (Vec::new(), Vec::new());
+        loop {
+            let lines = if self.tail.is_past() { &mut past } else { &mut live };
+            let mut batch = Batch::new(SourceId::new(0), LogId::new(0), self.tail.is_past());
+            let progress = self.tail.read(&mut self.buffer, &mut batch).expect("the file can be read");
+            lines.extend(batch.lines().map(|line| String::from_utf8_lossy(line).into_owned()));
+            if !progress.has_more {
+                return (past, live);
+            }
+        }
+    }
+
     /// Reads to the end.
     fn read(&mut self) -> Vec<String> {
-        let mut batch = Batch::new(SourceId::new(0));
+        let mut batch = Batch::new(SourceId::new(0), LogId::new(0), false);
         loop {
             let progress = self.tail.read(&mut self.buffer, &mut batch).expect("the file can be read");
             self.truncations += u64::from(progress.is_truncated);
