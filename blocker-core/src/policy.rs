@@ -3,16 +3,20 @@
 //! A decision is about an address in one jail. The engine carries it out and adds nothing to it:
 //!
 //! ```text
-//!  Failure ─▶ weighs anything? ─▶ allow-listed? ─▶ banned? ─▶ made before a ban? ─▶ count it ─▶ enough?
-//!                  │ no             │ yes           │ yes         │ yes                │ no       │ yes
-//!                  ▼                ▼               ▼             ▼                    ▼          ▼
-//!                Ignore           Ignore          Ignore        Ignore               Count       Ban
+//!  Failure ─▶ weighs anything? ─▶ recent? ─▶ allow-listed? ─▶ banned? ─▶ made before a ban? ─▶ count it ─▶ enough?
+//!                  │ no            │ no        │ yes            │ yes         │ yes                │ no       │ yes
+//!                  ▼               ▼           ▼                ▼             ▼                    ▼          ▼
+//!                Ignore          Ignore      Ignore           Ignore        Ignore               Count       Ban
 //! ```
+//!
+//! A failure counts from when it was made: for a line as it comes, that is its arrival; for one that was in the log
+//! before, the time in it. A ban always begins now.
 //!
 //! An IPv4 host is counted and banned alone, an IPv6 address with its network of `ipv6_prefix` bits, because one
 //! customer has all of that. After a ban what was counted is forgotten: it has been answered.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::allowlist::{Allowed, Allowlist};
 use crate::attempts::Attempts;
@@ -20,7 +24,7 @@ use crate::bans::{Book, Refusal};
 use crate::filter::Failure;
 use crate::jail::Jail;
 use crate::prefix::Prefix;
-use crate::time::{Timestamp, Until};
+use crate::time::{Timestamp, Until, format_span};
 use crate::tracker::Tracker;
 
 /// What follows from a failure.
@@ -55,6 +59,13 @@ pub enum Decision {
 pub enum IgnoreReason {
     /// It weighs nothing.
     NoAttempt,
+    /// It was made so long ago that it has left the jail's window.
+    TooOld {
+        /// How long ago.
+        age: Duration,
+    },
+    /// It was in its log before that was read, and nothing tells when it was made.
+    Undated,
     /// Its address is never banned.
     AllowListed(Allowed),
     /// The same jail bans its address: what still arrives was under way before, and neither extends the ban nor counts.
@@ -73,6 +84,8 @@ impl fmt::Display for IgnoreReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoAttempt => f.write_str("no attempt in it"),
+            Self::TooOld { age } => write!(f, "made {} ago", format_span(*age)),
+            Self::Undated => f.write_str("made before the log was read, no time in the line"),
             Self::AllowListed(allowed) => write!(f, "allow-listed: {allowed}"),
             Self::AlreadyBanned { by } => write!(f, "{by} is banned already"),
             Self::BeforeBan { started: _ } => f.write_str("made before a ban that is over"),
@@ -94,12 +107,17 @@ pub struct Known<'a> {
     pub ipv6_prefix: u8,
 }
 
-/// Decides what follows from `failure` in `jail` at `now`.
+/// Decides what follows at `now` from `failure` in `jail`, which was `made` at that time: now, if it is not earlier.
 #[must_use]
-pub fn decide(failure: &Failure<'_>, jail: &Jail, known: Known<'_>, now: Timestamp) -> Decision {
+pub fn decide(failure: &Failure<'_>, jail: &Jail, known: Known<'_>, made: Timestamp, now: Timestamp) -> Decision {
+    let made = made.min(now);
     let Known { allowlist, book, tracker, ipv6_prefix } = known;
     if failure.attempts.is_zero() {
         return Decision::Ignore(IgnoreReason::NoAttempt);
+    }
+    let age = now.saturating_since(made);
+    if age >= jail.limits.find_time {
+        return Decision::Ignore(IgnoreReason::TooOld { age });
     }
     if let Some(allowed) = allowlist.contains(failure.addr) {
         return Decision::Ignore(IgnoreReason::AllowListed(allowed));
@@ -109,13 +127,13 @@ pub fn decide(failure: &Failure<'_>, jail: &Jail, known: Known<'_>, now: Timesta
     }
     let prefix = counted_by(failure.addr, ipv6_prefix);
     if let Some(started) = book.ended_ban_start(prefix, jail.id)
-        && now.saturating_sub(failure.span) <= started
+        && made.saturating_sub(failure.span) <= started
     {
         return Decision::Ignore(IgnoreReason::BeforeBan { started });
     }
 
     let of = jail.limits.max_retry;
-    let count = tracker.record(jail.id, prefix, failure.attempts, jail.limits.find_time, now);
+    let count = tracker.record(jail.id, prefix, failure.attempts, jail.limits.find_time, made, now);
     if count < Attempts::whole(of) {
         return Decision::Count { prefix, count, of };
     }
@@ -145,7 +163,6 @@ pub fn may_ban(prefix: Prefix, allowlist: &Allowlist) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
-    use std::time::Duration;
 
     use super::*;
     use crate::allowlist::{AllowReason, Origin as AllowOrigin};
@@ -239,6 +256,35 @@ mod tests {
         assert!(matches!(world.decide(&late(180), 280), Decision::Ignore(_)), "as late as a line may be");
     }
 
+    #[test]
+    fn a_failure_counts_from_when_it_was_made_and_its_ban_begins_now() {
+        let mut world = World::new();
+        let failure = failure("192.0.2.9");
+        for made in [400, 2_000] {
+            assert!(matches!(world.decide_made(&failure, made, 999), Decision::Count { .. }), "{made}");
+        }
+        assert_eq!(
+            world.decide_made(&failure, 399, 999),
+            Decision::Ignore(IgnoreReason::TooOld { age: Duration::from_secs(600) })
+        );
+
+        let Decision::Ban { until, .. } = world.decide_made(&failure, 500, 999) else { panic!("the third") };
+        assert_eq!(until, Until::At(secs(1_059)));
+    }
+
+    #[test]
+    fn tries_that_an_old_line_tells_of_were_made_before_the_line() {
+        let mut world = World::new();
+        world.ban("192.0.2.9", JAIL, 100, 110);
+        while world.book.expire_next(secs(160)).is_some() {}
+
+        assert_eq!(
+            world.decide_made(&failure("192.0.2.9"), 100, 160),
+            Decision::Ignore(IgnoreReason::BeforeBan { started: secs(100) })
+        );
+        assert!(matches!(world.decide_made(&failure("192.0.2.9"), 101, 160), Decision::Count { .. }));
+    }
+
     struct World {
         allowlist: Allowlist,
         book: Book,
@@ -257,6 +303,10 @@ mod tests {
         }
 
         fn decide(&mut self, failure: &Failure<'_>, at_secs: i64) -> Decision {
+            self.decide_made(failure, at_secs, at_secs)
+        }
+
+        fn decide_made(&mut self, failure: &Failure<'_>, made_secs: i64, at_secs: i64) -> Decision {
             let limits = Limits {
                 max_retry: 3,
                 find_time: Duration::from_secs(600),
@@ -264,7 +314,7 @@ mod tests {
             };
             let jail = Jail { id: JAIL, name: "dovecot".into(), filter: None, sources: vec![], limits };
             let Self { allowlist, book, tracker } = self;
-            decide(failure, &jail, Known { allowlist, book, tracker, ipv6_prefix: 64 }, secs(at_secs))
+            decide(failure, &jail, Known { allowlist, book, tracker, ipv6_prefix: 64 }, secs(made_secs), secs(at_secs))
         }
 
         fn count(&mut self, failure: &Failure<'_>, at_secs: i64) -> Attempts {

@@ -6,7 +6,8 @@
 //! # Theory of operation
 //!
 //! Each (jail, prefix) owns the instants of its failures with their weights. A failure at `t` counts at `now` while
-//! `now - t < window`: at `t + window` exactly it does not. Failures of the same instant share an entry.
+//! `now - t < window`: at `t + window` exactly it does not. Failures of the same instant share an entry. They may come in
+//! any order: what a log held before it was read is counted from when it was made.
 //!
 //! A list is bounded by what earns a ban: every weight is at least a tenth, and the caller forgets a prefix as soon as
 //! its sum reaches `max_retry` whole attempts. So a list has fewer than `10 * max_retry` entries of 16 bytes: 49 for the
@@ -46,26 +47,34 @@ impl Tracker {
         self.max_sources = max_sources;
     }
 
-    /// Records one failure of `attempts` by `prefix` in `jail`, and returns what has come together within `window`.
+    /// Records one failure of `attempts` by `prefix` in `jail`, `made` at that time, and returns what has come together
+    /// within the `window` that ends now.
     ///
-    /// A `now` earlier than one already seen counts as the latest one seen, so a clock step cannot free a source.
+    /// A `now` earlier than one already seen counts as the latest one seen, so a clock step cannot free a source. What was
+    /// made later than that, was made now; what has left the window counts for nothing.
     pub fn record(
         &mut self,
         jail: JailId,
         prefix: Prefix,
         attempts: Attempts,
         window: Duration,
+        made: Timestamp,
         now: Timestamp,
     ) -> Attempts {
+        // A live failure is made now, and a clock that stepped back is no reason to take it for an old one.
+        let made = if made >= now { self.latest.max(now) } else { made };
         self.purge(now);
         let now = self.latest;
+        if made.saturating_add(window) <= now {
+            return self.jails.get(&jail).map_or(Attempts::ZERO, |sources| sources.sum(prefix, window, now));
+        }
         if !self.jails.get(&jail).is_some_and(|sources| sources.failures.contains_key(&prefix)) {
             while self.tracked > 0 && self.tracked >= self.max_sources {
                 self.forget_oldest();
             }
             self.tracked += 1;
         }
-        self.jails.entry(jail).or_insert_with(|| Sources::new(window)).record(prefix, attempts, window, now)
+        self.jails.entry(jail).or_insert_with(|| Sources::new(window)).record(prefix, attempts, window, made, now)
     }
 
     /// Forgets the failures of `prefix` in `jail`.
@@ -171,20 +180,36 @@ impl Sources {
         Self { window, failures: HashMap::new(), by_last: BTreeSet::new() }
     }
 
-    fn record(&mut self, prefix: Prefix, attempts: Attempts, window: Duration, now: Timestamp) -> Attempts {
+    fn record(
+        &mut self,
+        prefix: Prefix,
+        attempts: Attempts,
+        window: Duration,
+        made: Timestamp,
+        now: Timestamp,
+    ) -> Attempts {
         self.window = window;
         let list = self.failures.entry(prefix).or_default();
         if let Some(&(last, _)) = list.last() {
             self.by_last.remove(&(last, prefix));
         }
-        self.by_last.insert((now, prefix));
 
         list.retain(|(at, _)| at.saturating_add(window) > now);
-        match list.last_mut() {
-            Some((at, sum)) if *at == now => *sum += attempts,
-            Some(_) | None => list.push((now, attempts)),
+        // Nearly always at the end.
+        let place = list.iter().rposition(|(at, _)| *at <= made).map_or(0, |before| before + 1);
+        match place.checked_sub(1).and_then(|before| list.get_mut(before)) {
+            Some((at, sum)) if *at == made => *sum += attempts,
+            Some(_) | None => list.insert(place, (made, attempts)),
+        }
+        if let Some(&(last, _)) = list.last() {
+            self.by_last.insert((last, prefix));
         }
         list.iter().map(|&(_, attempts)| attempts).sum()
+    }
+
+    fn sum(&self, prefix: Prefix, window: Duration, now: Timestamp) -> Attempts {
+        let list = self.failures.get(&prefix).map_or(&[][..], Vec::as_slice);
+        list.iter().filter(|(at, _)| at.saturating_add(window) > now).map(|&(_, attempts)| attempts).sum()
     }
 
     /// Whether there was anything to forget.
@@ -219,7 +244,7 @@ mod tests {
         let just_before = Timestamp::from_nanos(600_000_000_000 - 1);
         let mut tracker = Tracker::new(10);
         fail(&mut tracker, 9, 0);
-        assert_eq!(tracker.record(JAIL, host(9), Attempts::whole(1), WINDOW, just_before), Attempts::whole(2));
+        assert_eq!(fail_at(&mut tracker, 9, just_before), Attempts::whole(2));
 
         let mut tracker = Tracker::new(10);
         fail(&mut tracker, 9, 0);
@@ -230,7 +255,8 @@ mod tests {
     fn weights_add_up_and_failures_of_one_instant_share_an_entry() {
         let mut tracker = Tracker::new(10);
         for _ in 0..4 {
-            tracker.record(JAIL, host(9), Attempts::tenths(2), WINDOW, Timestamp::from_secs(5));
+            let now = Timestamp::from_secs(5);
+            tracker.record(JAIL, host(9), Attempts::tenths(2), WINDOW, now, now);
         }
 
         assert_eq!(fail(&mut tracker, 9, 5), Attempts::tenths(18));
@@ -252,10 +278,7 @@ mod tests {
         let mut tracker = Tracker::new(10);
         fail(&mut tracker, 9, 0);
 
-        assert_eq!(
-            tracker.record(OTHER_JAIL, host(9), Attempts::whole(1), WINDOW, Timestamp::from_secs(1)),
-            Attempts::whole(1)
-        );
+        assert_eq!(tracker.record(OTHER_JAIL, host(9), Attempts::whole(1), WINDOW, at(1), at(1)), Attempts::whole(1));
         assert_eq!((tracker.len(), tracker.tracked_by(JAIL)), (2, 1));
         tracker.forget_prefix(host(9));
         assert!(tracker.is_empty());
@@ -265,7 +288,7 @@ mod tests {
     fn a_full_tracker_forgets_who_failed_longest_ago_and_counts_it() {
         let mut tracker = Tracker::new(2);
         fail(&mut tracker, 1, 0);
-        tracker.record(OTHER_JAIL, host(2), Attempts::whole(1), WINDOW, Timestamp::from_secs(1));
+        tracker.record(OTHER_JAIL, host(2), Attempts::whole(1), WINDOW, at(1), at(1));
         fail(&mut tracker, 1, 2);
 
         fail(&mut tracker, 3, 3);
@@ -288,8 +311,49 @@ mod tests {
         assert_eq!((tracker.len(), tracker.next_purge(), tracker.forgotten()), (0, None, 0));
     }
 
+    #[test]
+    fn what_comes_out_of_order_counts_from_when_it_was_made() {
+        let mut tracker = Tracker::new(10);
+        fail(&mut tracker, 9, 1_000);
+        let mut past = |made| tracker.record(JAIL, host(9), Attempts::whole(1), WINDOW, at(made), at(1_000));
+
+        assert_eq!(past(500), Attempts::whole(2));
+        assert_eq!(past(700), Attempts::whole(3));
+        assert_eq!(past(500), Attempts::whole(4));
+        assert_eq!(past(400), Attempts::whole(4), "it has left the window");
+        assert_eq!(past(2_000), Attempts::whole(5), "nothing was made later than now");
+
+        assert_eq!(fail(&mut tracker, 9, 1_100), Attempts::whole(4), "two of 500 s have left the window");
+        assert_eq!(fail(&mut tracker, 9, 1_300), Attempts::whole(4), "that of 700 s too");
+    }
+
+    #[test]
+    fn a_failure_that_left_the_window_makes_nobody_a_source() {
+        let mut tracker = Tracker::new(10);
+
+        assert_eq!(tracker.record(JAIL, host(9), Attempts::whole(1), WINDOW, at(0), at(600)), Attempts::ZERO);
+        assert!(tracker.is_empty());
+    }
+
+    #[test]
+    fn a_source_is_purged_by_its_last_failure_in_whatever_order_they_came() {
+        let mut tracker = Tracker::new(10);
+        fail(&mut tracker, 9, 300);
+        tracker.record(JAIL, host(9), Attempts::whole(1), WINDOW, at(100), at(300));
+
+        assert_eq!(tracker.next_purge(), Some(at(900)));
+    }
+
     fn fail(tracker: &mut Tracker, n: u8, at_secs: i64) -> Attempts {
-        tracker.record(JAIL, host(n), Attempts::whole(1), WINDOW, Timestamp::from_secs(at_secs))
+        fail_at(tracker, n, at(at_secs))
+    }
+
+    fn fail_at(tracker: &mut Tracker, n: u8, now: Timestamp) -> Attempts {
+        tracker.record(JAIL, host(n), Attempts::whole(1), WINDOW, now, now)
+    }
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
     }
 
     fn host(n: u8) -> Prefix {

@@ -63,11 +63,18 @@ struct JailSpec {
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// A line of Dovecot's: that many refused passwords, or one untested one; over a span.
+    /// A line of Dovecot's: that many refused passwords, or one untested one; over a span. Written some time ago if it
+    /// was in its log before, in the future if a clock was wrong.
     Line {
         addr: usize,
         attempts: u32,
         span_secs: u32,
+        past: Option<i64>,
+    },
+    /// The log daemon says that the last line came again.
+    Again {
+        times: u32,
+        past: Option<i64>,
     },
     /// A failure of any weight in one jail.
     Failure {
@@ -75,6 +82,7 @@ enum Step {
         addr: usize,
         tenths: u32,
         span_secs: u32,
+        ago_secs: i64,
     },
     Ban {
         jail: Option<usize>,
@@ -110,11 +118,14 @@ fn step() -> impl Strategy<Value = Step> {
     let addr = 0..ADDRS.len();
     let prefix = 0..PREFIXES.len();
     let span = prop_oneof![Just(0u32), Just(2), Just(60), Just(180), 0..240u32];
+    let ago = prop_oneof![Just(0i64), Just(60), Just(59), Just(200), -9..230i64];
+    let past = prop::option::of(ago.clone());
     prop_oneof![
-        8 => (addr.clone(), 0..5u32, span.clone())
-            .prop_map(|(addr, attempts, span_secs)| Step::Line { addr, attempts, span_secs }),
-        6 => (0..JAILS.len(), addr, 1..25u32, span)
-            .prop_map(|(jail, addr, tenths, span_secs)| Step::Failure { jail, addr, tenths, span_secs }),
+        8 => (addr.clone(), 0..5u32, span.clone(), past.clone())
+            .prop_map(|(addr, attempts, span_secs, past)| Step::Line { addr, attempts, span_secs, past }),
+        2 => (0..4u32, past).prop_map(|(times, past)| Step::Again { times, past }),
+        6 => (0..JAILS.len(), addr, 1..25u32, span, ago)
+            .prop_map(|(jail, addr, tenths, span_secs, ago_secs)| Step::Failure { jail, addr, tenths, span_secs, ago_secs }),
         4 => (prop::option::of(0..JAILS.len()), prefix.clone(), prop::option::of(1..300u32))
             .prop_map(|(jail, prefix, secs)| Step::Ban { jail, prefix, secs }),
         1 => prefix.clone().prop_map(|prefix| Step::BanForever { prefix }),
@@ -144,6 +155,8 @@ struct ModelBan {
 struct Model {
     now: i64,
     failures: Vec<(i64, JailId, Prefix, u32)>,
+    /// The failure in the last line: whose, how much, over which span.
+    last: Option<(IpAddr, u32, i64)>,
     bans: Vec<ModelBan>,
     /// Bans that ended by themselves.
     ended: Vec<ModelBan>,
@@ -163,22 +176,25 @@ impl Model {
         self.configured.iter().chain(&self.found).any(|allowed| allowed.covers(prefix))
     }
 
-    fn failure(&mut self, jail: usize, addr: IpAddr, tenths: u32, span_secs: i64) {
+    /// A failure that was made so long ago.
+    fn failure(&mut self, jail: usize, addr: IpAddr, tenths: u32, span_secs: i64, made: i64) {
         let (jail, spec) = (id(jail), &JAILS[jail]);
         let counted_by = if addr.is_ipv4() { Prefix::host(addr) } else { Prefix::new(addr, 64).unwrap() };
         let late = |ban: &ModelBan| {
             ban.jail == jail
                 && ban.prefix.covers(counted_by)
                 && self.now <= ban.started + LATE_SECS
-                && self.now - span_secs <= ban.started
+                && made - span_secs <= ban.started
         };
-        if self.allowed(Prefix::host(addr))
+        if tenths == 0
+            || self.now - made >= spec.find_secs
+            || self.allowed(Prefix::host(addr))
             || self.bans.iter().any(|ban| ban.jail == jail && ban.prefix.contains(addr))
             || self.ended.iter().any(late)
         {
             return;
         }
-        self.failures.push((self.now, jail, counted_by, tenths));
+        self.failures.push((made, jail, counted_by, tenths));
         let sum: u32 = self
             .failures
             .iter()
@@ -216,6 +232,11 @@ impl Model {
                 .iter()
                 .filter(|inner| prefix.covers(**inner))
                 .any(|inner| networks.iter().filter(|outer| outer.covers(*inner)).count() > MAX_NESTING)
+    }
+
+    /// What was made at that time on the engine's clock, as the engine takes it: never later than now.
+    fn made(&self, clock: i64, ago: i64) -> i64 {
+        if ago <= 0 { self.now } else { (clock - ago).min(self.now) }
     }
 
     fn unban(&mut self, prefix: Prefix) -> bool {
@@ -322,7 +343,12 @@ fn take(
             *clock =
                 (*clock).max(due.as_nanos().div_euclid(1_000_000_000) + i64::from(due.as_nanos() % 1_000_000_000 != 0));
         }
-        Step::Line { .. } | Step::Failure { .. } | Step::Ban { .. } | Step::BanForever { .. } | Step::Unban { .. } => {}
+        Step::Line { .. }
+        | Step::Again { .. }
+        | Step::Failure { .. }
+        | Step::Ban { .. }
+        | Step::BanForever { .. }
+        | Step::Unban { .. } => {}
         Step::UnbanAll | Step::Allow { .. } | Step::Adopt { .. } | Step::Timeout => {}
     }
     let now = secs(*clock);
@@ -330,19 +356,29 @@ fn take(
     match step.clone() {
         Step::Wait { .. } => {}
         Step::Timeout | Step::WaitForTimeout => engine.handle_timeout(now),
-        Step::Line { addr, attempts, span_secs } => {
-            let (line, tenths) = dovecot_line(ADDRS[addr], attempts, span_secs);
-            let bytes = line.as_bytes();
-            engine.handle_line(Line { source: SourceId::new(3), log: LogId::new(9), bytes, past: false }, now);
+        Step::Line { addr, attempts, span_secs, past } => {
+            let (message, tenths) = dovecot_message(ADDRS[addr], attempts, span_secs);
+            let made = hand_in(engine, model, &format!("dovecot: {message}"), past, *clock);
+            let (addr, span_secs) = (ADDRS[addr].parse().unwrap(), i64::from(span_secs));
             for jail in (0..JAILS.len()).filter(|&jail| JAILS[jail].reads) {
-                model.failure(jail, ADDRS[addr].parse().unwrap(), tenths, i64::from(span_secs));
+                model.failure(jail, addr, tenths, span_secs, made);
+            }
+            model.last = Some((addr, tenths, span_secs));
+        }
+        Step::Again { times, past } => {
+            let made = hand_in(engine, model, &format!("last message repeated {times} times"), past, *clock);
+            if let Some((addr, tenths, span_secs)) = model.last {
+                for jail in (0..JAILS.len()).filter(|&jail| JAILS[jail].reads) {
+                    model.failure(jail, addr, tenths * times, span_secs, made);
+                }
             }
         }
-        Step::Failure { jail, addr, tenths, span_secs } => {
+        Step::Failure { jail, addr, tenths, span_secs, ago_secs } => {
             let addr: IpAddr = ADDRS[addr].parse().unwrap();
             let span = Duration::from_secs(span_secs.into());
-            engine.handle_failure(id(jail), failure(addr, tenths, span), now);
-            model.failure(jail, addr, tenths, i64::from(span_secs));
+            engine.handle_failure(id(jail), failure(addr, tenths, span), secs(*clock - ago_secs), now);
+            let made = model.made(*clock, ago_secs);
+            model.failure(jail, addr, tenths, i64::from(span_secs), made);
         }
         Step::Ban { jail, prefix: n, secs: time } => {
             let spec = &JAILS[jail.unwrap_or(2)];
@@ -468,15 +504,26 @@ fn allowed(prefixes: &BTreeSet<Prefix>, why: AllowReason) -> Vec<Allowed> {
     prefixes.iter().map(|&prefix| Allowed { prefix, why }).collect()
 }
 
-/// A line, and what it weighs in tenths.
-fn dovecot_line(addr: &str, attempts: u32, span_secs: u32) -> (String, u32) {
+/// Hands in a line with a stamp, and says when it was made.
+fn hand_in(engine: &mut Engine, model: &Model, text: &str, past: Option<i64>, clock: i64) -> i64 {
+    let ago = past.unwrap_or(0);
+    let stamp = jiff::Timestamp::from_second(clock - ago).expect("the test's clock is near its zero");
+    let line = format!("{stamp} mx1 {text}");
+    let past = past.is_some();
+    let (source, log, bytes) = (SourceId::new(3), LogId::new(9), line.as_bytes());
+    engine.handle_line(Line { source, log, bytes, past }, secs(clock));
+    model.made(clock, ago)
+}
+
+/// A message, and what it weighs in tenths.
+fn dovecot_message(addr: &str, attempts: u32, span_secs: u32) -> (String, u32) {
     let (method, tenths) = if attempts == 0 { ("", 1) } else { (" method=PLAIN,", attempts * 10) };
     let attempts = attempts.max(1);
-    let line = format!(
-        "Nov 23 01:06:25 mx1 dovecot: imap-login: Disconnected: Connection closed (auth failed, {attempts} attempts in \
+    let message = format!(
+        "imap-login: Disconnected: Connection closed (auth failed, {attempts} attempts in \
          {span_secs} secs): user=<rip=203.0.113.66>,{method} rip={addr}, lip=203.0.113.1, TLS"
     );
-    (line, tenths)
+    (message, tenths)
 }
 
 fn failure(addr: IpAddr, tenths: u32, span: Duration) -> Failure<'static> {

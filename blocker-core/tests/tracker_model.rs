@@ -19,6 +19,8 @@ enum Step {
         jail: u8,
         host: u8,
         tenths: u32,
+        /// How long ago it was made; negative: in the future.
+        ago: i64,
     },
     Forget {
         jail: u8,
@@ -41,7 +43,8 @@ fn step() -> impl Strategy<Value = Step> {
     let jail = 0..2u8;
     let host = 0..3u8;
     prop_oneof![
-        8 => (jail.clone(), host.clone(), 1..25u32).prop_map(|(jail, host, tenths)| Step::Fail { jail, host, tenths }),
+        8 => (jail.clone(), host.clone(), 1..25u32, prop_oneof![Just(0i64), -2..9i64])
+            .prop_map(|(jail, host, tenths, ago)| Step::Fail { jail, host, tenths, ago }),
         1 => (jail.clone(), host.clone()).prop_map(|(jail, host)| Step::Forget { jail, host }),
         1 => host.prop_map(|host| Step::ForgetPrefix { host }),
         1 => jail.prop_map(|jail| Step::ForgetJail { jail }),
@@ -82,11 +85,12 @@ proptest! {
         tracker.purge(Timestamp::from_nanos(clock));
         for step in steps {
             match step {
-                Step::Fail { jail, host, tenths } => {
+                Step::Fail { jail, host, tenths, ago } => {
                     model.latest = model.latest.max(clock);
-                    model.failures.push((model.latest, jail, host, tenths));
-                    let now = Timestamp::from_nanos(clock);
-                    let sum = tracker.record(id(jail), prefix(host), Attempts::tenths(tenths), WINDOW, now);
+                    let made = if ago > 0 { clock - ago } else { model.latest };
+                    model.failures.push((made, jail, host, tenths));
+                    let (made, now) = (Timestamp::from_nanos(clock - ago), Timestamp::from_nanos(clock));
+                    let sum = tracker.record(id(jail), prefix(host), Attempts::tenths(tenths), WINDOW, made, now);
                     prop_assert_eq!(sum, model.sum(jail, host));
                 }
                 Step::Forget { jail, host } => {
@@ -127,7 +131,8 @@ proptest! {
         let mut forgotten = 0;
         for (tick, (jail, host)) in (0..).zip(hosts) {
             let window = Duration::from_secs(3_600);
-            tracker.record(id(jail), prefix(host), Attempts::whole(1), window, Timestamp::from_nanos(tick));
+            let now = Timestamp::from_nanos(tick);
+            tracker.record(id(jail), prefix(host), Attempts::whole(1), window, now, now);
             order.retain(|&pair| pair != (jail, host));
             order.push((jail, host));
             if order.len() > bound {

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use blocker_core::calendar::Calendar;
 use blocker_core::time::{Timestamp, Until};
 use jiff::Timestamp as WallTime;
+use jiff::tz::TimeZone;
 use nix::time::{ClockId, clock_gettime};
 
 /// Boot time: `CLOCK_BOOTTIME`, which runs on through a suspend and is never set.
@@ -33,6 +35,13 @@ impl Reading {
     #[must_use]
     pub fn boot(self) -> Timestamp {
         self.boot
+    }
+
+    /// What a log line's own time means: in the machine's zone (`$TZ`, else /etc/localtime), which is read again every few
+    /// minutes.
+    #[must_use]
+    pub fn calendar(self) -> Calendar {
+        Calendar::new(self.boot, self.wall, TimeZone::system())
     }
 
     /// The wall time of a boot time, in RFC 3339 to the second.

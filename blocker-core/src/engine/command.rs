@@ -102,6 +102,8 @@ pub struct Found {
     pub prefix: Prefix,
     /// Who it claimed to be: the attacker's bytes, cut to [`MAX_USER_BYTES`](crate::bans::MAX_USER_BYTES).
     pub user: Option<Vec<u8>>,
+    /// When it was made: at the line's arrival, or as the line says if it was in its log before.
+    pub made: Timestamp,
     /// What it added.
     pub attempts: Attempts,
     /// How long before the line the first of these attempts may have been made.

@@ -9,6 +9,9 @@
 //! have left their window are dropped, so that everything after is judged as if the caller had called
 //! [`Engine::handle_timeout`] at the very instant. A `now` earlier than one already seen counts as the latest one seen.
 //!
+//! A line is judged at its arrival, if it arrives as it is written. One that was in its log before ([`Line::past`]) is
+//! judged by the time in it: the [`Calendar`] that the caller last set tells what that means.
+//!
 //! Commands queue up until they are taken by [`Engine::poll_command`]. The queue is bounded by what one input can cause,
 //! provided that the caller drains it after every `handle_*`: for a line some commands per jail, for a request some
 //! per prefix in it, for a timeout or a new allowlist some per ban.
@@ -17,19 +20,23 @@
 //! empty table has, at any time, exactly the bans in force: `tests/engine_model.rs` holds it to that.
 
 mod command;
+mod last;
+mod line;
+mod logs;
 mod request;
 mod settings;
 mod stats;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 
 use crate::allowlist::{Allowed, Allowlist, Changes, Origin as AllowOrigin};
 use crate::attempts::Attempts;
 use crate::bans::{Ban, Book, Insertion, Kind, MAX_USER_BYTES, Merged, Removal, Renewal};
-use crate::filter::{Failure, Judgement};
+use crate::calendar::Calendar;
+use crate::filter::Failure;
 use crate::policy::{self, Decision, Known};
 use crate::prefix::Prefix;
-use crate::record;
 use crate::time::Timestamp;
 use crate::tracker::Tracker;
 
@@ -39,25 +46,13 @@ pub use crate::bounds::Bounds;
 pub use crate::jail::{Jail, JailId, JailSet, Limits, LogId, SourceId};
 pub use crate::policy::IgnoreReason;
 pub use command::{AdoptedBan, Adoption, BanInfo, Command, Event, Found, UnbanReason};
+pub use line::Line;
 pub use request::{BanOutcome, Request, Response};
 pub use settings::Settings;
 pub use stats::{JailStats, Stats};
 
+use logs::Logs;
 use stats::Counters;
-
-/// One line of a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Line<'a> {
-    /// Where it comes from: decides which jails judge it.
-    pub source: SourceId,
-    /// The log within the source.
-    pub log: LogId,
-    /// The line, with or without its end.
-    pub bytes: &'a [u8],
-    /// Whether it was in its log already when reading of that began, so that its arrival does not tell when it was
-    /// written.
-    pub past: bool,
-}
 
 /// The state machine between the logs and the kernel.
 #[derive(Debug)]
@@ -70,6 +65,8 @@ pub struct Engine {
     allowlist: Allowlist,
     book: Book,
     tracker: Tracker,
+    logs: Logs,
+    calendar: Calendar,
     commands: VecDeque<Command>,
     counters: Counters,
     now: Timestamp,
@@ -88,6 +85,8 @@ impl Engine {
             allowlist: Allowlist::default(),
             book: Book::new(bounds),
             tracker: Tracker::new(bounds.max_sources),
+            logs: Logs::default(),
+            calendar: Calendar::default(),
             commands: VecDeque::new(),
             counters: Counters::default(),
             now: Timestamp::from_nanos(i64::MIN),
@@ -163,39 +162,23 @@ impl Engine {
         }
     }
 
-    /// Judges a line, by each jail that has its source.
-    pub fn handle_line(&mut self, line: Line<'_>, now: Timestamp) {
-        self.advance(now);
-        self.counters.lines += 1;
-        let Ok(record) = record::parse(line.bytes) else {
-            self.counters.malformed += 1;
-            return;
-        };
-        let mut failures = Vec::new();
-        let mut known = false;
-        for jail in self.jails.iter().filter(|jail| jail.sources.contains(&line.source)) {
-            match jail.filter.map_or(Judgement::NoMatch, |filter| filter.judge(&record)) {
-                Judgement::Failure(failure) => failures.push((jail.id, failure)),
-                Judgement::Ignored(_) => known = true,
-                Judgement::NoMatch => {}
-            }
-        }
-        match (failures.is_empty(), known) {
-            (false, _) => self.counters.failures += 1,
-            (true, true) => self.counters.ignored += 1,
-            (true, false) => self.counters.no_match += 1,
-        }
-        for (jail, failure) in failures {
-            self.handle_failure(jail, failure, now);
-        }
+    /// Says what the clocks show, and in which zone logs are written: by that, past lines are judged from here on.
+    ///
+    /// To be called before past lines are handed in, or a clock that was set meanwhile, or a zone, is not known.
+    pub fn set_calendar(&mut self, calendar: Calendar) {
+        self.calendar = calendar;
     }
 
     /// Takes in a failure that the filter of `jail` found.
     ///
     /// Part of [`Engine::handle_line`], and open to callers that judged the line themselves. A `jail` that is not there
     /// has no failures.
-    pub fn handle_failure(&mut self, jail: JailId, failure: Failure<'_>, now: Timestamp) {
+    ///
+    /// The failure counts from when it was `made`: now, or earlier if it was in its log before that was read.
+    pub fn handle_failure(&mut self, jail: JailId, failure: Failure<'_>, made: Timestamp, now: Timestamp) {
         self.advance(now);
+        // A live failure is made now, also if the clock has stepped back.
+        let made = if made >= now { self.now } else { made.min(self.now) };
         let Some(settings) = self.jails.iter().find(|known| known.id == jail) else { return };
         let known = Known {
             allowlist: &self.allowlist,
@@ -203,14 +186,11 @@ impl Engine {
             tracker: &mut self.tracker,
             ipv6_prefix: self.ipv6_prefix,
         };
-        match policy::decide(&failure, settings, known, self.now) {
-            Decision::Ignore(why) => {
-                self.counters.jail(jail).ignored += 1;
-                self.notify(Event::Ignored { jail, addr: failure.addr, why });
-            }
-            Decision::Count { prefix, count, of } => self.found(jail, failure, prefix, count, of),
+        match policy::decide(&failure, settings, known, made, self.now) {
+            Decision::Ignore(why) => self.ignored(jail, failure.addr, why),
+            Decision::Count { prefix, count, of } => self.found(jail, failure, prefix, made, count, of),
             Decision::Ban { prefix, count, of, until } => {
-                self.found(jail, failure, prefix, count, of);
+                self.found(jail, failure, prefix, made, count, of);
                 let user = failure.user.map(|user| cut(user).into());
                 let origin = Origin::Log { attempts: count, user, pattern: failure.pattern };
                 let ban = Ban { started: self.now, until, origin };
@@ -257,7 +237,7 @@ impl Engine {
 
     /// The allowed prefix that `addr` lies in, if any: then no ban touches it.
     #[must_use]
-    pub fn allowed(&self, addr: std::net::IpAddr) -> Option<Allowed> {
+    pub fn allowed(&self, addr: IpAddr) -> Option<Allowed> {
         self.allowlist.contains(addr)
     }
 
@@ -371,13 +351,38 @@ impl Engine {
         self.commands.push_back(command(prefix, in_force));
     }
 
-    fn found(&mut self, jail: JailId, failure: Failure<'_>, prefix: Prefix, count: Attempts, of: u32) {
+    fn ignored(&mut self, jail: JailId, addr: IpAddr, why: IgnoreReason) {
+        let counters = self.counters.jail(jail);
+        counters.ignored += 1;
+        match why {
+            IgnoreReason::TooOld { age: _ } | IgnoreReason::Undated => counters.too_old += 1,
+            IgnoreReason::NoAttempt
+            | IgnoreReason::AllowListed(_)
+            | IgnoreReason::AlreadyBanned { by: _ }
+            | IgnoreReason::BeforeBan { started: _ } => {}
+        }
+        self.notify(Event::Ignored { jail, addr, why });
+    }
+
+    fn found(&mut self, jail: JailId, failure: Failure<'_>, prefix: Prefix, made: Timestamp, count: Attempts, of: u32) {
         let Failure { addr, user, attempts, span, session: _, service, pattern } = failure;
         let counters = self.counters.jail(jail);
         counters.failures += 1;
         counters.attempts += attempts;
         let user = user.map(|user| cut(user).to_vec());
-        self.notify(Event::Found(Found { jail, addr, prefix, user, attempts, span, service, pattern, count, of }));
+        self.notify(Event::Found(Found {
+            jail,
+            addr,
+            prefix,
+            user,
+            made,
+            attempts,
+            span,
+            service,
+            pattern,
+            count,
+            of,
+        }));
     }
 
     fn notify_ban(&mut self, prefix: Prefix, jail: JailId, event: fn(BanInfo) -> Event) {

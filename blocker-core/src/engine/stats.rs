@@ -52,8 +52,10 @@ pub struct JailStats {
     pub failures: u64,
     /// What they added up to; saturates.
     pub attempts: Attempts,
-    /// Failures that were not counted: allow-listed, already banned, made before a ban.
+    /// Failures that were not counted: too old, allow-listed, already banned, made before a ban.
     pub ignored: u64,
+    /// Those of them that were in a log before it was read, and too old or without a time.
+    pub too_old: u64,
     /// Bans begun, by log and by command.
     pub bans_made: u64,
     /// Bans in force, now.
@@ -88,7 +90,7 @@ impl Stats {
 
 impl JailStats {
     fn read(engine: &Engine, jail: &Jail) -> Self {
-        let JailCounters { failures, attempts, ignored, bans_made } =
+        let JailCounters { failures, attempts, ignored, too_old, bans_made } =
             engine.counters.jails.get(&jail.id).copied().unwrap_or_default();
         Self {
             id: jail.id,
@@ -96,6 +98,7 @@ impl JailStats {
             failures,
             attempts,
             ignored,
+            too_old,
             bans_made,
             bans_in_force: engine.book.in_force(jail.id),
             tracked: engine.tracker.tracked_by(jail.id),
@@ -121,6 +124,7 @@ pub(super) struct JailCounters {
     pub(super) failures: u64,
     pub(super) attempts: Attempts,
     pub(super) ignored: u64,
+    pub(super) too_old: u64,
     pub(super) bans_made: u64,
 }
 

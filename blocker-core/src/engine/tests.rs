@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 use super::*;
 use crate::filter::Filter;
 use crate::time::{BanTime, Until};
@@ -336,8 +338,158 @@ fn a_long_user_name_is_cut() {
     assert_eq!(user.len(), MAX_USER_BYTES);
 }
 
+#[test]
+fn past_lines_count_from_when_they_were_written_and_their_ban_begins_now() {
+    let mut engine = engine_at_noon();
+    for (stamp, from) in [
+        ("Nov 23 11:49:59", "192.0.2.1"),
+        ("Nov 23 11:50:01", "192.0.2.2"),
+        ("Nov 23 11:50:02", "192.0.2.2"),
+        ("Nov 23 11:59:59", "192.0.2.2"),
+    ] {
+        past(&mut engine, stamp, &failed(from, 1));
+    }
+
+    assert_eq!(for_kernel(&mut engine), [enforce("192.0.2.2", &[DOVECOT], at(NOON + 3_600))]);
+    let stats = engine.stats();
+    assert_eq!((stats.failures, stats.jails[0].failures, stats.jails[0].too_old), (4, 3, 1));
+    assert_eq!(stats.tracked, 0, "the one of ten minutes ago and a second is too old");
+}
+
+#[test]
+fn a_past_line_from_the_future_counts_now() {
+    let mut engine = engine_at_noon();
+    past(&mut engine, "Nov 23 12:05:00", &failed("192.0.2.9", 1));
+
+    let [Event::Found(found)] = &for_people(&mut engine)[..] else { panic!("found") };
+    assert_eq!(found.made, secs(NOON));
+}
+
+#[test]
+fn a_past_line_without_a_time_is_ignored_and_counted() {
+    let mut engine = engine_at_noon();
+    let bytes = format!("mx1 dovecot: {}", failed("192.0.2.9", 9));
+    engine.handle_line(Line { past: true, ..live(bytes.as_bytes()) }, secs(NOON));
+
+    let events = for_people(&mut engine);
+    assert!(matches!(events[..], [Event::Ignored { why: IgnoreReason::Undated, .. }]), "{events:?}");
+    assert_eq!((engine.stats().jails[0].ignored, engine.stats().jails[0].too_old), (1, 1));
+    engine.handle_line(live(bytes.as_bytes()), secs(NOON));
+    assert_eq!(for_kernel(&mut engine).len(), 1, "live it counts");
+}
+
+#[test]
+fn a_live_line_is_judged_at_its_arrival_whatever_it_says() {
+    let mut engine = engine_at_noon();
+    for stamp in ["Jan  1 00:00:00", "2099-11-23T12:00:00Z", "1000000000.5"] {
+        let bytes = format!("{stamp} mx1 dovecot: {}", failed("192.0.2.9", 1));
+        engine.handle_line(live(bytes.as_bytes()), secs(NOON));
+    }
+
+    assert_eq!(for_kernel(&mut engine), [enforce("192.0.2.9", &[DOVECOT], at(NOON + 3_600))]);
+}
+
+#[test]
+fn past_and_live_lines_add_up() {
+    let mut engine = engine_at_noon();
+    past(&mut engine, "Nov 23 11:55:00", &failed("192.0.2.9", 1));
+    line(&mut engine, "192.0.2.9", 1, NOON + 10);
+    assert_eq!(for_kernel(&mut engine), []);
+    line(&mut engine, "192.0.2.9", 1, NOON + 299);
+
+    assert_eq!(for_kernel(&mut engine), [enforce("192.0.2.9", &[DOVECOT], at(NOON + 299 + 3_600))]);
+}
+
+#[test]
+fn a_clock_that_was_set_moves_no_past_line_that_is_read_after_the_calendar_was() {
+    let mut engine = engine_at_noon();
+    // An hour later on the engine's clock the wall clock has been set back to noon.
+    let later = Calendar::new(secs(NOON + 3_600), "2026-11-23T12:00:00Z".parse().unwrap(), TimeZone::UTC);
+    engine.set_calendar(later);
+    let bytes = format!("Nov 23 11:59:00 mx1 dovecot: {}", failed("192.0.2.9", 1));
+    engine.handle_line(Line { past: true, ..live(bytes.as_bytes()) }, secs(NOON + 3_600));
+
+    let [Event::Found(found)] = &for_people(&mut engine)[..] else { panic!("found") };
+    assert_eq!(found.made, secs(NOON + 3_540));
+}
+
+#[test]
+fn rsyslog_s_repeated_message_counts_as_often_as_it_says() {
+    let mut engine = engine();
+    engine.handle_line(live(syslog(&format!("mx1 dovecot: {}", failed("192.0.2.9", 1))).as_bytes()), secs(0));
+    let again = format!("mx1 dovecot: message repeated 2 times: [ {}]", failed("192.0.2.9", 1));
+    engine.handle_line(live(syslog(&again).as_bytes()), secs(1));
+
+    let [ban] = &engine.bans()[..] else { panic!("one ban") };
+    assert!(matches!(ban.origin, Origin::Log { attempts, .. } if attempts == Attempts::whole(3)), "{ban:?}");
+}
+
+#[test]
+fn the_last_message_s_repetition_is_its_host_s_in_its_log() {
+    let failure = |host: &str| syslog(&format!("{host} dovecot: {}", failed("192.0.2.9", 1)));
+    let other = LogId::new(4);
+    let harmless = |host: &str| syslog(&format!("{host} postfix/smtpd[7]: connect from unknown[192.0.2.11]"));
+    let again = |text: &str| syslog(text);
+    // Lines of logs, and what the last one adds to the first failure.
+    for (lines, attempts) in [
+        (vec![(LOG, failure("mx1")), (LOG, again("mx1 last message repeated 1 times"))], 2),
+        (vec![(LOG, failure("mx1")), (LOG, again("last message repeated 1 time"))], 2),
+        (vec![(LOG, failure("mx1")), (LOG, again("mx2 last message repeated 1 times"))], 1),
+        (vec![(LOG, failure("mx1")), (other, again("mx1 last message repeated 1 times"))], 1),
+        (vec![(LOG, failure("mx1")), (LOG, harmless("mx1")), (LOG, again("mx1 last message repeated 1 times"))], 1),
+        (vec![(LOG, failure("mx1")), (LOG, harmless("mx2")), (LOG, again("mx1 last message repeated 1 times"))], 2),
+        (vec![(LOG, failure("mx1")), (LOG, harmless("mx2")), (LOG, again("last message repeated 1 times"))], 1),
+        (vec![(LOG, failure("mx1")), (other, harmless("mx1")), (LOG, again("mx1 last message repeated 1 times"))], 2),
+        (vec![(LOG, failure("mx1")), (LOG, again("mx1 dovecot: last message repeated 9 times"))], 1),
+        (vec![(LOG, failure("mx1")), (LOG, again("mx1 dovecot: imap-login: last message repeated 9 times"))], 1),
+        (vec![(LOG, failure("mx1")), (LOG, "rubbish".into()), (LOG, again("mx1 last message repeated 1 times"))], 1),
+        (vec![(LOG, failure("mx1")), (LOG, again("mx1 last message repeated 0 times"))], 1),
+    ] {
+        let mut engine = engine();
+        for (log, text) in &lines {
+            engine.handle_line(Line { log: *log, ..live(text.as_bytes()) }, secs(0));
+        }
+        assert_eq!(engine.stats().jails[0].attempts, Attempts::whole(attempts), "{lines:?}");
+    }
+}
+
+#[test]
+fn repetitions_repeat_themselves_and_are_bounded() {
+    let mut settings = settings();
+    settings.jails[0].limits.max_retry = 1_000;
+    let mut engine = Engine::new(settings);
+    engine.handle_line(live(syslog(&format!("mx1 dovecot: {}", failed("192.0.2.9", 1))).as_bytes()), secs(0));
+    for (times, attempts) in [("3", 4), ("5", 9), ("99999999999", 1_009)] {
+        let again = syslog(&format!("mx1 last message repeated {times} times"));
+        engine.handle_line(live(again.as_bytes()), secs(1));
+        assert_eq!(engine.stats().jails[0].attempts, Attempts::whole(attempts));
+    }
+    engine.handle_line(live(syslog("mx1 last message repeated 9 times").as_bytes()), secs(1));
+    assert_eq!(engine.stats().jails[0].attempts, Attempts::whole(1_009), "banned already");
+}
+
 fn engine() -> Engine {
     Engine::new(settings())
+}
+
+/// On the engine's clock, which began with the day.
+const NOON: i64 = 12 * 3_600;
+
+/// It is noon, in UTC.
+fn engine_at_noon() -> Engine {
+    let mut engine = engine();
+    engine.set_calendar(Calendar::new(secs(NOON), "2026-11-23T12:00:00Z".parse().unwrap(), TimeZone::UTC));
+    engine
+}
+
+/// A line that was in the log already at noon.
+fn past(engine: &mut Engine, stamp: &str, message: &str) {
+    let bytes = format!("{stamp} mx1 dovecot: {message}");
+    engine.handle_line(Line { past: true, ..live(bytes.as_bytes()) }, secs(NOON));
+}
+
+fn syslog(text: &str) -> String {
+    format!("Nov 23 01:06:25 {text}")
 }
 
 fn settings() -> Settings {
@@ -371,9 +523,12 @@ fn live(bytes: &[u8]) -> Line<'_> {
 }
 
 fn failed_login(from: &str, attempts: u32) -> String {
+    format!("2026-11-23T01:11:33.070638+00:00 mx1 dovecot: {}", failed(from, attempts))
+}
+
+fn failed(from: &str, attempts: u32) -> String {
     format!(
-        "2026-11-23T01:11:33.070638+00:00 mx1 dovecot: imap-login: Disconnected: Connection closed \
-         (auth failed, {attempts} attempts in 2 secs): user=<bob>, method=PLAIN, rip={from}, lip=203.0.113.1, TLS"
+        "imap-login: Disconnected: Connection closed (auth failed, {attempts} attempts in 2 secs): user=<bob>, method=PLAIN, rip={from}, lip=203.0.113.1, TLS"
     )
 }
 

@@ -71,7 +71,9 @@ fn split_service<'a>(record: &Record<'a>) -> Option<(&'static str, &'a [u8])> {
         return Some((service, record.message));
     }
     // A log prefix with a user name in it, `auth(x: imap-login: …`, would be read as program `auth(x`.
-    if !record.program.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-/@".contains(byte)) {
+    if record.program.is_empty()
+        || !record.program.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-/@".contains(byte))
+    {
         return None;
     }
     SERVICES.iter().find_map(|(process, service)| {

@@ -35,6 +35,21 @@ pub struct Failure<'a> {
     pub pattern: &'static str,
 }
 
+impl Failure<'_> {
+    /// The same failure, `times` times, as far as that is believed.
+    #[must_use]
+    pub fn times(self, times: u32) -> Self {
+        match times {
+            1 => self,
+            _ => Self { attempts: self.attempts.times(times).min(MAX_ATTEMPTS), ..self },
+        }
+    }
+}
+
+/// Most attempts believed of one line, repetitions included. A connection to Dovecot lasts 3 minutes and a try takes 2
+/// seconds, so real lines have under 100.
+pub const MAX_ATTEMPTS: Attempts = Attempts::whole(1_000);
+
 /// What a filter says of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judgement<'a> {
@@ -71,11 +86,15 @@ impl Filter {
         }
     }
 
-    /// Says what `record` tells.
+    /// Says what `record` tells, as often as it stands for.
     #[must_use]
     pub fn judge<'a>(self, record: &Record<'a>) -> Judgement<'a> {
-        match self {
+        let judgement = match self {
             Self::Dovecot => dovecot::judge(record),
+        };
+        match judgement {
+            Judgement::Failure(failure) => Judgement::Failure(failure.times(record.repeats)),
+            Judgement::Ignored(_) | Judgement::NoMatch => judgement,
         }
     }
 

@@ -1,16 +1,24 @@
 //! The header in front of a message: priority, stamp, host, program, pid.
 //!
 //! ```text
-//! [<PRI>] STAMP [<PRI>] HOST PROGRAM[PID]: message     syslog files, journalctl, Postfix's own file
-//! STAMP PROGRAM: message                               Dovecot's own file: the first word ends in a colon
-//! <PRI>1 STAMP HOST APP PROCID MSGID SD message        RFC 5424; `-` for what is missing
+//! [<PRI>] STAMP [<PRI>] HOST [mail.info] PROGRAM[PID]: message   syslog files, journalctl, Postfix's own file, busybox
+//! STAMP PROGRAM: message                                        Dovecot's own file: the first word ends in a colon
+//! STAMP [PID] message, [STAMP] message                          a service's own file, in which it does not name itself
+//! <PRI>1 STAMP HOST APP PROCID MSGID SD message                 RFC 5424
+//! ADDRESS IDENT USER [STAMP] message                            a web server's access log
+//! [<PRI>] [HOST] PROGRAM[PID]: message                          no stamp at all
 //! ```
 //!
-//! STAMP is what [`Stamp`] reads. A host is made of the bytes of names and addresses only: were it any word, a user
+//! STAMP is what a [`Form`](super::Form) reads. A host is made of the bytes of names and addresses only: were it any word, a user
 //! name with a blank in the log prefix of an authentication worker (`auth(x imap-login: …`) could pose as a host with a
-//! program behind it. One pass, no allocation; the message itself is not looked at.
+//! program behind it. One pass, no allocation; the message itself is not looked at, but for its very beginning.
+//!
+//! A file of a service's own can look like syslog: in `2026-11-23 01:00:00 TLS error: …` a host `TLS` and a program
+//! `error` are read. The filter of such a service reads [`Record::body`].
 
-use super::{Record, Stamp};
+use super::stamp::{Form, Stamp};
+use super::words::{Tag, is_host, read_bracketed_pid, read_tag, skip_facility, skip_priority, split_word};
+use super::{Entry, Learnt, Record, repeat, rfc5424};
 
 /// What a line lacks to be a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,9 +38,12 @@ pub enum Malformed {
     /// RFC 5424 structured data without an end.
     #[error("structured data without an end")]
     StructuredData,
+    /// It tells only that the line before it came again.
+    #[error("a repetition of the line before")]
+    Again,
 }
 
-/// Takes the header off `line`.
+/// Takes the header off `line`, which is looked at alone.
 ///
 /// The message is all that follows, whatever its bytes, less carriage returns and line feeds at its end.
 ///
@@ -40,18 +51,86 @@ pub enum Malformed {
 ///
 /// [`Malformed`] says what was missing.
 pub fn parse(line: &[u8]) -> Result<Record<'_>, Malformed> {
-    let line = trim_line_end(line);
+    match read(line, &mut Learnt::default())? {
+        Entry::Record(record) => Ok(record),
+        Entry::Again { .. } => Err(Malformed::Again),
+    }
+}
+
+/// The same for a line of a log of which something is `learnt`. The result does not depend on that.
+///
+/// # Errors
+///
+/// [`Malformed`] says what was missing.
+pub fn read<'a>(line: &'a [u8], learnt: &mut Learnt) -> Result<Entry<'a>, Malformed> {
+    let line = skip_rubbish(trim_line_end(line));
     let (priority, rest) = skip_priority(line);
     if priority && let Some(rest) = rest.strip_prefix(b"1 ") {
-        return parse_rfc5424(rest);
+        return rfc5424::read(rest);
     }
-    let (stamp, rest) = Stamp::read(rest.strip_prefix(b" ").unwrap_or(rest)).ok_or(Malformed::Stamp)?;
-    let rest = rest.strip_prefix(b" ").ok_or(Malformed::Host)?;
-    let rest = match skip_priority(rest) {
+    let rest = rest.strip_prefix(b" ").unwrap_or(rest);
+    if let Some((form, stamp, rest)) = learnt.read(rest) {
+        let is_own = !form.is_syslog();
+        return read_stamped(stamp, rest, is_own);
+    }
+    if let Some((front, stamp, rest)) = read_enclosed(line, learnt) {
+        let rest = rest.strip_prefix(b":").unwrap_or(rest);
+        if rest.is_empty() {
+            return Err(Malformed::Host);
+        }
+        let rest = rest.strip_prefix(b" ").unwrap_or(rest);
+        return read_behind(Some(stamp), front, rest).or_else(|_| Ok(read_own(Some(stamp), front, rest)));
+    }
+    read_unstamped(rest)
+}
+
+fn trim_line_end(line: &[u8]) -> &[u8] {
+    let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
+    &line[..end]
+}
+
+/// Skips what may stand in front of a header and is no part of it: a byte order mark, the NULs that a crash leaves in a
+/// file, colours.
+fn skip_rubbish(mut line: &[u8]) -> &[u8] {
+    loop {
+        line = match line {
+            [0, rest @ ..] | [0xef, 0xbb, 0xbf, rest @ ..] => rest,
+            [0x1b, b'[', rest @ ..] => {
+                let len = rest.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b';').count();
+                match &rest[len..] {
+                    [b'm', rest @ ..] => rest,
+                    _ => return line,
+                }
+            }
+            _ => return line,
+        }
+    }
+}
+
+/// What follows a stamp that begins the line.
+fn read_stamped(stamp: Stamp, rest: &[u8], is_own: bool) -> Result<Entry<'_>, Malformed> {
+    let rest = match rest {
+        [b' ', rest @ ..] => rest,
+        // A table's bar, a colon or a comma: a service's own file.
+        [b':' | b',' | b';' | b'|' | b'\t', rest @ ..] if is_own && !rest.is_empty() => {
+            return Ok(read_own(Some(stamp), b"", rest.strip_prefix(b" ").unwrap_or(rest)));
+        }
+        _ => return Err(Malformed::Host),
+    };
+    match read_behind(Some(stamp), b"", rest) {
+        Err(Malformed::Host | Malformed::Program | Malformed::Pid) if is_own && !rest.is_empty() => {
+            Ok(read_own(Some(stamp), b"", rest))
+        }
+        result => result,
+    }
+}
+
+/// `[<PRI>] HOST [mail.info] PROGRAM[PID]: message`, or without the host, or the news that the last line came again.
+fn read_behind<'a>(stamp: Option<Stamp>, front: &'a [u8], body: &'a [u8]) -> Result<Entry<'a>, Malformed> {
+    let rest = match skip_priority(body) {
         (true, behind) => behind.strip_prefix(b" ").ok_or(Malformed::Host)?,
         (false, rest) => rest,
     };
-
     let (first, behind) = split_word(rest);
     let (host, rest) = if first.ends_with(b":") {
         (None, rest)
@@ -60,270 +139,119 @@ pub fn parse(line: &[u8]) -> Result<Record<'_>, Malformed> {
     } else {
         return Err(Malformed::Host);
     };
-    let Tag { program, pid, message } = read_tag(rest)?;
-    Ok(Record { stamp, host, program, pid, message })
-}
-
-/// What follows `<PRI>1 `: the fields of RFC 5424, section 6.
-fn parse_rfc5424(line: &[u8]) -> Result<Record<'_>, Malformed> {
-    let (stamp, rest) = Stamp::read(line).ok_or(Malformed::Stamp)?;
-    let rest = rest.strip_prefix(b" ").ok_or(Malformed::Host)?;
-    let (host, rest) = split_word(rest);
-    let host = if is_host(host) { Some(host).filter(|host| host != b"-") } else { return Err(Malformed::Host) };
-    let (program, rest) = split_word(rest);
-    if program == b"-" || !is_program(program) {
-        return Err(Malformed::Program);
-    }
-    let (process, rest) = split_word(rest);
-    let (_message_id, rest) = split_word(rest);
-    let rest = skip_structured_data(rest).ok_or(Malformed::StructuredData)?;
-    // rsyslog puts a second blank in front of the text: it keeps the one that stood behind the tag.
-    let rest = rest.trim_ascii_start();
-    let message = rest.strip_prefix(b"\xef\xbb\xbf").unwrap_or(rest);
-    Ok(Record { stamp, host, program, pid: read_pid(process), message })
-}
-
-fn trim_line_end(line: &[u8]) -> &[u8] {
-    let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
-    &line[..end]
-}
-
-/// Skips `<22>`, or a priority in words, `<mail.info>` or `<2.6>`; says whether there was one.
-fn skip_priority(line: &[u8]) -> (bool, &[u8]) {
-    let inner = line.strip_prefix(b"<").and_then(|rest| {
-        let len = rest.iter().take(MAX_PRIORITY_BYTES + 1).position(|byte| *byte == b'>')?;
-        let is_priority = len > 0 && rest[..len].iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'.');
-        is_priority.then(|| &rest[len + 1..])
-    });
-    (inner.is_some(), inner.unwrap_or(line))
-}
-
-/// `word rest`, without the blank between them; all of it is the word if there is no blank.
-fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
-    match text.iter().position(|byte| *byte == b' ') {
-        Some(blank) => (&text[..blank], &text[blank + 1..]),
-        None => (text, b""),
-    }
-}
-
-fn is_host(word: &[u8]) -> bool {
-    let of_names = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'%');
-    (1..=MAX_HOST_BYTES).contains(&word.len()) && word.iter().all(of_names)
-}
-
-fn is_program(word: &[u8]) -> bool {
-    let of_programs = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b':' | b'[');
-    (1..=MAX_PROGRAM_BYTES).contains(&word.len()) && word.iter().all(of_programs)
-}
-
-/// What the line's program said, and which one it was.
-struct Tag<'a> {
-    program: &'a [u8],
-    pid: Option<u32>,
-    message: &'a [u8],
-}
-
-/// `PROGRAM: message` or `PROGRAM[PID]: message`.
-fn read_tag(text: &[u8]) -> Result<Tag<'_>, Malformed> {
-    // One byte beyond the bound is enough to see that there is no end within it.
-    let len = text.iter().take(MAX_PROGRAM_BYTES + 1).position(|byte| matches!(byte, b':' | b'[' | b' '));
-    let (program, rest) = text.split_at(len.ok_or(Malformed::Program)?);
-    if !is_program(program) {
-        return Err(Malformed::Program);
-    }
-    let (pid, rest) = match rest.strip_prefix(b"[") {
-        Some(inner) => {
-            let len = inner.iter().take(MAX_PID_BYTES + 1).position(|byte| *byte == b']').ok_or(Malformed::Pid)?;
-            (Some(read_pid(&inner[..len]).ok_or(Malformed::Pid)?), &inner[len + 1..])
+    let tag = match read_tag(rest) {
+        Ok(tag) => tag,
+        Err(malformed) => {
+            if let Some(times) = repeat::last_message(rest) {
+                return Ok(Entry::Again { stamp, host, times });
+            }
+            if first == b"last"
+                && let Some(times) = repeat::last_message(body)
+            {
+                return Ok(Entry::Again { stamp, host: None, times });
+            }
+            let Some(rest) = skip_facility(rest) else { return Err(malformed) };
+            if let Some(times) = repeat::last_message(rest) {
+                return Ok(Entry::Again { stamp, host, times });
+            }
+            read_tag(rest)?
         }
-        None => (None, rest),
     };
-    let message = rest.strip_prefix(b":").ok_or(Malformed::Program)?;
-    match message.split_first() {
-        None => Ok(Tag { program, pid, message }),
-        Some((b' ', message)) => Ok(Tag { program, pid, message }),
-        Some(_) => Err(Malformed::Program),
-    }
+    let Tag { program, pid, message } = tag;
+    Ok(Finish { stamp, front, body, host, program, pid, message }.record())
 }
 
-fn read_pid(text: &[u8]) -> Option<u32> {
-    if !text.iter().all(u8::is_ascii_digit) {
+/// The message of a service that does not name itself, perhaps behind its number.
+fn read_own<'a>(stamp: Option<Stamp>, front: &'a [u8], body: &'a [u8]) -> Entry<'a> {
+    let (pid, message) = match read_bracketed_pid(body) {
+        Some((pid, message)) => (Some(pid), message),
+        None => (None, body),
+    };
+    Finish { stamp, front, body, host: None, program: b"", pid, message }.record()
+}
+
+/// A stamp that does not begin the line: what stands in front of it, the stamp, and what follows its enclosure.
+fn read_enclosed<'a>(line: &'a [u8], learnt: &mut Learnt) -> Option<(&'a [u8], Stamp, &'a [u8])> {
+    let (front, rest, end): (&[u8], &[u8], &[u8]) = match line {
+        [b'[', rest @ ..] => (b"", rest, b"]"),
+        [b'L', b' ', rest @ ..] => (b"", rest, b""),
+        [b't', b'=', rest @ ..] => (b"", rest, b""),
+        [b'<', ..] => (b"", line.strip_prefix(b"<co ts=\"")?, b"\""),
+        [b't', b'y', b'p', b'e', b'=', ..] => {
+            let (front, rest) = split_word(line);
+            return read_audit(front, rest);
+        }
+        _ => {
+            let (front, rest) = split_access(line)?;
+            (front, rest, b"]")
+        }
+    };
+    let (_, stamp, rest) = learnt.read(rest)?;
+    Some((front, stamp, rest.strip_prefix(end)?))
+}
+
+/// `msg=audit(1373330716.415:29): message` behind the type.
+fn read_audit<'a>(front: &'a [u8], text: &'a [u8]) -> Option<(&'a [u8], Stamp, &'a [u8])> {
+    let (stamp, rest) = Form::Epoch.read(text.strip_prefix(b"msg=audit(")?)?;
+    let serial = rest.strip_prefix(b":")?;
+    let digits = serial.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    Some((front, stamp, serial[digits..].strip_prefix(b")")?))
+}
+
+/// `192.0.2.9 - bob [` and what follows: an access log. The user is the client's text: the first bracket behind a blank
+/// is the server's, unless the client's name has one in it, and then there is no stamp or one of the client's choice.
+fn split_access(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (address, rest) = split_word(line);
+    let (identity, rest) = split_word(rest);
+    if !is_host(address) || identity.is_empty() {
         return None;
     }
-    str::from_utf8(text).ok()?.parse().ok()
+    let open = rest.windows(2).take(MAX_ACCESS_USER_BYTES).position(|pair| pair == b" [")?;
+    let (_, rest) = rest.split_at(open + 2);
+    Some((&line[..line.len() - rest.len() - 1], rest))
 }
 
-/// Skips `-` or `[id name="value" …][…]`; inside the quotes a backslash takes the next byte's meaning away.
-fn skip_structured_data(text: &[u8]) -> Option<&[u8]> {
-    let mut rest = match text.strip_prefix(b"-") {
-        Some(rest) => rest,
-        None if text.starts_with(b"[") => text,
-        None => return None,
-    };
-    while let Some(inner) = rest.strip_prefix(b"[") {
-        let mut quoted = false;
-        let mut escaped = false;
-        let end = inner.iter().position(|byte| {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' if quoted => escaped = true,
-                b'"' => quoted = !quoted,
-                b']' => return !quoted,
-                _ => {}
-            }
-            false
-        })?;
-        rest = &inner[end + 1..];
+/// `[HOST] PROGRAM[PID]: message`: what Dovecot writes with an empty `log_timestamp`, and the journal's short form.
+///
+/// The host must begin with a letter, or a stamp that does not exist could be one.
+fn read_unstamped(text: &[u8]) -> Result<Entry<'_>, Malformed> {
+    let (first, _) = split_word(text);
+    let is_name = first.first().is_some_and(u8::is_ascii_alphabetic) && !first[..first.len() - 1].contains(&b':');
+    if !is_name {
+        return Err(Malformed::Stamp);
     }
-    matches!(rest.first(), None | Some(b' ')).then_some(rest)
+    read_behind(None, b"", text).map_err(|_| Malformed::Stamp)
 }
 
-/// Longest priority between `<` and `>`: `authpriv.warning` has 16.
-const MAX_PRIORITY_BYTES: usize = 16;
-/// Longest host: 255 is the limit of RFC 5424 and of DNS.
-const MAX_HOST_BYTES: usize = 255;
-/// Longest program: 48 is the limit of RFC 5424's APP-NAME.
-const MAX_PROGRAM_BYTES: usize = 48;
-/// Longest pid: the digits of the largest `u32`.
-const MAX_PID_BYTES: usize = 10;
+/// The parts of a record, before the message's very beginning is looked at.
+pub(super) struct Finish<'a> {
+    pub(super) stamp: Option<Stamp>,
+    pub(super) front: &'a [u8],
+    pub(super) body: &'a [u8],
+    pub(super) host: Option<&'a [u8]>,
+    pub(super) program: &'a [u8],
+    pub(super) pid: Option<u32>,
+    pub(super) message: &'a [u8],
+}
+
+impl<'a> Finish<'a> {
+    /// The record, with a message that stands for itself: not wrapped as a repeated one, and without the date that a
+    /// service wrote in front of it although the log daemon does (Exim).
+    pub(super) fn record(self) -> Entry<'a> {
+        let Self { stamp, front, body, host, program, pid, message } = self;
+        let (repeats, message) = repeat::unwrap(message).unwrap_or((1, message));
+        let message = match message.first() {
+            Some(b'0'..=b'9') if !program.is_empty() => {
+                Form::Iso.read(message).and_then(|(_, rest)| rest.strip_prefix(b" ")).unwrap_or(message)
+            }
+            Some(_) | None => message,
+        };
+        Entry::Record(Record { stamp, front, body, host, program, pid, message, repeats })
+    }
+}
+
+/// How far the bracket in front of an access log's stamp is looked for.
+const MAX_ACCESS_USER_BYTES: usize = 256;
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// Host, program, pid and message, as text.
-    type Parts<'a> = (Option<&'a str>, &'a str, Option<u32>, &'a str);
-
-    fn parts(line: &str) -> Result<Parts<'_>, Malformed> {
-        let text = |bytes| str::from_utf8(bytes).unwrap();
-        parse(line.as_bytes()).map(|record| {
-            let Record { stamp: _, host, program, pid, message } = record;
-            (host.map(text), text(program), pid, text(message))
-        })
-    }
-
-    #[test]
-    fn reads_every_form_of_syslog_line() {
-        for line in [
-            "Nov 23 01:06:25 mx1 dovecot: imap-login: Login",
-            "Nov  3 01:06:25 mx1 dovecot: imap-login: Login",
-            "<22>Nov 23 01:06:25 mx1 dovecot: imap-login: Login",
-            "<mail.info> Nov 23 01:06:25 mx1 dovecot: imap-login: Login",
-            "Nov 23 01:06:25 <2.6> mx1 dovecot: imap-login: Login",
-            "2026-11-23T01:11:33.070638+00:00 mx1 dovecot: imap-login: Login",
-            "2026-11-23 01:11:33 mx1 dovecot: imap-login: Login",
-            "<22>1 2026-11-23T01:13:28.524430+00:00 mx1 dovecot - - - imap-login: Login",
-            "<22>1 2026-11-23T01:13:28.524430+00:00 mx1 dovecot - - -  imap-login: Login",
-            "<22>1 2026-11-23T01:13:28Z mx1 dovecot - - [a b=\"]\\\"]\"][c] \u{feff}imap-login: Login",
-        ] {
-            assert_eq!(parts(line), Ok((Some("mx1"), "dovecot", None, "imap-login: Login")), "{line}");
-        }
-    }
-
-    #[test]
-    fn reads_the_pid_and_a_program_with_slashes() {
-        assert_eq!(
-            parts("Nov 23 01:16:05 mail postfix/submission/smtpd[18205]: connect"),
-            Ok((Some("mail"), "postfix/submission/smtpd", Some(18205), "connect"))
-        );
-        assert_eq!(
-            parts("2026-11-23T01:06:25+0000 mx1 dovecot[123]: imap-login: x"),
-            Ok((Some("mx1"), "dovecot", Some(123), "imap-login: x"))
-        );
-        assert_eq!(
-            parts("<22>1 2026-11-23T01:13:28Z - postfix/smtpd 7 - - x"),
-            Ok((None, "postfix/smtpd", Some(7), "x"))
-        );
-    }
-
-    #[test]
-    fn a_first_word_with_a_colon_is_the_program_of_a_service_s_own_file() {
-        let line = "Nov 23 01:13:57 imap-login: Info: Disconnected: x";
-
-        assert_eq!(parts(line), Ok((None, "imap-login", None, "Info: Disconnected: x")));
-    }
-
-    #[test]
-    fn an_ipv6_address_is_a_host() {
-        assert_eq!(parts("Nov 23 01:06:25 2001:db8::1 dovecot: x"), Ok((Some("2001:db8::1"), "dovecot", None, "x")));
-    }
-
-    #[test]
-    fn a_user_name_with_a_blank_in_a_log_prefix_is_no_host() {
-        let line =
-            "Nov 23 01:13:57 auth(x imap-login: Login aborted: a (auth_failed): rip=203.0.113.66,192.0.2.9,plain): y";
-
-        assert_eq!(parts(line), Err(Malformed::Host));
-    }
-
-    #[test]
-    fn the_message_keeps_every_byte_but_the_line_end() {
-        let record = parse(b"Nov 23 01:06:25 mx1 dovecot: a\0\xff\x1b[31m \r\n").unwrap();
-
-        assert_eq!(record.message, b"a\0\xff\x1b[31m ");
-    }
-
-    #[test]
-    fn says_what_is_missing() {
-        for (line, missing) in [
-            ("", Malformed::Stamp),
-            ("imap-login: Login", Malformed::Stamp),
-            ("<1234>", Malformed::Stamp),
-            ("<22>1 - mx1 dovecot - - - x", Malformed::Stamp),
-            ("Nov 23 01:06:25", Malformed::Host),
-            ("Nov 23 01:06:25 ", Malformed::Host),
-            ("Nov 23 01:06:25  mx1 dovecot: x", Malformed::Host),
-            ("Nov 23 01:06:25 mx1", Malformed::Program),
-            ("Nov 23 01:06:25 mx1 last message repeated 5 times", Malformed::Program),
-            ("Nov 23 01:06:25 mx1 dovecot:x", Malformed::Program),
-            ("Nov 23 01:06:25 :", Malformed::Program),
-            ("Nov 23 01:06:25 mx1 sshd[x]: y", Malformed::Pid),
-            ("Nov 23 01:06:25 mx1 sshd[]: y", Malformed::Pid),
-            ("Nov 23 01:06:25 mx1 sshd[4294967296]: y", Malformed::Pid),
-            ("<22>1 2026-11-23T01:13:28Z mx1 - - - - x", Malformed::Program),
-            ("<22>1 2026-11-23T01:13:28Z mx1 dovecot - - [a b=\"]", Malformed::StructuredData),
-            ("<22>1 2026-11-23T01:13:28Z mx1 dovecot", Malformed::StructuredData),
-        ] {
-            assert_eq!(parts(line), Err(missing), "{line:?}");
-        }
-    }
-
-    #[test]
-    fn a_program_has_at_most_48_bytes() {
-        let line = |len| format!("Nov 23 01:06:25 mx1 {}: x", "p".repeat(len));
-
-        assert!(parts(&line(48)).is_ok());
-        assert_eq!(parts(&line(49)), Err(Malformed::Program));
-    }
-
-    proptest! {
-        #[test]
-        fn arbitrary_bytes_never_panic(line in proptest::collection::vec(any::<u8>(), 0..200)) {
-            parse(&line).ok();
-        }
-
-        #[test]
-        fn arbitrary_bytes_behind_a_header_are_the_message(
-            message in proptest::collection::vec(any::<u8>(), 0..200).prop_filter(
-                "a line end is not the message's",
-                |message| !matches!(message.last(), Some(b'\r' | b'\n')),
-            ),
-        ) {
-            let line = [b"Nov 23 01:06:25 mx1 dovecot: ", &message[..]].concat();
-
-            prop_assert_eq!(parse(&line).map(|record| record.message), Ok(&message[..]));
-        }
-
-        #[test]
-        fn fragments_of_headers_never_panic(
-            fragments in proptest::collection::vec(
-                prop::sample::select(vec!["<22>", "1 ", "Nov 23 01:06:25 ", "2026-11-23T01:06:25Z ", "mx1 ", "-", " ", "a[", "1]", ":", "[\"\\", "]"]),
-                0..12,
-            ),
-        ) {
-            parse(fragments.concat().as_bytes()).ok();
-        }
-    }
-}
+mod tests;

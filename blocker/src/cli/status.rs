@@ -100,6 +100,9 @@ fn print_jail(jail: &JailStatus) -> Result<()> {
     ))?;
     let observes = if jail.mode == "observe" { "; observes only" } else { "" };
     output::line(&format!("  {max_retry} attempts in {find_time} ban for {ban_time} from {ports}{observes}"))?;
+    if jail.too_old > 0 {
+        output::line(&format!("  {} failures in lines from before were too old to count", jail.too_old))?;
+    }
     for file in &jail.files {
         output::line(&format!("  reads {}", file.escape_debug()))?;
     }

@@ -205,6 +205,8 @@ pub struct JailStatus {
     pub bans: u64,
     /// Its bans in force.
     pub in_force: usize,
+    /// Failures found in a log that was there before, too old to count or without a time.
+    pub too_old: u64,
 }
 
 /// Bans in force, by kind.

@@ -216,6 +216,9 @@ impl<'a> Daemon<'a> {
         match event {
             SourceEvent::Lines(batch) => {
                 let (source, log, past) = (batch.source(), batch.log(), batch.is_past());
+                if past {
+                    self.engine.set_calendar(Reading::take().calendar());
+                }
                 for bytes in batch.lines() {
                     tracing::trace!(line = %bytes.escape_ascii(), "judges");
                     self.engine.handle_line(Line { source, log, bytes, past }, clock::now());

@@ -94,6 +94,7 @@ impl Daemon<'_> {
             tracked: stats.tracked,
             bans: stats.bans_made,
             in_force: stats.bans_in_force,
+            too_old: stats.too_old,
             mode: mode_name(limits.map_or(Mode::Enforce, |config| config.mode)).to_owned(),
         }
     }

@@ -1,0 +1,101 @@
+//! The last line of each host in one log, if it was a failure: what `last message repeated N times` means.
+//!
+//! Only failures are kept, because the repetition of anything else is nothing. A central log has lines of many hosts, each
+//! of which repeats its own; a repetition that names no host means the last line of the log, whoever's it was.
+
+/// The failures among the last lines of the hosts of one log.
+#[derive(Debug, Default)]
+pub(super) struct LastFailures {
+    /// The one noted last at the end; no host twice.
+    lines: Vec<LastLine>,
+    /// Whether the last line of the log is the last of `lines`.
+    is_last: bool,
+}
+
+#[derive(Debug)]
+struct LastLine {
+    host: Option<Box<[u8]>>,
+    line: Box<[u8]>,
+}
+
+impl LastFailures {
+    /// Notes that the last line of `host` is `line`, which is kept if it is a failure.
+    pub(super) fn note(&mut self, host: Option<&[u8]>, line: &[u8], is_failure: bool) {
+        if !self.lines.is_empty() {
+            self.lines.retain(|last| last.host.as_deref() != host);
+        }
+        self.is_last = is_failure && line.len() <= MAX_LAST_BYTES;
+        if self.is_last {
+            if self.lines.len() == MAX_HOSTS {
+                self.lines.remove(0);
+            }
+            self.lines.push(LastLine { host: host.map(Into::into), line: line.into() });
+        }
+    }
+
+    /// Notes a line of which nobody knows whose it is.
+    pub(super) fn note_unreadable(&mut self) {
+        self.lines.clear();
+        self.is_last = false;
+    }
+
+    /// The last line of `host`, or of the log if no host is named; `None` if it was no failure.
+    pub(super) fn of(&self, host: Option<&[u8]>) -> Option<&[u8]> {
+        let last = match host {
+            Some(_) => self.lines.iter().find(|last| last.host.as_deref() == host),
+            None => self.lines.last().filter(|_| self.is_last),
+        };
+        last.map(|last| &*last.line)
+    }
+}
+
+/// Most hosts of one log whose last line is kept; beyond it the one that wrote longest ago is not.
+const MAX_HOSTS: usize = 4;
+
+/// Longest line kept. The failures that we know have under 600 bytes; those of longer ones are not counted again.
+const MAX_LAST_BYTES: usize = 2_048;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MX1: Option<&[u8]> = Some(b"mx1");
+    const MX2: Option<&[u8]> = Some(b"mx2");
+
+    #[test]
+    fn each_host_has_its_own_last_line() {
+        let mut last = LastFailures::default();
+        last.note(MX1, b"one", true);
+        last.note(MX2, b"two", true);
+
+        assert_eq!((last.of(MX1), last.of(MX2)), (Some(&b"one"[..]), Some(&b"two"[..])));
+        assert_eq!(last.of(None), Some(&b"two"[..]), "the last of all");
+
+        last.note(MX1, b"harmless", false);
+        assert_eq!((last.of(MX1), last.of(MX2)), (None, Some(&b"two"[..])));
+        assert_eq!(last.of(None), None, "the last of all was harmless");
+    }
+
+    #[test]
+    fn only_so_many_hosts_and_bytes_are_kept() {
+        let mut last = LastFailures::default();
+        let hosts: Vec<String> = (0..=MAX_HOSTS).map(|number| format!("mx{number}")).collect();
+        for host in &hosts {
+            last.note(Some(host.as_bytes()), b"x", true);
+        }
+        assert_eq!(last.of(Some(b"mx0")), None);
+        assert_eq!(last.of(Some(b"mx1")), Some(&b"x"[..]));
+
+        last.note(Some(b"mx1"), &[b'x'; MAX_LAST_BYTES + 1], true);
+        assert_eq!((last.of(Some(b"mx1")), last.of(None)), (None, None));
+    }
+
+    #[test]
+    fn what_cannot_be_read_may_have_been_anybody_s() {
+        let mut last = LastFailures::default();
+        last.note(MX1, b"one", true);
+        last.note_unreadable();
+
+        assert_eq!((last.of(MX1), last.of(None)), (None, None));
+    }
+}

@@ -1,0 +1,97 @@
+//! From a line to what the filters of the jails make of it.
+
+use super::{Engine, IgnoreReason, JailId};
+use crate::filter::{Failure, Judgement};
+use crate::jail::{LogId, SourceId};
+use crate::record::{self, Entry, Learnt, Record, Stamp};
+use crate::time::Timestamp;
+
+/// One line of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// Where it comes from: decides which jails judge it.
+    pub source: SourceId,
+    /// The log within the source.
+    pub log: LogId,
+    /// The line, with or without its end.
+    pub bytes: &'a [u8],
+    /// Whether it was in its log already when reading of that began, so that its arrival does not tell when it was
+    /// written.
+    pub past: bool,
+}
+
+impl Engine {
+    /// Judges a line, by each jail that has its source.
+    pub fn handle_line(&mut self, line: Line<'_>, now: Timestamp) {
+        self.advance(now);
+        self.counters.lines += 1;
+        let Line { source, log, bytes, past } = line;
+        match record::read(bytes, &mut self.logs.of(log).learnt) {
+            Ok(Entry::Record(record)) => {
+                let made = self.made(log, record.stamp, past, now);
+                let is_failure = self.judge(source, &record, 1, made, now);
+                self.logs.of(log).last.note(record.host, bytes, is_failure);
+            }
+            Ok(Entry::Again { stamp, host, times }) => {
+                let made = self.made(log, stamp, past, now);
+                let again = self.logs.of(log).last.of(host).map(<[u8]>::to_vec);
+                match again.as_deref().map(|line| record::read(line, &mut Learnt::default())) {
+                    Some(Ok(Entry::Record(record))) => {
+                        self.judge(source, &record, times, made, now);
+                    }
+                    // Only failures are remembered, so this repeats nothing that matters.
+                    Some(Ok(Entry::Again { .. }) | Err(_)) | None => self.counters.no_match += 1,
+                }
+            }
+            Err(_) => {
+                self.counters.malformed += 1;
+                self.logs.of(log).last.note_unreadable();
+            }
+        }
+    }
+
+    /// When a line was written: now, if it came as it was. `None` if nobody knows.
+    fn made(&mut self, log: LogId, stamp: Option<Stamp>, past: bool, now: Timestamp) -> Option<Timestamp> {
+        if !past {
+            return Some(now);
+        }
+        let log = self.logs.of(log);
+        let made = stamp.and_then(|stamp| self.calendar.instant(&stamp, log.before));
+        log.before = made.or(log.before);
+        made
+    }
+
+    /// Has each jail of `source` judge a record that came `times` times, the last time when it was `made`. Says whether
+    /// it is a failure to one of them.
+    fn judge(
+        &mut self,
+        source: SourceId,
+        record: &Record<'_>,
+        times: u32,
+        made: Option<Timestamp>,
+        now: Timestamp,
+    ) -> bool {
+        let mut failures: Vec<(JailId, Failure<'_>)> = Vec::new();
+        let mut known = false;
+        for jail in self.jails.iter().filter(|jail| jail.sources.contains(&source)) {
+            match jail.filter.map_or(Judgement::NoMatch, |filter| filter.judge(record)) {
+                Judgement::Failure(failure) => failures.push((jail.id, failure.times(times))),
+                Judgement::Ignored(_) => known = true,
+                Judgement::NoMatch => {}
+            }
+        }
+        let is_failure = !failures.is_empty();
+        match (is_failure, known) {
+            (true, _) => self.counters.failures += 1,
+            (false, true) => self.counters.ignored += 1,
+            (false, false) => self.counters.no_match += 1,
+        }
+        for (jail, failure) in failures {
+            match made {
+                Some(made) => self.handle_failure(jail, failure, made, now),
+                None => self.ignored(jail, failure.addr, IgnoreReason::Undated),
+            }
+        }
+        is_failure
+    }
+}

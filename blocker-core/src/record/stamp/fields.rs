@@ -1,0 +1,213 @@
+//! The fields that stamps are made of: numbers of a fixed width, names of months, times of day, fractions, zones.
+//!
+//! Each function reads one field at the start of a text and gives what follows; `None` if it does not stand there.
+
+use super::{Time, Zone};
+
+/// A field and what follows it.
+pub(super) type Field<'a, T> = Option<(T, &'a [u8])>;
+
+/// Exactly two decimal digits.
+pub(super) fn two(text: &[u8]) -> Field<'_, u8> {
+    let [tens, ones, rest @ ..] = text else { return None };
+    Some((digit(*tens)? * 10 + digit(*ones)?, rest))
+}
+
+/// Exactly four decimal digits: a year.
+pub(super) fn four(text: &[u8]) -> Field<'_, i16> {
+    let (high, rest) = two(text)?;
+    let (low, rest) = two(rest)?;
+    Some((i16::from(high) * 100 + i16::from(low), rest))
+}
+
+/// Two digits, of which the first may be a blank; or one.
+pub(super) fn day(text: &[u8]) -> Field<'_, u8> {
+    match text {
+        [b' ', ones, rest @ ..] => Some((digit(*ones)?, rest)),
+        [tens, ones, rest @ ..] if ones.is_ascii_digit() => Some((digit(*tens)? * 10 + digit(*ones)?, rest)),
+        [ones, rest @ ..] => Some((digit(*ones)?, rest)),
+        [] => None,
+    }
+}
+
+/// A day of two digits of which the first may be a blank, never one alone.
+fn padded(text: &[u8]) -> Field<'_, u8> {
+    match text {
+        [b' ', ones, rest @ ..] => Some((digit(*ones)?, rest)),
+        _ => two(text),
+    }
+}
+
+/// The single byte `byte`.
+pub(super) fn byte(text: &[u8], byte: u8) -> Option<&[u8]> {
+    match text {
+        [first, rest @ ..] if *first == byte => Some(rest),
+        _ => None,
+    }
+}
+
+/// `01:06:25`, the hour also as ` 1`.
+pub(super) fn time(text: &[u8]) -> Field<'_, Time> {
+    let (hour, rest) = padded(text)?;
+    time_from(hour, rest)
+}
+
+/// `:06:25` behind an hour.
+pub(super) fn time_from(hour: u8, text: &[u8]) -> Field<'_, Time> {
+    let (minute, rest) = two(byte(text, b':')?)?;
+    let (second, rest) = two(byte(rest, b':')?)?;
+    Some((Time { hour, minute, second, nanos: 0 }, rest))
+}
+
+/// `01:06:25`, `01:06:25.070638` or `01:06:25,121`.
+pub(super) fn time_and_fraction(text: &[u8]) -> Field<'_, Time> {
+    let (time, rest) = time(text)?;
+    let (nanos, rest) = fraction(rest)?;
+    Some((Time { nanos, ..time }, rest))
+}
+
+/// A point or a comma with one to nine digits, in nanoseconds; or nothing. A comma without a digit is none of ours.
+pub(super) fn fraction(text: &[u8]) -> Field<'_, u32> {
+    let digits = match text {
+        [b'.', rest @ ..] => rest,
+        [b',', rest @ ..] if rest.first().is_some_and(u8::is_ascii_digit) => rest,
+        _ => return Some((0, text)),
+    };
+    let mut nanos = 0_u32;
+    let mut unit = 1_000_000_000_u32;
+    let mut rest = digits;
+    while let [first, behind @ ..] = rest
+        && first.is_ascii_digit()
+    {
+        // Ten digits are no fraction that anybody writes.
+        unit = unit.checked_div(10).filter(|&unit| unit > 0)?;
+        nanos += u32::from(first - b'0') * unit;
+        rest = behind;
+    }
+    (rest.len() < digits.len()).then_some((nanos, rest))
+}
+
+/// The number of a month by its English name of three letters, the first also small (`apr`).
+pub(super) fn month(text: &[u8]) -> Field<'_, u8> {
+    let (name, rest) = text.split_first_chunk::<3>()?;
+    let number = match name {
+        b"Jan" | b"jan" => 1,
+        b"Feb" | b"feb" => 2,
+        b"Mar" | b"mar" => 3,
+        b"Apr" | b"apr" => 4,
+        b"May" | b"may" => 5,
+        b"Jun" | b"jun" => 6,
+        b"Jul" | b"jul" => 7,
+        b"Aug" | b"aug" => 8,
+        b"Sep" | b"sep" => 9,
+        b"Oct" | b"oct" => 10,
+        b"Nov" | b"nov" => 11,
+        b"Dec" | b"dec" => 12,
+        _ => return None,
+    };
+    Some((number, rest))
+}
+
+/// The same, or the abbreviation that French locales have: `janv.`, `févr.`, `sept.`.
+pub(super) fn month_or_french(text: &[u8]) -> Field<'_, u8> {
+    let french = FRENCH_MONTHS.iter().find_map(|(name, number)| Some((*number, text.strip_prefix(*name)?)));
+    french.or_else(|| month(text))
+}
+
+/// `Z`, `+01:00`, `-0530`, or nothing: then the time is that of the daemon's zone.
+pub(super) fn offset(text: &[u8]) -> Field<'_, Zone> {
+    let sign = match text {
+        [b'Z', rest @ ..] => return Some((Zone::UTC, rest)),
+        [b'+', ..] => 1,
+        [b'-', ..] => -1,
+        _ => return Some((Zone::Local, text)),
+    };
+    let (hours, rest) = two(&text[1..])?;
+    let (minutes, rest) = two(byte(rest, b':').unwrap_or(rest))?;
+    let seconds = i32::from(hours) * 3_600 + i32::from(minutes) * 60;
+    (hours < 24 && minutes < 60).then_some((Zone::Offset(sign * seconds), rest))
+}
+
+/// An offset behind the time or behind a blank, ` UTC`, ` GMT`, or nothing.
+///
+/// No other name: behind a blank it could be a host's.
+pub(super) fn zone(text: &[u8]) -> Field<'_, Zone> {
+    let Some(behind) = byte(text, b' ') else { return offset(text) };
+    let named = behind.strip_prefix(b"UTC").or_else(|| behind.strip_prefix(b"GMT"));
+    if let Some(rest) = named.filter(|rest| !rest.first().is_some_and(|next| is_of_words(*next))) {
+        return Some((Zone::UTC, rest));
+    }
+    match behind.first() {
+        Some(b'+' | b'-') => Some(match offset(behind) {
+            Some((zone, rest)) if !rest.first().is_some_and(|next| is_of_words(*next)) => (zone, rest),
+            Some(_) | None => (Zone::Local, text),
+        }),
+        Some(_) | None => Some((Zone::Local, text)),
+    }
+}
+
+/// One of the abbreviations of zones that we know.
+pub(super) fn zone_name(text: &[u8]) -> Field<'_, Zone> {
+    let len = text.iter().take(MAX_ZONE_BYTES + 1).take_while(|byte| byte.is_ascii_uppercase()).count();
+    let (word, rest) = text.split_at(len);
+    let (name, offset) = ZONES.iter().find(|(name, _)| name.as_bytes() == word)?;
+    Some((Zone::Named { name, offset: *offset }, rest))
+}
+
+/// Whether a byte goes on a word, so that a word that ends before it is not the whole one.
+fn is_of_words(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'[')
+}
+
+/// The value of a decimal digit.
+fn digit(byte: u8) -> Option<u8> {
+    let value = byte.wrapping_sub(b'0');
+    (value < 10).then_some(value)
+}
+
+/// As glibc and the JDK write them. `mai` and `mars` would be read as English but for the last letter.
+const FRENCH_MONTHS: [(&[u8], u8); 16] = [
+    (b"janv.", 1),
+    (b"f\xc3\xa9vr.", 2),
+    (b"f\xe9vr.", 2),
+    (b"fevr.", 2),
+    (b"mars", 3),
+    (b"avr.", 4),
+    (b"avril", 4),
+    (b"mai", 5),
+    (b"juin", 6),
+    (b"juil.", 7),
+    (b"ao\xc3\xbbt", 8),
+    (b"ao\xfbt", 8),
+    (b"sept.", 9),
+    (b"oct.", 10),
+    (b"nov.", 11),
+    (b"d\xc3\xa9c.", 12),
+];
+
+const MAX_ZONE_BYTES: usize = 4;
+
+/// Abbreviations with one meaning that everybody takes first, in seconds east of UTC: those of RFC 5322, section 4.3, and
+/// Europe's. A machine whose own zone uses the same letters otherwise means its own.
+const ZONES: [(&str, i32); 20] = [
+    ("UTC", 0),
+    ("GMT", 0),
+    ("EST", -5 * 3_600),
+    ("EDT", -4 * 3_600),
+    ("CST", -6 * 3_600),
+    ("CDT", -5 * 3_600),
+    ("MST", -7 * 3_600),
+    ("MDT", -6 * 3_600),
+    ("PST", -8 * 3_600),
+    ("PDT", -7 * 3_600),
+    ("WET", 0),
+    ("WEST", 3_600),
+    ("BST", 3_600),
+    ("CET", 3_600),
+    ("CEST", 2 * 3_600),
+    ("EET", 2 * 3_600),
+    ("EEST", 3 * 3_600),
+    ("MSK", 3 * 3_600),
+    ("JST", 9 * 3_600),
+    ("AEST", 10 * 3_600),
+];
