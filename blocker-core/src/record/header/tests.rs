@@ -74,6 +74,144 @@ fn the_message_keeps_every_byte_but_the_line_end() {
 }
 
 #[test]
+fn a_service_that_does_not_name_itself_has_all_behind_the_stamp() {
+    for (line, pid, message) in [
+        (
+            "2026-11-23 01:00:00 login authenticator failed for (x) [192.0.2.9]",
+            None,
+            "login authenticator failed for (x) [192.0.2.9]",
+        ),
+        (
+            "2026-11-23 01:00:00 +0100 [77] SMTP connection from [192.0.2.9]",
+            Some(77),
+            "SMTP connection from [192.0.2.9]",
+        ),
+        ("2026-11-23 01:00:00.123 [77] SMTP connection lost", Some(77), "SMTP connection lost"),
+        ("2013-11-16 21:59:30,121 fail2ban.actions [7]: NOTICE x", None, "fail2ban.actions [7]: NOTICE x"),
+        ("[Sat Jun 01 02:17:42 2013] [error] [client 192.0.2.9] x", None, "[error] [client 192.0.2.9] x"),
+        ("[17/Jun/2011 17:00:45] IP address 192.0.2.9 x", None, "IP address 192.0.2.9 x"),
+        ("[20220407-12:11:06] [INFO ] x", None, "[INFO ] x"),
+        ("[2012-02-13 17:21:54] NOTICE[1638] chan_sip.c: x", None, "NOTICE[1638] chan_sip.c: x"),
+        ("1373330716.415   1234 192.0.2.9 TCP_DENIED/403 x", None, "  1234 192.0.2.9 TCP_DENIED/403 x"),
+        ("130324  0:04:00 [Warning] x", None, "[Warning] x"),
+        ("2014:07:02-00:17:45: '192.0.2.9' x", None, "'192.0.2.9' x"),
+        ("L 01/01/2014 - 01:25:17: rcon from 192.0.2.9 x", None, "rcon from 192.0.2.9 x"),
+        ("<W>2015-11-29 16:38:01.818 <W>1 => x", None, "<W>1 => x"),
+        ("<co ts=\"2015-11-29T16:38:01.818\" pi=\"x\">", None, "pi=\"x\">"),
+        ("t=2014-01-13T05:02:22+0000 lvl=info x", None, "lvl=info x"),
+        ("type=USER_LOGIN msg=audit(1373330717.000:4068): user pid=12 x", None, "user pid=12 x"),
+        ("@400000004c91b044077a9e94 {x}", None, "{x}"),
+        ("12:57:32.907 [http-bio-0.0.0.0] x", None, "[http-bio-0.0.0.0] x"),
+    ] {
+        assert_eq!(parts(line), Ok((None, "", pid, message)), "{line}");
+        assert!(parse(line.as_bytes()).unwrap().stamp.is_some(), "{line}");
+    }
+}
+
+#[test]
+fn an_access_log_has_its_stamp_behind_the_client() {
+    let line = b"192.0.2.9 - bob smith [05/Mar/2007:14:39:21 +0100] \"GET / HTTP/1.1\" 401 x";
+    let record = parse(line).unwrap();
+
+    assert_eq!(record.front, b"192.0.2.9 - bob smith ");
+    assert_eq!(record.body, b"\"GET / HTTP/1.1\" 401 x");
+    assert!(record.stamp.is_some());
+}
+
+#[test]
+fn a_log_without_stamps_is_read() {
+    for (line, host) in [
+        ("mx1 dovecot[7]: imap-login: x", Some("mx1")),
+        ("dovecot[7]: imap-login: x", None),
+        ("<22>dovecot[7]: imap-login: x", None),
+    ] {
+        assert_eq!(parts(line), Ok((host, "dovecot", Some(7), "imap-login: x")), "{line}");
+        assert_eq!(parse(line.as_bytes()).unwrap().stamp, None, "{line}");
+    }
+    assert_eq!(parts("imap-login: Info: x"), Ok((None, "imap-login", None, "Info: x")));
+}
+
+#[test]
+fn busybox_names_the_facility_behind_the_host() {
+    for (line, program, pid) in [
+        ("Nov 23 01:06:25 mx1 mail.info dovecot: x", "dovecot", None),
+        ("Nov 23 01:06:25 mx1 local0.err postfix/smtpd[7]: x", "postfix/smtpd", Some(7)),
+    ] {
+        assert_eq!(parts(line), Ok((Some("mx1"), program, pid, "x")), "{line}");
+    }
+    assert_eq!(parts("Nov 23 01:06:25 mx1 mail.x dovecot: x"), Err(Malformed::Program));
+}
+
+#[test]
+fn a_date_that_the_service_wrote_behind_syslog_s_is_no_part_of_its_message() {
+    let line = "Nov 23 01:00:00 mx1 exim[77]: 2026-11-23 01:00:00 +0100 login authenticator failed";
+
+    assert_eq!(parts(line), Ok((Some("mx1"), "exim", Some(77), "login authenticator failed")));
+}
+
+#[test]
+fn what_may_stand_in_front_of_a_header_is_skipped() {
+    let line = "Nov 23 01:06:25 mx1 dovecot: x";
+    for front in ["\0\0\0", "\u{feff}", "\x1b[0m", "\x1b[1;31m", "\x1b[m\0\x1b[33m"] {
+        assert_eq!(parts(&format!("{front}{line}\r\n")), Ok((Some("mx1"), "dovecot", None, "x")), "{front:?}");
+    }
+    for front in ["\x1b", "\x1b[", "\x1b[2J", "\x1b]0;x\x07", "\r"] {
+        assert_eq!(parts(&format!("{front}{line}")), Err(Malformed::Stamp), "{front:?}");
+    }
+}
+
+#[test]
+fn a_repeated_message_is_the_message_and_a_number() {
+    let record = parse(b"Nov 23 01:06:25 mx1 dovecot: message repeated 5 times: [ imap-login: x]").unwrap();
+    assert_eq!((record.message, record.repeats), (&b"imap-login: x"[..], 5));
+    for line in [
+        "Nov 23 01:06:25 mx1 dovecot: imap-login: message repeated 5 times: [ x]",
+        "Nov 23 01:06:25 mx1 dovecot: message repeated 5 times: [ x",
+    ] {
+        assert_eq!(parse(line.as_bytes()).unwrap().repeats, 1, "{line}");
+    }
+}
+
+#[test]
+fn only_the_log_daemon_says_that_the_last_message_was_repeated() {
+    for (line, host) in [
+        ("Nov 23 01:06:25 mx1 last message repeated 5 times", Some("mx1")),
+        ("<46>Nov 23 01:06:25 mx1 last message repeated 5 times", Some("mx1")),
+        ("2026-11-23T01:06:25Z mx1 last message repeated 5 times\r\n", Some("mx1")),
+        ("Nov 23 01:06:25 mx1 syslog.info last message repeated 5 times", Some("mx1")),
+        ("Nov 23 01:06:25 last message repeated 5 times", None),
+    ] {
+        let Ok(Entry::Again { stamp: Some(_), host: said, times: 5 }) = read(line.as_bytes(), &mut Learnt::default())
+        else {
+            panic!("{line}")
+        };
+        assert_eq!(said, host.map(str::as_bytes), "{line}");
+    }
+    for line in [
+        "Nov 23 01:06:25 mx1 dovecot: last message repeated 5 times",
+        "Nov 23 01:06:25 mx1 last: message repeated 5 times",
+        "Nov 23 01:06:25 last: last message repeated 5 times",
+    ] {
+        assert!(matches!(read(line.as_bytes(), &mut Learnt::default()), Ok(Entry::Record(_))), "{line}");
+    }
+}
+
+#[test]
+fn a_form_is_learnt_and_learnt_again_when_it_changes() {
+    let mut learnt = Learnt::default();
+    for (line, form) in [
+        ("rubbish", None),
+        ("Nov 23 01:06:25 mx1 dovecot: x", Some(Form::MonthDay)),
+        ("rubbish", Some(Form::MonthDay)),
+        ("2026-11-23T01:06:25Z mx1 dovecot: x", Some(Form::Iso)),
+        ("[Sat Jun 01 02:17:42 2013] [error] x", Some(Form::Weekday)),
+    ] {
+        read(line.as_bytes(), &mut learnt).ok();
+        assert_eq!(learnt.form(), form, "{line}");
+    }
+}
+
+#[test]
 fn says_what_is_missing() {
     for (line, missing) in [
         ("", Malformed::Stamp),
@@ -106,6 +244,69 @@ fn a_program_has_at_most_48_bytes() {
 
     assert!(parts(&line(48)).is_ok());
     assert_eq!(parts(&line(49)), Err(Malformed::Program));
+}
+
+/// Pieces of lines, from which lines are put together that are nearly of some form.
+const PIECES: [&[u8]; 40] = [
+    b"Nov 23 01:06:25",
+    b"Nov  3 01:06:25",
+    b"2026-11-23T01:11:33.070638+00:00",
+    b"2026-11-23 01:00:00",
+    b"Sat Jun 01 02:17:42 2013",
+    b"05/Mar/2007:14:39:21 +0100",
+    b"1373330716.415",
+    b"130324  0:04:00",
+    b"PDT Apr 16 21:05:29",
+    b"apr 16, 2013 8:32:13 AM",
+    b"01/01/2014 - 01:25:17",
+    b"@400000004c91b044077a9e94",
+    b"12:57:32.907",
+    b"last message repeated 5 times",
+    b"message repeated 5 times: [ ",
+    b"<22>",
+    b"<22>1 ",
+    b"<co ts=\"",
+    b"type=X msg=audit(",
+    b":12): ",
+    b"t=",
+    b"L ",
+    b"[",
+    b"]",
+    b" ",
+    b" ",
+    b" ",
+    b": ",
+    b":",
+    b"mx1",
+    b"dovecot",
+    b"dovecot: ",
+    b"postfix/smtpd[7]: ",
+    b"mail.info",
+    b"imap-login: Login",
+    b"- - - ",
+    b"\0",
+    b"\x1b[1m",
+    b"\xff",
+    b"192.0.2.9 - - [",
+];
+
+fn line() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        prop::collection::vec(prop::sample::select(&PIECES[..]), 0..9).prop_map(|pieces| pieces.concat()),
+        prop::collection::vec(prop::sample::select(&PIECES[..]), 4..6).prop_map(|pieces| pieces.join(&b" "[..])),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_was_learnt_never_changes_what_is_read(lines in prop::collection::vec(line(), 1..12)) {
+        let mut learnt = Learnt::default();
+        for line in &lines {
+            prop_assert_eq!(read(line, &mut learnt), read(line, &mut Learnt::default()));
+        }
+    }
 }
 
 proptest! {
