@@ -12,6 +12,7 @@ mod hostile;
 mod independence;
 mod interfaces;
 mod lists;
+mod past;
 mod refusals;
 mod reload;
 mod restart;

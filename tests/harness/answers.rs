@@ -102,6 +102,8 @@ pub struct Jail {
     pub attempts: f64,
     /// Bans it made.
     pub bans: u64,
+    /// Failures of the past that were too old to count.
+    pub too_old: u64,
 }
 
 /// Bans in [`Status`].

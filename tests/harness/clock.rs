@@ -22,7 +22,18 @@ pub fn boot_ns() -> u64 {
 /// If the system clock is set before 1970.
 #[must_use]
 pub fn log_stamp() -> String {
+    log_stamp_of(Duration::ZERO)
+}
+
+/// The time that was present so long `ago`, in the same form.
+///
+/// # Panics
+///
+/// If the system clock, or the time asked for, is before 1970.
+#[must_use]
+pub fn log_stamp_of(ago: Duration) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is set later than 1970");
+    let now = now.checked_sub(ago).expect("the time is later than 1970");
     let (days, second_of_day) = (now.as_secs() / 86_400, now.as_secs() % 86_400);
     let (year, month, day) = civil_date(days);
     let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
