@@ -15,6 +15,11 @@ use blocker_tests::{
     wait,
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
 use crate::siege::LIMIT;
 
 const OLD: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 10));
@@ -55,9 +60,12 @@ fn a_rewritten_file_is_judged_by_the_time_in_its_lines() -> Result<()> {
     daemon.log().append(lines::refused(LIVE, 1).as_bytes())?;
     await_failures(&daemon, 1)?;
 
-    // Restored from a backup, longer than before.
+    // Restored from a backup, longer than before; stopped, the daemon does not see the moment in which it is empty.
     let old: String = (0..5).map(|_| written(OLD, Duration::from_secs(86_400)) + "\n").collect();
+    let daemon_pid = Pid::from_raw(i32::try_from(daemon.status()?.pid)?);
+    kill(daemon_pid, Signal::SIGSTOP)?;
     fs::write(daemon.log().path(), old)?;
+    kill(daemon_pid, Signal::SIGCONT)?;
     daemon.log().append(lines::refused(LIVE, 1).as_bytes())?;
 
     await_failures(&daemon, 2)?;

@@ -7,45 +7,66 @@
 #[derive(Debug, Default)]
 pub(super) struct LastFailures {
     /// The one noted last at the end; no host twice.
-    lines: Vec<LastLine>,
-    /// Whether the last line of the log is the last of `lines`.
+    hosts: Vec<LastLine>,
+    /// How many of them have a line.
+    kept: usize,
+    /// Whether the last line of the log is that of the last of `hosts`.
     is_last: bool,
 }
 
-#[derive(Debug)]
+/// A host and its last line, which is empty if that was no failure. The buffers stay for the next.
+#[derive(Debug, Default)]
 struct LastLine {
-    host: Option<Box<[u8]>>,
-    line: Box<[u8]>,
+    host: Option<Vec<u8>>,
+    line: Vec<u8>,
 }
 
 impl LastFailures {
     /// Notes that the last line of `host` is `line`, which is kept if it is a failure.
     pub(super) fn note(&mut self, host: Option<&[u8]>, line: &[u8], is_failure: bool) {
-        if !self.lines.is_empty() {
-            self.lines.retain(|last| last.host.as_deref() != host);
-        }
         self.is_last = is_failure && line.len() <= MAX_LAST_BYTES;
-        if self.is_last {
-            if self.lines.len() == MAX_HOSTS {
-                self.lines.remove(0);
-            }
-            self.lines.push(LastLine { host: host.map(Into::into), line: line.into() });
+        if !self.is_last && self.kept == 0 {
+            return;
         }
+        let place = self.hosts.iter().position(|last| last.host.as_deref() == host);
+        if let Some(last) = place.and_then(|place| self.hosts.get_mut(place)) {
+            self.kept -= usize::from(!last.line.is_empty());
+            last.line.clear();
+        }
+        if !self.is_last {
+            return;
+        }
+        let mut last = match place {
+            Some(place) => self.hosts.remove(place),
+            None if self.hosts.len() < MAX_HOSTS => LastLine { host: host.map(Into::into), line: Vec::new() },
+            None => {
+                let mut last = self.hosts.remove(0);
+                self.kept -= usize::from(!last.line.is_empty());
+                last.line.clear();
+                LastLine { host: host.map(Into::into), ..last }
+            }
+        };
+        last.line.extend_from_slice(line);
+        self.kept += 1;
+        self.hosts.push(last);
     }
 
     /// Notes a line of which nobody knows whose it is.
     pub(super) fn note_unreadable(&mut self) {
-        self.lines.clear();
+        for last in &mut self.hosts {
+            last.line.clear();
+        }
+        self.kept = 0;
         self.is_last = false;
     }
 
     /// The last line of `host`, or of the log if no host is named; `None` if it was no failure.
     pub(super) fn of(&self, host: Option<&[u8]>) -> Option<&[u8]> {
         let last = match host {
-            Some(_) => self.lines.iter().find(|last| last.host.as_deref() == host),
-            None => self.lines.last().filter(|_| self.is_last),
+            Some(_) => self.hosts.iter().find(|last| last.host.as_deref() == host),
+            None => self.hosts.last().filter(|_| self.is_last),
         };
-        last.map(|last| &*last.line)
+        last.map(|last| &last.line[..]).filter(|line| !line.is_empty())
     }
 }
 

@@ -10,7 +10,7 @@ use crate::jail::LogId;
 use crate::record::Learnt;
 use crate::time::Timestamp;
 
-/// Most logs of which something is kept: at most 9 KiB each, with four failures in their last lines, so 9 MiB in all.
+/// Most logs of which something is kept: at most 18 KiB each, with four failures in their last lines, so 18 MiB in all.
 pub(super) const MAX_LOGS: usize = 1_024;
 
 /// What is kept, by log.

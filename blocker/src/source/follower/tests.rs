@@ -25,6 +25,27 @@ fn a_file_there_at_the_start_is_read_from_its_end_and_a_later_one_from_its_begin
 }
 
 #[test]
+fn what_a_file_holds_when_it_is_found_is_past_and_each_file_is_a_log_of_its_own() {
+    let dir = TempDir::new();
+    dir.write("a.log", b"old\n");
+    let mut subject = Subject::new(&[dir.text("*.log")]);
+    dir.append("a.log", b"a1\n");
+    dir.write("b.log", b"b1\n");
+
+    let mut first = subject.settle_batches();
+    first.sort_unstable_by_key(|(text, ..)| text.clone());
+    let [(a1, false, a), (b1, true, b)] = &first[..] else { panic!("live and past: {first:?}") };
+    assert_eq!((a1.as_str(), b1.as_str()), ("a1", "b1"));
+    assert_ne!(a, b);
+
+    dir.append("b.log", b"b2\n");
+    assert_eq!(subject.settle_batches(), [("b2".to_owned(), false, *b)]);
+
+    dir.write("a.log", b"rewritten\n");
+    assert_eq!(subject.settle_batches(), [("rewritten".to_owned(), true, *a)]);
+}
+
+#[test]
 fn says_once_that_it_waits_for_a_file_and_finds_it() {
     let dir = TempDir::new();
     let mut subject = Subject::new(&[dir.text("mail.log")]);
@@ -310,6 +331,18 @@ impl Subject {
                 return lines;
             }
         }
+    }
+
+    /// The same: each line, whether it is past, and its log.
+    fn settle_batches(&mut self) -> Vec<(String, bool, LogId)> {
+        let mut lines = Vec::new();
+        while !self.look() {
+            while let Some(batch) = self.follower.read(self.now) {
+                let text = |line| String::from_utf8_lossy(line).into_owned();
+                lines.extend(batch.lines().map(|line| (text(line), batch.is_past(), batch.log())));
+            }
+        }
+        lines
     }
 
     /// Takes notifications and looks for files if they ask for it. Returns whether there were none.
