@@ -68,9 +68,11 @@ impl Calendar {
             }
             Date::Yearless { month, day } => {
                 let (month, day) = (i8(month)?, i8(day)?);
-                let this_year = self.today(zone).year();
+                let today = self.today(zone);
+                // A day ahead is next year's only on the last of this one.
+                let latest = today.tomorrow().unwrap_or(today).year();
                 // Without 29 February in a century's year, leap years are eight years apart.
-                (this_year - 8..=this_year.saturating_add(1))
+                (latest - 8..=latest)
                     .rev()
                     .filter_map(|year| self.resolve(civil::Date::new(year, month, day).ok()?, time, zone, before))
                     .find(|&unix| unix <= self.wall.as_nanosecond() + AHEAD)

@@ -2,7 +2,7 @@
 
 /// Where `needle` first stands in `hay`.
 pub(super) fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
-    hay.windows(needle.len()).position(|window| window == needle)
+    memchr::memmem::find(hay, needle)
 }
 
 /// Where `needle` last stands in `hay`.

@@ -69,6 +69,11 @@ pub fn read<'a>(line: &'a [u8], learnt: &mut Learnt) -> Result<Entry<'a>, Malfor
         return rfc5424::read(rest);
     }
     let rest = rest.strip_prefix(b" ").unwrap_or(rest);
+    if learnt.is_unstamped()
+        && let Ok(entry) = read_unstamped(rest)
+    {
+        return Ok(entry);
+    }
     if let Some((form, stamp, rest)) = learnt.read(rest) {
         let is_own = !form.is_syslog();
         return read_stamped(stamp, rest, is_own);
@@ -81,7 +86,9 @@ pub fn read<'a>(line: &'a [u8], learnt: &mut Learnt) -> Result<Entry<'a>, Malfor
         let rest = rest.strip_prefix(b" ").unwrap_or(rest);
         return read_behind(Some(stamp), front, rest).or_else(|_| Ok(read_own(Some(stamp), front, rest)));
     }
-    read_unstamped(rest)
+    let entry = read_unstamped(rest)?;
+    learnt.set_unstamped();
+    Ok(entry)
 }
 
 fn trim_line_end(line: &[u8]) -> &[u8] {

@@ -26,7 +26,16 @@ pub(super) fn read(line: &[u8]) -> Result<Entry<'_>, Malformed> {
     // rsyslog puts a second blank in front of the text: it keeps the one that stood behind the tag.
     let rest = rest.trim_ascii_start();
     let message = rest.strip_prefix(b"\xef\xbb\xbf").unwrap_or(rest);
-    Ok(Finish { stamp, front: b"", body, host, program, pid: read_pid(process), message }.record())
+    Ok(Finish {
+        stamp,
+        front: b"",
+        body,
+        host,
+        program,
+        pid: read_pid(process).filter(|(_, rest)| rest.is_empty()).map(|(pid, _)| pid),
+        message,
+    }
+    .record())
 }
 
 /// Skips `-` or `[id name="value" …][…]`; inside the quotes a backslash takes the next byte's meaning away.

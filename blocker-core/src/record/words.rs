@@ -12,39 +12,43 @@ pub(super) struct Tag<'a> {
 /// `PROGRAM: message` or `PROGRAM[PID]: message`.
 pub(super) fn read_tag(text: &[u8]) -> Result<Tag<'_>, Malformed> {
     // One byte beyond the bound is enough to see that there is no end within it.
-    let len = text.iter().take(MAX_PROGRAM_BYTES + 1).position(|byte| matches!(byte, b':' | b'[' | b' '));
-    let (program, rest) = text.split_at(len.ok_or(Malformed::Program)?);
-    if !is_program(program) {
+    let len = text.iter().take(MAX_PROGRAM_BYTES + 1).take_while(|byte| has(**byte, OF_PROGRAMS)).count();
+    if !(1..=MAX_PROGRAM_BYTES).contains(&len) {
         return Err(Malformed::Program);
     }
-    let (pid, rest) = match rest.strip_prefix(b"[") {
-        Some(inner) => {
-            let len = inner.iter().take(MAX_PID_BYTES + 1).position(|byte| *byte == b']').ok_or(Malformed::Pid)?;
-            (Some(read_pid(&inner[..len]).ok_or(Malformed::Pid)?), &inner[len + 1..])
+    let (program, rest) = text.split_at(len);
+    let (pid, rest) = match rest {
+        [b'[', inner @ ..] => {
+            let (pid, rest) = read_pid(inner).ok_or(Malformed::Pid)?;
+            match rest {
+                [b']', rest @ ..] => (Some(pid), rest),
+                _ => return Err(Malformed::Pid),
+            }
         }
-        None => (None, rest),
+        _ => (None, rest),
     };
-    let message = rest.strip_prefix(b":").ok_or(Malformed::Program)?;
-    match message.split_first() {
-        None => Ok(Tag { program, pid, message }),
-        Some((b' ', message)) => Ok(Tag { program, pid, message }),
-        Some(_) => Err(Malformed::Program),
+    match rest {
+        [b':'] => Ok(Tag { program, pid, message: b"" }),
+        [b':', b' ', message @ ..] => Ok(Tag { program, pid, message }),
+        _ => Err(Malformed::Program),
     }
 }
 
 /// `[PID] rest`, as Exim writes it in front of a message of its own file.
 pub(super) fn read_bracketed_pid(text: &[u8]) -> Option<(u32, &[u8])> {
-    let inner = text.strip_prefix(b"[")?;
-    let len = inner.iter().take(MAX_PID_BYTES + 1).position(|byte| *byte == b']')?;
-    Some((read_pid(&inner[..len])?, inner[len + 1..].strip_prefix(b" ")?))
+    let (pid, rest) = read_pid(text.strip_prefix(b"[")?)?;
+    Some((pid, rest.strip_prefix(b"] ")?))
 }
 
-/// A decimal number of a process.
-pub(super) fn read_pid(text: &[u8]) -> Option<u32> {
-    if !text.iter().all(u8::is_ascii_digit) {
+/// A decimal number of a process, and what follows.
+pub(super) fn read_pid(text: &[u8]) -> Option<(u32, &[u8])> {
+    let digits = text.iter().take(MAX_PID_BYTES + 1).take_while(|byte| byte.is_ascii_digit()).count();
+    if !(1..=MAX_PID_BYTES).contains(&digits) {
         return None;
     }
-    str::from_utf8(text).ok()?.parse().ok()
+    let (number, rest) = text.split_at(digits);
+    let value = number.iter().fold(0_u64, |value, digit| value * 10 + u64::from(digit - b'0'));
+    Some((u32::try_from(value).ok()?, rest))
 }
 
 /// A decimal number, `bound` if it is larger than that, and what follows.
@@ -58,7 +62,8 @@ pub(super) fn number(text: &[u8], bound: u32) -> Option<(u32, &[u8])> {
 
 /// Skips `<22>`, or a priority in words, `<mail.info>` or `<2.6>`; says whether there was one.
 pub(super) fn skip_priority(line: &[u8]) -> (bool, &[u8]) {
-    let inner = line.strip_prefix(b"<").and_then(|rest| {
+    let [b'<', rest @ ..] = line else { return (false, line) };
+    let inner = Some(rest).and_then(|rest| {
         let len = rest.iter().take(MAX_PRIORITY_BYTES + 1).position(|byte| *byte == b'>')?;
         let is_priority = len > 0 && rest[..len].iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'.');
         is_priority.then(|| &rest[len + 1..])
@@ -87,15 +92,38 @@ pub(super) fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
 
 /// Whether it is made of the bytes of names and addresses only.
 pub(super) fn is_host(word: &[u8]) -> bool {
-    let of_names = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'%');
-    (1..=MAX_HOST_BYTES).contains(&word.len()) && word.iter().all(of_names)
+    (1..=MAX_HOST_BYTES).contains(&word.len()) && word.iter().all(|byte| has(*byte, OF_HOSTS))
 }
 
 /// Whether it may name a program.
 pub(super) fn is_program(word: &[u8]) -> bool {
-    let of_programs = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b':' | b'[');
-    (1..=MAX_PROGRAM_BYTES).contains(&word.len()) && word.iter().all(of_programs)
+    (1..=MAX_PROGRAM_BYTES).contains(&word.len()) && word.iter().all(|byte| has(*byte, OF_PROGRAMS))
 }
+
+/// Whether a byte is of a class.
+fn has(byte: u8, class: u8) -> bool {
+    CLASSES[usize::from(byte)] & class != 0
+}
+
+/// Bytes of the names and addresses of hosts.
+const OF_HOSTS: u8 = 1;
+/// Bytes of the names of programs: what can be seen, but for what ends them.
+const OF_PROGRAMS: u8 = 2;
+
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'%') {
+            classes[byte as usize] |= OF_HOSTS;
+        }
+        if byte.is_ascii_graphic() && !matches!(byte, b':' | b'[') {
+            classes[byte as usize] |= OF_PROGRAMS;
+        }
+        byte += 1;
+    }
+    classes
+};
 
 /// The severities of syslog, RFC 5424 section 6.2.1, as log daemons abbreviate them.
 const SEVERITIES: [&[u8]; 11] =

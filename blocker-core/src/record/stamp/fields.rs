@@ -8,12 +8,14 @@ use super::{Time, Zone};
 pub(super) type Field<'a, T> = Option<(T, &'a [u8])>;
 
 /// Exactly two decimal digits.
+#[inline]
 pub(super) fn two(text: &[u8]) -> Field<'_, u8> {
     let [tens, ones, rest @ ..] = text else { return None };
     Some((digit(*tens)? * 10 + digit(*ones)?, rest))
 }
 
 /// Exactly four decimal digits: a year.
+#[inline]
 pub(super) fn four(text: &[u8]) -> Field<'_, i16> {
     let (high, rest) = two(text)?;
     let (low, rest) = two(rest)?;
@@ -21,6 +23,7 @@ pub(super) fn four(text: &[u8]) -> Field<'_, i16> {
 }
 
 /// Two digits, of which the first may be a blank; or one.
+#[inline]
 pub(super) fn day(text: &[u8]) -> Field<'_, u8> {
     match text {
         [b' ', ones, rest @ ..] => Some((digit(*ones)?, rest)),
@@ -31,6 +34,7 @@ pub(super) fn day(text: &[u8]) -> Field<'_, u8> {
 }
 
 /// A day of two digits of which the first may be a blank, never one alone.
+#[inline]
 fn padded(text: &[u8]) -> Field<'_, u8> {
     match text {
         [b' ', ones, rest @ ..] => Some((digit(*ones)?, rest)),
@@ -39,6 +43,7 @@ fn padded(text: &[u8]) -> Field<'_, u8> {
 }
 
 /// The single byte `byte`.
+#[inline]
 pub(super) fn byte(text: &[u8], byte: u8) -> Option<&[u8]> {
     match text {
         [first, rest @ ..] if *first == byte => Some(rest),
@@ -47,12 +52,14 @@ pub(super) fn byte(text: &[u8], byte: u8) -> Option<&[u8]> {
 }
 
 /// `01:06:25`, the hour also as ` 1`.
+#[inline]
 pub(super) fn time(text: &[u8]) -> Field<'_, Time> {
     let (hour, rest) = padded(text)?;
     time_from(hour, rest)
 }
 
 /// `:06:25` behind an hour.
+#[inline]
 pub(super) fn time_from(hour: u8, text: &[u8]) -> Field<'_, Time> {
     let (minute, rest) = two(byte(text, b':')?)?;
     let (second, rest) = two(byte(rest, b':')?)?;
@@ -60,6 +67,7 @@ pub(super) fn time_from(hour: u8, text: &[u8]) -> Field<'_, Time> {
 }
 
 /// `01:06:25`, `01:06:25.070638` or `01:06:25,121`.
+#[inline]
 pub(super) fn time_and_fraction(text: &[u8]) -> Field<'_, Time> {
     let (time, rest) = time(text)?;
     let (nanos, rest) = fraction(rest)?;
@@ -67,42 +75,44 @@ pub(super) fn time_and_fraction(text: &[u8]) -> Field<'_, Time> {
 }
 
 /// A point or a comma with one to nine digits, in nanoseconds; or nothing. A comma without a digit is none of ours.
+#[inline]
 pub(super) fn fraction(text: &[u8]) -> Field<'_, u32> {
     let digits = match text {
         [b'.', rest @ ..] => rest,
         [b',', rest @ ..] if rest.first().is_some_and(u8::is_ascii_digit) => rest,
         _ => return Some((0, text)),
     };
-    let mut nanos = 0_u32;
-    let mut unit = 1_000_000_000_u32;
+    let mut value = 0_u32;
     let mut rest = digits;
     while let [first, behind @ ..] = rest
-        && first.is_ascii_digit()
+        && let Some(digit) = digit(*first)
     {
-        // Ten digits are no fraction that anybody writes.
-        unit = unit.checked_div(10).filter(|&unit| unit > 0)?;
-        nanos += u32::from(first - b'0') * unit;
+        // Ten digits are no fraction that anybody writes; nine fit.
+        value = value.checked_mul(10)?.checked_add(u32::from(digit))?;
         rest = behind;
     }
-    (rest.len() < digits.len()).then_some((nanos, rest))
+    let unit = *NANOS.get(digits.len() - rest.len())?;
+    (unit > 0).then_some((value * unit, rest))
 }
 
 /// The number of a month by its English name of three letters, the first also small (`apr`).
+#[inline]
 pub(super) fn month(text: &[u8]) -> Field<'_, u8> {
-    let (name, rest) = text.split_first_chunk::<3>()?;
-    let number = match name {
-        b"Jan" | b"jan" => 1,
-        b"Feb" | b"feb" => 2,
-        b"Mar" | b"mar" => 3,
-        b"Apr" | b"apr" => 4,
-        b"May" | b"may" => 5,
-        b"Jun" | b"jun" => 6,
-        b"Jul" | b"jul" => 7,
-        b"Aug" | b"aug" => 8,
-        b"Sep" | b"sep" => 9,
-        b"Oct" | b"oct" => 10,
-        b"Nov" | b"nov" => 11,
-        b"Dec" | b"dec" => 12,
+    let ([first, second, third], rest) = text.split_first_chunk::<3>()?;
+    // Of all bytes only the two cases of a letter become that letter so.
+    let number = match &[first | 0x20, *second, *third] {
+        b"jan" => 1,
+        b"feb" => 2,
+        b"mar" => 3,
+        b"apr" => 4,
+        b"may" => 5,
+        b"jun" => 6,
+        b"jul" => 7,
+        b"aug" => 8,
+        b"sep" => 9,
+        b"oct" => 10,
+        b"nov" => 11,
+        b"dec" => 12,
         _ => return None,
     };
     Some((number, rest))
@@ -115,6 +125,7 @@ pub(super) fn month_or_french(text: &[u8]) -> Field<'_, u8> {
 }
 
 /// `Z`, `+01:00`, `-0530`, or nothing: then the time is that of the daemon's zone.
+#[inline]
 pub(super) fn offset(text: &[u8]) -> Field<'_, Zone> {
     let sign = match text {
         [b'Z', rest @ ..] => return Some((Zone::UTC, rest)),
@@ -160,6 +171,7 @@ fn is_of_words(byte: u8) -> bool {
 }
 
 /// The value of a decimal digit.
+#[inline]
 fn digit(byte: u8) -> Option<u8> {
     let value = byte.wrapping_sub(b'0');
     (value < 10).then_some(value)
@@ -184,6 +196,9 @@ const FRENCH_MONTHS: [(&[u8], u8); 16] = [
     (b"nov.", 11),
     (b"d\xc3\xa9c.", 12),
 ];
+
+/// Nanoseconds in the unit of a fraction's last digit, by the number of its digits.
+const NANOS: [u32; 10] = [0, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
 
 const MAX_ZONE_BYTES: usize = 4;
 
