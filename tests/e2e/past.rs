@@ -15,10 +15,7 @@ use blocker_tests::{
     wait,
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 
 use crate::siege::LIMIT;
 
@@ -62,15 +59,39 @@ fn a_rewritten_file_is_judged_by_the_time_in_its_lines() -> Result<()> {
 
     // Restored from a backup, longer than before; stopped, the daemon does not see the moment in which it is empty.
     let old: String = (0..5).map(|_| written(OLD, Duration::from_secs(86_400)) + "\n").collect();
-    let daemon_pid = Pid::from_raw(i32::try_from(daemon.status()?.pid)?);
-    kill(daemon_pid, Signal::SIGSTOP)?;
+    daemon.signal(Signal::SIGSTOP)?;
     fs::write(daemon.log().path(), old)?;
-    kill(daemon_pid, Signal::SIGCONT)?;
+    daemon.signal(Signal::SIGCONT)?;
     daemon.log().append(lines::refused(LIVE, 1).as_bytes())?;
 
     await_failures(&daemon, 2)?;
     let status = daemon.status()?;
     assert_eq!((status.jail("dovecot").failures, status.jail("dovecot").too_old), (2, 5));
+    assert!(!is_banned(&daemon, OLD)?);
+    Ok(())
+}
+
+#[test]
+fn a_time_without_a_zone_is_the_machine_s() -> Result<()> {
+    let net = Net::new()?;
+    let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
+    daemon.start_in_zone("<-07>7")?;
+    let west = Duration::from_secs(7 * 3_600);
+    // `2026-11-23 01:11:33`, of a clock seven hours behind.
+    let local = |source, ago| {
+        let line = written(source, west + ago);
+        let (stamp, rest) = line.split_once('.').expect("the stamp has a fraction");
+        let (_, rest) = rest.split_once(' ').expect("the stamp ends");
+        format!("{} {rest}\n", stamp.replace('T', " "))
+    };
+    let text = |source, ago: u64| local(source, Duration::from_secs(ago)).repeat(5);
+    let found = daemon.log().path().with_extension("found");
+    fs::write(&found, text(OLD, 900) + &text(RECENT, 300))?;
+
+    fs::rename(&found, daemon.log().path())?;
+
+    daemon.await_ban(RECENT, LIMIT)?;
+    assert_eq!((daemon.status()?.jail("dovecot").failures, daemon.status()?.jail("dovecot").too_old), (5, 5));
     assert!(!is_banned(&daemon, OLD)?);
     Ok(())
 }

@@ -101,6 +101,23 @@ impl<'net> Daemon<'net> {
     /// If it ends, or is not ready within 15 s.
     pub fn start(&mut self) -> Result<Status> {
         self.spawn()?;
+        self.await_attached()
+    }
+
+    /// The same on a machine whose zone is `zone`, as a rule of POSIX: `<-07>7` is seven hours west of Greenwich.
+    ///
+    /// # Errors
+    ///
+    /// If it ends, or is not ready within 15 s.
+    pub fn start_in_zone(&mut self, zone: &str) -> Result<Status> {
+        ensure!(self.process.is_none(), "blocker is started already");
+        let mut command = self.command(&["run"]);
+        command.env("TZ", zone);
+        self.process = Some(Process::spawn("blocker", command)?);
+        self.await_attached()
+    }
+
+    fn await_attached(&self) -> Result<Status> {
         wait::until("blocker to answer and attach", READY, || {
             let status = self.status().map_err(|error| format!("{error:#}\n{}", self.printed()))?;
             match status.interfaces.iter().find(|interface| interface.mode.is_none()) {
