@@ -243,6 +243,8 @@ fn write(form: Form, (year, month, day): (i16, u8, u8), time: (u8, u8, u8, u32),
     let yearless = Date::Yearless { month, day };
     let has_offset = [Form::Iso, Form::YearFirst, Form::DaySlashMonth, Form::DayDashMonth].contains(&form);
     let has_fraction = ![Form::MonthDayYearHalf, Form::SixDigits, Form::Colons].contains(&form);
+    let secs = 1_000_000_000 + i64::from(year) * 100_000 + i64::from(second);
+    let unix = |text, nanos| Written { form, text, stamp: Stamp::Unix { secs, nanos } };
     let (text, date) = match form {
         Form::MonthDay => (format!("{name} {padded_day} {clock}{fraction}"), yearless),
         Form::ZoneMonthDay => (format!("CET {name} {padded_day} {clock}{fraction}"), yearless),
@@ -263,14 +265,11 @@ fn write(form: Form, (year, month, day): (i16, u8, u8), time: (u8, u8, u8, u32),
         Form::EightDigits => (format!("{year:04}{month:02}{day:02}-{clock}{fraction}"), full),
         Form::Colons => (format!("{year:04}:{month:02}:{day:02}-{clock}"), full),
         Form::TimeAlone => (format!("{clock}.{micros:06}"), Date::Missing),
-        Form::Epoch | Form::Tai64n => {
-            let secs = 1_000_000_000 + i64::from(year) * 100_000 + i64::from(second);
-            let (text, nanos) = match form {
-                Form::Epoch if style & 1 == 0 => (format!("{secs}"), 0),
-                Form::Epoch => (format!("{secs}.{micros:06}"), micros * 1_000),
-                _ => (format!("@{:016x}{:08x}", (1_i64 << 62) + 10 + secs, micros * 1_000), micros * 1_000),
-            };
-            return Written { form, text, stamp: Stamp::Unix { secs, nanos } };
+        Form::Epoch if style & 1 == 0 => return unix(format!("{secs}"), 0),
+        Form::Epoch => return unix(format!("{secs}.{micros:06}"), micros * 1_000),
+        Form::Tai64n => {
+            let label = (1_i64 << 62) + 10 + secs;
+            return unix(format!("@{label:016x}{:08x}", micros * 1_000), micros * 1_000);
         }
     };
     let zone = match style & 6 {
