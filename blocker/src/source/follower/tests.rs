@@ -300,6 +300,8 @@ struct Subject {
     follower: Follower,
     now: Instant,
     state: SourceState,
+    /// The lines that were past.
+    past: HashSet<String>,
 }
 
 impl Subject {
@@ -310,7 +312,7 @@ impl Subject {
     fn with_watch(patterns: &[String], watch: Watch) -> Self {
         let patterns = patterns.iter().map(|text| PathPattern::parse(text.clone()).expect("the pattern is good"));
         let follower = Follower::new(SourceId::new(0), patterns.collect(), watch);
-        let mut subject = Self { follower, now: Instant::now(), state: SourceState::default() };
+        let mut subject = Self { follower, now: Instant::now(), state: SourceState::default(), past: HashSet::new() };
         while subject.follower.scan(subject.now) {}
         assert_eq!(subject.settle(), NONE, "what was there is not read");
         subject
@@ -322,7 +324,11 @@ impl Subject {
         loop {
             let is_quiet = self.look();
             while let Some(batch) = self.follower.read(self.now) {
-                lines.extend(batch.lines().map(|line| String::from_utf8_lossy(line).into_owned()));
+                let read: Vec<_> = batch.lines().map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+                if batch.is_past() {
+                    self.past.extend(read.iter().cloned());
+                }
+                lines.extend(read);
             }
             if let Some(state) = self.follower.take_state() {
                 self.state = state;

@@ -1,4 +1,4 @@
-//! Random schedules of what happens to log files, against a model of which lines must be seen.
+//! Random schedules of what happens to log files, against a model of which lines must be seen, and which of them as past.
 
 use std::fs::File;
 
@@ -78,6 +78,23 @@ struct Written {
     partial: String,
     /// Whether the reader had its turn since the file was made.
     is_found: bool,
+    /// The lines that were finished before the reader had its turn since the file was made or emptied.
+    past: Vec<String>,
+    /// Whether it was emptied, and the reader had no turn since.
+    is_emptied: bool,
+}
+
+impl Written {
+    fn finish(&mut self) {
+        let line = std::mem::take(&mut self.partial);
+        if line.is_empty() {
+            return;
+        }
+        if !self.is_found || self.is_emptied {
+            self.past.push(line.clone());
+        }
+        self.expected.push(line);
+    }
 }
 
 struct Model {
@@ -114,8 +131,7 @@ impl Model {
                     put(&mut writer, &format!("{tag}\n"));
                     let file = &mut self.files[number];
                     file.partial.push_str(&tag);
-                    let line = std::mem::take(&mut file.partial);
-                    file.expected.push(line);
+                    file.finish();
                     self.old = Some((number, writer));
                 }
             }
@@ -127,8 +143,16 @@ impl Model {
             }
             Action::CopyTruncate(lines) => {
                 self.read();
+                let content = fs::read(self.dir.path("log")).expect("the file is there");
+                if content.iter().all(|byte| *byte == b'\n') {
+                    // Or nobody could tell: what is written next may begin with the same bytes.
+                    self.write(1);
+                    self.finish();
+                    self.read();
+                }
                 self.writer.set_len(0).expect("the file is open");
                 self.current().partial.clear();
+                self.current().is_emptied = true;
                 for _ in 0..*lines {
                     self.write(1);
                     self.finish();
@@ -171,11 +195,16 @@ impl Model {
         }
         for file in &mut self.files {
             file.is_found = true;
+            file.is_emptied = false;
         }
     }
 
     fn is_right(&self) -> bool {
-        self.files.iter().all(|file| file.expected.starts_with(&file.seen))
+        let is_judged_right =
+            |file: &Written, line: &String| self.subject.past.contains(line) == file.past.contains(line);
+        self.files.iter().all(|file| {
+            file.expected.starts_with(&file.seen) && file.seen.iter().all(|line| is_judged_right(file, line))
+        })
     }
 
     /// Another file takes the place of the current one, whose lines must be seen if the reader `keeps_up`: nobody can
@@ -197,10 +226,7 @@ impl Model {
 
     fn finish(&mut self) {
         put(&mut self.writer, "\n");
-        let line = std::mem::take(&mut self.current().partial);
-        if !line.is_empty() {
-            self.current().expected.push(line);
-        }
+        self.current().finish();
     }
 
     /// Text that is written once only, and tells its file.
