@@ -78,6 +78,10 @@ pub fn read<'a>(line: &'a [u8], learnt: &mut Learnt) -> Result<Entry<'a>, Malfor
         let is_own = !form.is_syslog();
         return read_stamped(stamp, rest, is_own);
     }
+    if let Ok(entry) = read_unstamped(rest) {
+        learnt.set_unstamped();
+        return Ok(entry);
+    }
     if let Some((front, stamp, rest)) = read_enclosed(line, learnt) {
         let rest = rest.strip_prefix(b":").unwrap_or(rest);
         if rest.is_empty() {
@@ -86,9 +90,7 @@ pub fn read<'a>(line: &'a [u8], learnt: &mut Learnt) -> Result<Entry<'a>, Malfor
         let rest = rest.strip_prefix(b" ").unwrap_or(rest);
         return read_behind(Some(stamp), front, rest).or_else(|_| Ok(read_own(Some(stamp), front, rest)));
     }
-    let entry = read_unstamped(rest)?;
-    learnt.set_unstamped();
-    Ok(entry)
+    Err(Malformed::Stamp)
 }
 
 fn trim_line_end(line: &[u8]) -> &[u8] {
@@ -209,8 +211,10 @@ fn read_audit<'a>(front: &'a [u8], text: &'a [u8]) -> Option<(&'a [u8], Stamp, &
 /// is the server's, unless the client's name has one in it, and then there is no stamp or one of the client's choice.
 fn split_access(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let (address, rest) = split_word(line);
-    let (identity, rest) = split_word(rest);
-    if !is_host(address) || identity.is_empty() {
+    // The identity is that of RFC 1413, which nobody asks for. Were it any word, a bracket in the message of a line without
+    // a stamp could hide that line's program.
+    let rest = rest.strip_prefix(b"- ")?;
+    if !is_host(address) {
         return None;
     }
     let open = rest.windows(2).take(MAX_ACCESS_USER_BYTES).position(|pair| pair == b" [")?;
@@ -220,10 +224,12 @@ fn split_access(line: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// `[HOST] PROGRAM[PID]: message`: what Dovecot writes with an empty `log_timestamp`, and the journal's short form.
 ///
-/// The host must begin with a letter, or a stamp that does not exist could be one.
+/// The first word must begin with a letter, or a stamp that does not exist could be one, and have no `=`, which encloses
+/// stamps.
 fn read_unstamped(text: &[u8]) -> Result<Entry<'_>, Malformed> {
     let (first, _) = split_word(text);
-    let is_name = first.first().is_some_and(u8::is_ascii_alphabetic) && !first[..first.len() - 1].contains(&b':');
+    let Some((_, but_last)) = first.split_last() else { return Err(Malformed::Stamp) };
+    let is_name = first[0].is_ascii_alphabetic() && !but_last.iter().any(|byte| matches!(byte, b':' | b'='));
     if !is_name {
         return Err(Malformed::Stamp);
     }
