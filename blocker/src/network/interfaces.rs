@@ -45,17 +45,22 @@ pub enum Suitability {
 ///
 /// The kernel's, and if there are more than can be read.
 pub fn list() -> Result<BTreeMap<String, Interface>> {
-    let mut header = vec![0; LINK_HEADER_BYTES];
-    header.extend(SKIP_STATISTICS);
-    let interfaces = dump(libc::RTM_GETLINK, &header, |payload| read(payload).into_iter().collect())
+    let interfaces = dump(libc::RTM_GETLINK, &all_links(), |payload| read(payload).into_iter().collect())
         .context("listing the network interfaces")?;
     ensure!(interfaces.is_whole, "there are more network interfaces than can be listed in time");
     Ok(interfaces.entries.into_iter().map(|interface| (interface.name.clone(), interface)).collect())
 }
 
+/// What asks for every link.
+pub(super) fn all_links() -> Vec<u8> {
+    let mut header = vec![0; LINK_HEADER_BYTES];
+    header.extend(SKIP_STATISTICS);
+    header
+}
+
 /// `struct ifinfomsg` of `include/uapi/linux/rtnetlink.h`: family, a byte unused, the kind of link in two bytes, the
 /// index, flags, and which flags changed.
-const LINK_HEADER_BYTES: usize = 16;
+pub(super) const LINK_HEADER_BYTES: usize = 16;
 
 /// The attribute `IFLA_EXT_MASK` with `RTEXT_FILTER_SKIP_STATS`: most of an entry would be statistics.
 const SKIP_STATISTICS: [u8; 8] = {
@@ -106,7 +111,7 @@ fn read(payload: &[u8]) -> Option<Interface> {
 const IFLA_XDP_PROG_ID: u16 = 4;
 
 /// Text as the kernel writes it, ended by a zero byte.
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }

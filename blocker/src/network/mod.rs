@@ -4,14 +4,21 @@
 //! matter of microseconds, on all it is bounded, and there is no state to go stale.
 
 pub mod changes;
+mod device;
+mod ethtool;
 mod found;
+mod genetlink;
 mod interfaces;
+mod netdev;
 mod netlink;
 mod nexthops;
 mod routes;
 mod wanted;
 
+pub use device::{Device, XdpPlace, devices};
+pub use ethtool::{QueueCount, Queues};
 pub use found::found_allowed;
 pub use interfaces::{Interface, Suitability, list};
+pub use netdev::XdpFeatures;
 pub use routes::{DefaultRoutes, Hop, default_routes};
 pub use wanted::{Wanted, WhyNot, carriers, check_pattern, named, wanted};

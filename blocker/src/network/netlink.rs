@@ -1,4 +1,5 @@
-//! Asks the kernel for all it has of a kind: one netlink dump, bounded in time and in what is kept.
+//! Asks the kernel: for all it has of a kind (one netlink dump), or for one thing. Both are bounded in time and in what
+//! is kept.
 //!
 //! Only headers and attributes are read here, and of these only what is asked for: what a newer kernel adds, or lays out
 //! in another way, costs nothing but itself.
@@ -6,10 +7,10 @@
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use netlink_packet_core::{
-    Emitable, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NetlinkHeader,
-    NlasIterator,
+    Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer,
+    NetlinkHeader, NlasIterator,
 };
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -41,6 +42,22 @@ pub(super) struct Dump<T> {
     pub(super) is_whole: bool,
 }
 
+/// What the kernel is asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question<'a> {
+    /// Of which part of it.
+    pub(super) protocol: SockProtocol,
+    /// The number of the question: `RTM_GET…`, or a family of generic netlink.
+    pub(super) kind: u16,
+    /// What stands behind the netlink header.
+    pub(super) payload: &'a [u8],
+}
+
+/// That the kernel does not answer, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the kernel refuses to answer: {}", .0.desc())]
+pub(super) struct Refused(pub(super) Errno);
+
 /// Asks for everything of a kind: `request` is its `RTM_GET…`, `header` what stands behind the netlink header. `read`
 /// gets what stands behind the netlink header of each entry, and makes of it what is kept.
 ///
@@ -48,15 +65,38 @@ pub(super) struct Dump<T> {
 ///
 /// The kernel's. That there is more than can be read in [`PATIENCE`] is none, and shows in the dump.
 pub(super) fn dump<T>(request: u16, header: &[u8], read: impl Fn(&[u8]) -> Vec<T>) -> Result<Dump<T>> {
+    let question = Question { protocol: SockProtocol::NetlinkRoute, kind: request, payload: header };
+    dump_of(&question, read)
+}
+
+/// The same of any part of the kernel.
+///
+/// # Errors
+///
+/// As [`dump`].
+pub(super) fn dump_of<T>(question: &Question<'_>, read: impl Fn(&[u8]) -> Vec<T>) -> Result<Dump<T>> {
     let deadline = Instant::now() + PATIENCE;
     let mut attempts = 0;
     loop {
-        let attempt = attempt(request, header, deadline, &read)?;
+        let attempt = attempt(question, NLM_F_DUMP, deadline, &read)?;
         attempts += 1;
         if !attempt.is_interrupted || !attempt.dump.is_whole || attempts == MAX_ATTEMPTS {
             return Ok(attempt.dump);
         }
     }
+}
+
+/// Asks for one thing.
+///
+/// # Errors
+///
+/// The kernel's, [`Refused`] among them; that it does not answer in time.
+pub(super) fn ask<T>(question: &Question<'_>, read: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>> {
+    let deadline = Instant::now() + PATIENCE;
+    // With NLM_F_ACK the answer has an end.
+    let attempt = attempt(question, NLM_F_ACK, deadline, &|payload: &[u8]| read(payload).into_iter().collect())?;
+    ensure!(attempt.dump.is_whole, "the kernel does not answer in {PATIENCE:?}");
+    Ok(attempt.dump.entries.into_iter().next())
 }
 
 /// The attributes in `bytes`: number and value of each, up to the first that is not well formed.
@@ -82,14 +122,20 @@ struct Attempt<T> {
     is_interrupted: bool,
 }
 
-fn attempt<T>(request: u16, header: &[u8], deadline: Instant, read: &impl Fn(&[u8]) -> Vec<T>) -> Result<Attempt<T>> {
-    let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)
+fn attempt<T>(
+    question: &Question<'_>,
+    flags: u16,
+    deadline: Instant,
+    read: &impl Fn(&[u8]) -> Vec<T>,
+) -> Result<Attempt<T>> {
+    let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, question.protocol)
         .context("opening a netlink socket")?;
     // Connected to the kernel, it takes messages from nobody else.
     connect(socket.as_raw_fd(), &NetlinkAddr::new(0, 0)).context("connecting a netlink socket")?;
     let patience = TimeVal::new(0, PATIENCE.subsec_micros().into());
     setsockopt(&socket, sockopt::ReceiveTimeout, &patience).context("bounding a netlink socket")?;
-    send(socket.as_raw_fd(), &message(request, header), MsgFlags::empty()).context("asking the kernel")?;
+    send(socket.as_raw_fd(), &message(question.kind, flags, question.payload), MsgFlags::empty())
+        .context("asking the kernel")?;
 
     let mut attempt = Attempt { dump: Dump { entries: Vec::new(), is_whole: false }, is_interrupted: false };
     let mut buffer = vec![0; MAX_DATAGRAM_BYTES];
@@ -113,19 +159,19 @@ fn attempt<T>(request: u16, header: &[u8], deadline: Instant, read: &impl Fn(&[u
     Ok(attempt)
 }
 
-fn message(request: u16, header: &[u8]) -> Vec<u8> {
+fn message(kind: u16, flags: u16, payload: &[u8]) -> Vec<u8> {
     let mut message = NetlinkHeader::default();
-    message.message_type = request;
-    message.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let length = message.buffer_len() + header.len();
+    message.message_type = kind;
+    message.flags = NLM_F_REQUEST | flags;
+    let length = message.buffer_len() + payload.len();
     message.length = u32::try_from(length).expect("requests are a few bytes long");
     let mut bytes = vec![0; message.buffer_len()];
     message.emit(&mut bytes);
-    bytes.extend_from_slice(header);
+    bytes.extend_from_slice(payload);
     bytes
 }
 
-/// Takes the entries out of a datagram; true if the dump ends with it.
+/// Takes the entries out of a datagram; true if the answer ends with it.
 fn take<T>(datagram: &[u8], read: &impl Fn(&[u8]) -> Vec<T>, attempt: &mut Attempt<T>) -> Result<bool> {
     let mut rest = datagram;
     while !rest.is_empty() {
@@ -133,13 +179,13 @@ fn take<T>(datagram: &[u8], read: &impl Fn(&[u8]) -> Vec<T>, attempt: &mut Attem
         attempt.is_interrupted |= message.flags() & NLM_F_DUMP_INTR != 0;
         let payload = message.payload();
         match message.message_type() {
-            // Both begin with an error number, negated.
-            kind @ (NLMSG_DONE | NLMSG_ERROR) => {
+            // Both begin with an error number, negated, and end the answer: the first of a dump, the other one of all else.
+            NLMSG_DONE | NLMSG_ERROR => {
                 let code = number(payload).map_or(0, u32::cast_signed);
                 if code < 0 {
-                    bail!("the kernel refuses to answer: {}", Errno::from_raw(code.saturating_neg()).desc());
+                    return Err(Refused(Errno::from_raw(code.saturating_neg())).into());
                 }
-                return Ok(kind == NLMSG_DONE);
+                return Ok(true);
             }
             _ => attempt.dump.entries.extend(read(payload)),
         }
@@ -152,12 +198,12 @@ fn take<T>(datagram: &[u8], read: &impl Fn(&[u8]) -> Vec<T>, attempt: &mut Attem
 /// `NLMSG_ALIGNTO`.
 const MESSAGE_ALIGNMENT: usize = 4;
 
-/// Messages as the kernel writes them, for the tests of those who read them.
-#[cfg(test)]
+/// Attributes, written as the kernel does.
 pub(super) mod written {
     /// An attribute.
     pub(in crate::network) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-        let length = u16::try_from(value.len() + super::ATTRIBUTE_HEADER_BYTES).unwrap();
+        let length = value.len() + super::ATTRIBUTE_HEADER_BYTES;
+        let length = u16::try_from(length).expect("what is asked takes a few bytes");
         let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
         bytes.extend_from_slice(value);
         bytes.resize(bytes.len().next_multiple_of(4), 0);
@@ -175,7 +221,7 @@ mod tests {
     use super::*;
 
     fn entry(kind: u16, flags: u16, payload: &[u8]) -> Vec<u8> {
-        let mut bytes = message(kind, payload);
+        let mut bytes = message(kind, 0, payload);
         bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
         bytes.resize(bytes.len().next_multiple_of(4), 0);
         bytes
