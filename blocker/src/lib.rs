@@ -16,6 +16,7 @@ pub mod cli;
 pub mod clock;
 pub mod control;
 pub mod daemon;
+pub mod doctor;
 pub mod exit;
 pub mod kernel;
 pub mod logging;

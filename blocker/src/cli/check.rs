@@ -1,7 +1,9 @@
 //! `blocker check`: is the configuration right, and do the filters do what they promise?
 
+use std::path::Path;
+
 use anyhow::{Result, anyhow};
-use blocker_core::config::Enabled;
+use blocker_core::config::{Config, Enabled};
 use blocker_core::engine::SourceId;
 use blocker_core::filter::{Filter, examples};
 use serde::Serialize;
@@ -34,13 +36,23 @@ struct CheckedFilter {
     failed: Vec<String>,
 }
 
-pub(super) fn check(globals: &Globals) -> Result<()> {
-    let config = settings::load(&globals.config)?;
+/// Reads the configuration, and what the daemon would look at only when it makes its sources.
+///
+/// # Errors
+///
+/// As [`settings::load`].
+pub(super) fn load(path: &Path) -> Result<Config> {
+    let config = settings::load(path)?;
     for jail in config.jails.iter().filter(|jail| jail.enabled != Enabled::No) {
         FileSource::new(SourceId::new(0), jail.log.clone()).map_err(|error| {
-            Failure::Configuration(format!("{}: `jails.{}.log`: {error}", globals.config.display(), jail.name))
+            Failure::Configuration(format!("{}: `jails.{}.log`: {error}", path.display(), jail.name))
         })?;
     }
+    Ok(config)
+}
+
+pub(super) fn check(globals: &Globals) -> Result<()> {
+    let config = load(&globals.config)?;
     let jails = config
         .jails
         .iter()

@@ -4,6 +4,7 @@ mod ban;
 mod bans;
 mod check;
 mod detach;
+mod doctor;
 mod output;
 mod reload;
 mod run;
@@ -45,6 +46,8 @@ enum Command {
     Run,
     /// Reads the configuration, runs the filters' examples, and says what is wrong
     Check,
+    /// Says whether this machine can do it, in which mode each interface is or would be, and what would help
+    Doctor,
     /// Shows jails, interfaces, counters and health
     Status(status::Options),
     /// Lists the bans in force
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
     let result = match command {
         Command::Run => run::run(&globals),
         Command::Check => check::check(&globals),
+        Command::Doctor => doctor::doctor(&globals),
         Command::Status(options) => status::status(&globals, &options),
         Command::Bans(options) => bans::bans(&globals, &options),
         Command::Ban(options) => ban::ban(&globals, &options),

@@ -1,11 +1,13 @@
 //! The BPF file system that pins live in: found, or mounted where it belongs.
 
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
+use super::capabilities;
 use crate::exit::{Failure, is_permission};
 
 /// Where every distribution has it.
@@ -34,9 +36,52 @@ pub(super) fn ensure(directory: &Path) -> Result<()> {
     Ok(())
 }
 
+/// How it is with the BPF file system that a directory is to be in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bpffs {
+    /// It is in one, or can be made there.
+    There,
+    /// None is mounted where it belongs; the daemon does it if it may.
+    NotMounted {
+        /// Whether this process may.
+        may_mount: bool,
+    },
+    /// The kernel has none.
+    Unknown,
+    /// The directory is where the daemon would mount none.
+    Elsewhere,
+}
+
+/// Looks at `directory`, and mounts nothing.
+///
+/// # Errors
+///
+/// The file system's.
+pub fn bpffs(directory: &Path) -> Result<Bpffs> {
+    if is_bpffs(directory)? {
+        return Ok(Bpffs::There);
+    }
+    if !directory.starts_with(STANDARD) {
+        return Ok(Bpffs::Elsewhere);
+    }
+    let known = fs::read_to_string("/proc/filesystems").context("reading /proc/filesystems")?;
+    let is_known = known.lines().any(|line| line.split_ascii_whitespace().next_back() == Some("bpf"));
+    Ok(if is_known { Bpffs::NotMounted { may_mount: capabilities::may_mount() } } else { Bpffs::Unknown })
+}
+
 /// Whether the nearest existing ancestor of `directory` is in one.
 fn is_bpffs(directory: &Path) -> Result<bool> {
     let existing = directory.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
     let stat = statfs(existing).with_context(|| format!("looking at {}", existing.display()))?;
     Ok(stat.filesystem_type() == BPF_FS_MAGIC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_elsewhere_is_in_none() {
+        assert_eq!(bpffs(Path::new("/proc/no/such/directory")).unwrap(), Bpffs::Elsewhere);
+    }
 }

@@ -9,6 +9,7 @@ use crate::exit::Failure;
 /// `include/uapi/linux/capability.h`.
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
+const CAP_SYS_RESOURCE: u32 = 24;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
@@ -30,14 +31,37 @@ pub(super) fn require_to_read() -> Result<()> {
     require_of(&[CAP_BPF])
 }
 
-fn require_of(needed: &[u32]) -> Result<()> {
+/// Which of the capabilities that the daemon needs this process has not, by name.
+///
+/// # Errors
+///
+/// If the kernel does not tell.
+pub fn missing_capabilities() -> Result<Vec<&'static str>> {
+    Ok(missing(effective()?, &[CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON]))
+}
+
+/// Whether this process may raise its limits (CAP_SYS_RESOURCE).
+#[must_use]
+pub fn may_raise_limits() -> bool {
+    effective().is_ok_and(|bits| bits >> CAP_SYS_RESOURCE & 1 == 1)
+}
+
+/// Whether this process may mount (CAP_SYS_ADMIN).
+pub(super) fn may_mount() -> bool {
+    effective().is_ok_and(|bits| bits >> CAP_SYS_ADMIN & 1 == 1)
+}
+
+fn effective() -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status").context("reading /proc/self/status")?;
-    let effective = status
+    status
         .lines()
         .find_map(|line| line.strip_prefix("CapEff:"))
         .and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok())
-        .context("/proc/self/status does not tell the capabilities")?;
-    let missing = missing(effective, needed);
+        .context("/proc/self/status does not tell the capabilities")
+}
+
+fn require_of(needed: &[u32]) -> Result<()> {
+    let missing = missing(effective()?, needed);
     if missing.is_empty() {
         return Ok(());
     }

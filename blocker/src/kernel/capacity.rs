@@ -7,6 +7,10 @@ use blocker_common::{MAX_BANS4, MAX_BANS6, MapName, Shape};
 /// Bytes that a ban takes, in the kernel's map and in the ban book together, measured with a million of them.
 const BYTES_PER_BAN: u64 = 330;
 
+/// Bytes of the maps without bans and of the daemon itself: the bitmaps take 4 MiB, the ports 1 MiB; the rest is for the
+/// tallies of each CPU and the daemon's own memory.
+const BYTES_WITHOUT_BANS: u64 = 16 * 1024 * 1024;
+
 /// The share of the machine's memory that all bans may take unless the configuration says otherwise.
 const SHARE: u64 = 8;
 
@@ -28,6 +32,12 @@ impl Capacity {
     pub fn configured(ipv4: Option<u32>, ipv6: Option<u32>) -> Self {
         let default = Self::for_memory(memory().unwrap_or(u64::MAX));
         Self { ipv4: ipv4.unwrap_or(default.ipv4), ipv6: ipv6.unwrap_or(default.ipv6) }
+    }
+
+    /// Memory that as many bans take, in bytes, and the maps that are there without any.
+    #[must_use]
+    pub fn bytes(self) -> u64 {
+        BYTES_WITHOUT_BANS + (u64::from(self.ipv4) + u64::from(self.ipv6)) * BYTES_PER_BAN
     }
 
     /// The default for a machine with so many bytes of memory.

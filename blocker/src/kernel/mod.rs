@@ -13,6 +13,7 @@ mod capacity;
 mod carry;
 mod counters;
 mod detach;
+mod inspect;
 mod jails;
 mod keys;
 mod link;
@@ -39,15 +40,18 @@ use blocker_core::time::Until;
 
 pub use attach::{AttachMode, Attachment, Target};
 pub use blocklist::KernelBan;
-pub use capabilities::require as require_capabilities;
+pub use bpffs::{Bpffs, bpffs};
+pub use capabilities::{may_raise_limits, missing_capabilities, require as require_capabilities};
 pub use capacity::Capacity;
 pub use counters::{Totals, by_interface};
 pub use detach::{Detached, detach};
+pub use inspect::{OurLink, our_links, program_name};
 pub use jails::{JailPorts, MANUAL_JAIL, NumberedPorts};
 pub use maps::{DropRing, Maps, Tallies};
 pub use object::{Object, Program, Programs, load_unpinned};
 pub use pins::Pins;
 pub use presence::Presence;
+pub use release::{OLDEST as OLDEST_KERNEL, Release, running as running_kernel};
 
 use attach::Attachments;
 use blocklist::{Blocklist, Wanted};

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 /// The first with links for XDP, without which an attachment could not outlive the daemon, and might replace another
 /// program's unasked.
-const OLDEST: (u32, u32) = (5, 9);
+pub const OLDEST: (u32, u32) = (5, 9);
 
 /// Checks that the kernel has links for XDP.
 ///
@@ -14,13 +14,33 @@ const OLDEST: (u32, u32) = (5, 9);
 ///
 /// If it is older.
 pub(super) fn require() -> Result<()> {
-    let text = fs::read_to_string("/proc/sys/kernel/osrelease").context("reading /proc/sys/kernel/osrelease")?;
-    let release = parse(&text).with_context(|| format!("`{}` is no kernel release", text.trim().escape_debug()))?;
-    if release < OLDEST {
+    let Release { text, version } = running()?;
+    if version < OLDEST {
         let (major, minor) = OLDEST;
-        bail!("Linux {} is too old: links for XDP came with {major}.{minor}", text.trim());
+        bail!("Linux {text} is too old: links for XDP came with {major}.{minor}");
     }
     Ok(())
+}
+
+/// The kernel that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// As it calls itself.
+    pub text: String,
+    /// Major and minor number.
+    pub version: (u32, u32),
+}
+
+/// Asks the kernel for its release.
+///
+/// # Errors
+///
+/// If it does not tell, or not in numbers.
+pub fn running() -> Result<Release> {
+    let text = fs::read_to_string("/proc/sys/kernel/osrelease").context("reading /proc/sys/kernel/osrelease")?;
+    let text = text.trim();
+    let version = parse(text).with_context(|| format!("`{}` is no kernel release", text.escape_debug()))?;
+    Ok(Release { text: text.to_owned(), version })
 }
 
 /// Major and minor number.

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
+use serde::Serialize;
 
 use super::genetlink::Family;
 use super::interfaces::text;
@@ -17,7 +18,7 @@ use super::netlink::{attributes, number};
 pub(super) struct Ethtool(Family);
 
 /// How many queues of a kind there are, and may be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct QueueCount {
     /// Now.
     pub current: u32,
@@ -26,7 +27,7 @@ pub struct QueueCount {
 }
 
 /// A device's queues, as `ethtool -l` shows them. A combined one receives and sends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Queues {
     /// For receiving alone.
     pub rx: QueueCount,

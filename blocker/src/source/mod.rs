@@ -8,7 +8,7 @@
 //!
 //! Inside: `follower` (which files are followed, and until when), `find` and `pattern` (which files the globs name),
 //! `remembered` (where to begin in files that are not open), `tail` (one followed file), `lines` (bytes into lines), `watch`
-//! (inotify), `problems` (what is in the way).
+//! (inotify), `problems` (what is in the way), `look` (what a doctor wants to know).
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,6 +20,7 @@ pub mod file;
 mod find;
 mod follower;
 mod lines;
+mod look;
 mod pattern;
 mod problems;
 mod remembered;
@@ -30,6 +31,7 @@ mod watch;
 
 pub use file::FileSource;
 pub use lines::MAX_LINE_BYTES;
+pub use look::{Seen, SeenFile, look};
 pub use problems::MAX_PROBLEMS;
 
 /// What a source tells the daemon.
