@@ -49,8 +49,9 @@ impl Interfaces {
         self.are_routes_cut.then(|| problem.to_owned())
     }
 
-    /// Looks at what is there, attaches what can be, forgets what is gone. Each change is logged once.
-    pub(super) fn update(&mut self, configured: &config::Daemon, routes: &DefaultRoutes, kernel: &mut Kernel) {
+    /// Looks at what is there, attaches what can be, forgets what is gone. Each change is logged once. Says whether all that is
+    /// there could be seen.
+    pub(super) fn update(&mut self, configured: &config::Daemon, routes: &DefaultRoutes, kernel: &mut Kernel) -> bool {
         for (name, why) in kernel.check_attachments() {
             tracing::error!(interface = %name, "the program is not attached any more ({why}): it is attached anew");
             self.states.remove(&name);
@@ -59,9 +60,11 @@ impl Interfaces {
             tracing::warn!("there are more routes than can be read: a default route may be missed");
         }
         self.are_routes_cut = !routes.is_whole;
-        if let Err(error) = self.look(configured, routes, kernel) {
+        let looked = self.look(configured, routes, kernel);
+        if let Err(error) = &looked {
             tracing::warn!("the network interfaces cannot be read: {error:#}");
         }
+        looked.is_ok()
     }
 
     fn look(&mut self, configured: &config::Daemon, routes: &DefaultRoutes, kernel: &mut Kernel) -> Result<()> {

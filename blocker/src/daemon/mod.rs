@@ -12,12 +12,14 @@
 //! The order at the start keeps the gate closed: maps are brought up to date before the program is attached anew, and an
 //! adopted link enforces the adopted maps all the while. At a stop nothing is detached and nothing lifted.
 
+mod around;
 mod drops;
 mod events;
 mod fill;
 mod interfaces;
 mod jails;
 mod limits;
+mod looks;
 mod sources;
 mod status;
 mod unsettled;
@@ -47,6 +49,7 @@ use drops::Drops;
 use events::EventLog;
 use interfaces::Interfaces;
 use jails::Numbered;
+use looks::Looks;
 use sources::Sources;
 use unsettled::{Entry, Unsettled};
 
@@ -55,12 +58,6 @@ const MAX_WAITING_BATCHES: usize = 16;
 
 /// Control calls that may wait for this task.
 const MAX_WAITING_CALLS: usize = 16;
-
-/// Interfaces, addresses and routes are looked at this often, for what may have changed unnoticed.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
-
-/// And no more often than this, however often they change: a look takes milliseconds, in which no line is judged.
-const LOOK_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a stop waits for the control socket.
 const STOP_WITHIN: Duration = Duration::from_secs(1);
@@ -88,10 +85,8 @@ struct Daemon<'a> {
     sources: Sources,
     interfaces: Interfaces,
     events: EventLog,
-    /// When [`Daemon::look_around`] last did.
-    looked_around: Instant,
-    /// Whether the network has changed since.
-    network_changed: bool,
+    /// When [`Daemon::look_around`] is due.
+    looks: Looks,
     /// Commands that the kernel refused since the start, and its words for the last one.
     refused: (u64, String),
     unsettled: Unsettled,
@@ -131,7 +126,7 @@ pub async fn run(config_path: &Path, config: Config) -> Result<()> {
             Some(call) = calls.recv() => daemon.handle_call(call),
             changed = changes.next() => {
                 changed.context("waiting for network changes")?;
-                daemon.network_changed = true;
+                daemon.looks.note_change();
             }
             read = drops.next(|slot| daemon.kernel.interface_name(slot)) => read.context("reading the ring of drops")?,
             () = tokio::time::sleep(wake) => daemon.handle_timeout(),
@@ -182,8 +177,7 @@ impl<'a> Daemon<'a> {
             sources,
             interfaces: Interfaces::default(),
             events: EventLog::start()?,
-            looked_around: Instant::now(),
-            network_changed: false,
+            looks: Looks::begin(Instant::now()),
             refused: (0, String::new()),
             unsettled: Unsettled::default(),
             batch: Batch::default(),
@@ -236,7 +230,7 @@ impl<'a> Daemon<'a> {
 
     /// Does what is due besides: after everything else, so that no stream of lines or calls keeps it from being done.
     fn look_after(&mut self) {
-        if self.look_in().is_zero() {
+        if self.looks.wait(Instant::now()).is_zero() {
             self.look_around();
         }
         for entry in self.unsettled.take_due() {
@@ -248,12 +242,6 @@ impl<'a> Daemon<'a> {
         }
         self.flush();
         self.settle_allowed();
-    }
-
-    /// How long until [`Daemon::look_around`] is due.
-    fn look_in(&self) -> Duration {
-        let after = if self.network_changed { LOOK_AFTER } else { LOOK_EVERY };
-        after.saturating_sub(self.looked_around.elapsed())
     }
 
     fn handle_call(&mut self, call: Call) {
@@ -347,39 +335,6 @@ impl<'a> Daemon<'a> {
         Ok(())
     }
 
-    /// Says once of each table that it is nearly full.
-    fn warn_of_fill(&mut self) {
-        let warnings = fill::warnings(&self.engine.stats(), self.capacity);
-        if warnings.len() > self.tables_nearly_full {
-            for warning in &warnings {
-                tracing::warn!("{warning}");
-            }
-        }
-        self.tables_nearly_full = warnings.len();
-    }
-
-    /// Looks at interfaces, addresses and routes anew.
-    fn look_around(&mut self) {
-        self.looked_around = Instant::now();
-        self.network_changed = false;
-        self.warn_of_fill();
-        let routes = match default_routes() {
-            Ok(routes) => routes,
-            Err(error) => {
-                tracing::warn!("the routes cannot be read: {error:#}");
-                return;
-            }
-        };
-        match found_allowed(&routes) {
-            Ok(found) => {
-                self.engine.set_found_allowed(found, clock::now());
-                self.carry_out();
-            }
-            Err(error) => tracing::warn!("this machine's own addresses cannot be read: {error:#}"),
-        }
-        self.interfaces.update(&self.config.daemon, &routes, &mut self.kernel);
-    }
-
     /// Carries out what the engine wants, in its order; returns the prefixes it allowed.
     fn carry_out(&mut self) -> HashSet<Prefix> {
         let mut allowed = HashSet::new();
@@ -459,7 +414,7 @@ impl<'a> Daemon<'a> {
     fn sleep(&self) -> Duration {
         let now = clock::now();
         let engine = self.engine.poll_timeout().map(|due| due.saturating_since(now));
-        engine.into_iter().chain(self.unsettled.wait()).fold(self.look_in(), Duration::min)
+        engine.into_iter().chain(self.unsettled.wait()).fold(self.looks.wait(Instant::now()), Duration::min)
     }
 
     /// Says in a few lines what it watches and protects, and where to look next.
