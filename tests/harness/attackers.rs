@@ -91,7 +91,7 @@ pub fn check_installed() -> Result<()> {
     for (program, flag) in [("hydra", "-h"), ("curl", "--version")] {
         let mut command = Command::new(program);
         command.arg(flag);
-        process::run(command, Duration::from_secs(10))
+        process::run(command, Duration::from_secs(30))
             .with_context(|| format!("`{program}` is needed; on Debian: apt-get install {program}"))?;
     }
     Ok(())

@@ -98,7 +98,7 @@ impl<'net> Daemon<'net> {
     ///
     /// # Errors
     ///
-    /// If it ends, or is not ready within 15 s.
+    /// If it ends, or is not ready within 60 s.
     pub fn start(&mut self) -> Result<Status> {
         self.spawn()?;
         self.await_attached()
@@ -131,7 +131,7 @@ impl<'net> Daemon<'net> {
     ///
     /// # Errors
     ///
-    /// If it ends, or does not answer within 15 s.
+    /// If it ends, or does not answer within 60 s.
     pub fn start_unattached(&mut self) -> Result<Status> {
         self.spawn()?;
         wait::until("blocker to answer", READY, || {
@@ -196,7 +196,7 @@ impl<'net> Daemon<'net> {
     ///
     /// # Errors
     ///
-    /// Only if it cannot be started or takes longer than 20 s: its exit code is part of the answer.
+    /// Only if it cannot be started or takes longer than 60 s: its exit code is part of the answer.
     pub fn cli(&self, arguments: &[&str]) -> Result<Finished> {
         process::run(self.command(arguments), PATIENCE)
     }
@@ -292,7 +292,7 @@ impl<'net> Daemon<'net> {
     ///
     /// # Errors
     ///
-    /// If it does not end within 20 s, or ends with another code than 0.
+    /// If it does not end within 60 s, or ends with another code than 0.
     pub fn stop(&mut self) -> Result<()> {
         let mut process = self.process.take().context("blocker is not started")?;
         process.signal(Signal::SIGTERM)?;
@@ -383,10 +383,10 @@ pub fn covers(prefix: &str, source: IpAddr) -> bool {
 pub const KNOCKED_PORT: &str = "143/udp";
 
 /// From the start to the first answer: loading and verifying the program on a busy machine included.
-const READY: Duration = Duration::from_secs(15);
+const READY: Duration = Duration::from_secs(60);
 
 /// For a command, or an orderly end.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Mounts the BPF file system where it is not, and says so.
 fn mount_bpffs() -> Result<()> {

@@ -72,14 +72,14 @@ impl Dovecot {
 
         let mut dovecot = Self { process, version, _scratch: scratch };
         for address in SERVER.iter().flat_map(|server| PORTS.map(|port| SocketAddr::new(*server, port))) {
-            wait::until(&format!("Dovecot on {address}"), Duration::from_secs(20), || {
+            wait::until(&format!("Dovecot on {address}"), Duration::from_secs(60), || {
                 probe::connects(net, Host::Server, address)
                     .then_some(())
                     .ok_or_else(|| format!("no connection; Dovecot says:\n{}", dovecot.process.printed()))
             })?;
         }
         // The first login of 2.4 may take 5 s; it is not the legitimate user who shall wait for that.
-        wait::until("Dovecot to let alice in", Duration::from_secs(30), || {
+        wait::until("Dovecot to let alice in", Duration::from_secs(60), || {
             let login = net.spawn(Host::Server, || legitimate::log_in(SERVER_V4, ALICE));
             let outcome = login.and_then(|thread| thread.join().map_err(|_| anyhow!("a thread panicked"))?);
             outcome.map_err(|error| format!("{error:#}; Dovecot says:\n{}", dovecot.process.printed()))
@@ -112,7 +112,7 @@ const PORTS: [u16; 2] = [143, 110];
 fn version() -> Result<String> {
     let mut command = Command::new(PROGRAM);
     command.arg("--version");
-    let finished = process::run(command, Duration::from_secs(10))
+    let finished = process::run(command, Duration::from_secs(30))
         .context("Dovecot is needed; on Debian: apt-get install dovecot-imapd dovecot-pop3d")?
         .success()?;
     let version = finished.stdout.split_whitespace().next().context("`dovecot --version` prints nothing")?;

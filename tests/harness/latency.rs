@@ -96,7 +96,7 @@ fn one(net: &Net, daemon: &Daemon<'_>, number: usize) -> Result<Duration> {
     let knocker = Knocker::start(net, Host::Attacker, source, SocketAddr::new(server, 143), INTERVAL)?;
     wait::until_true(
         "the attacker to knock",
-        Duration::from_secs(5),
+        Duration::from_secs(30),
         || knocker.sent() >= 100,
         || format!("{} datagrams sent", knocker.sent()),
     )?;
@@ -110,8 +110,8 @@ fn one(net: &Net, daemon: &Daemon<'_>, number: usize) -> Result<Duration> {
 
     // Asking starts processes, which would take the processor from what is measured.
     let asked_ns = written_ns + 50_000_000;
-    wait::until_true("the time to ask", Duration::from_secs(5), || clock::boot_ns() > asked_ns, String::new)?;
-    let dropped = daemon.await_drop(source, Duration::from_secs(10))?;
+    wait::until_true("the time to ask", Duration::from_secs(30), || clock::boot_ns() > asked_ns, String::new)?;
+    let dropped = daemon.await_drop(source, Duration::from_secs(30))?;
     let first_drop_ns = dropped.first_drop_boot_ns.unwrap_or(0);
     ensure!(first_drop_ns > written_ns, "{source} was dropped before its last line was written: {dropped:?}");
     Ok(Duration::from_nanos(first_drop_ns - written_ns))

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use crate::netns::{Host, Net};
+use crate::{
+    netns::{Host, Net},
+    wait,
+};
 
 /// Whether a TCP connection from `host` to `target` comes about within the time that any reachable service needs.
 ///
@@ -27,6 +30,14 @@ pub fn connects_each(net: &Net, questions: &[(Host, SocketAddr)]) -> Vec<bool> {
         .collect();
     attempts.into_iter().map(|attempt| attempt.is_ok_and(|thread| thread.join().unwrap_or(false))).collect()
 }
+
+/// Whether a connection comes about in the end: for what is expected to be open, on a machine that may be slow.
+#[must_use]
+pub fn comes_to_connect(net: &Net, host: Host, target: SocketAddr) -> bool {
+    wait::until_true("a connection", OPEN_WITHIN, || connects(net, host, target), String::new).is_ok()
+}
+
+const OPEN_WITHIN: Duration = Duration::from_secs(30);
 
 /// Every path here takes microseconds; the rest is for a busy machine. A second SYN, sent after 1 s, is included.
 const PATIENCE: Duration = Duration::from_millis(1500);

@@ -1,9 +1,11 @@
 //! Random schedules of what happens to log files, against a model of which lines must be seen, and which of them as past.
 
+use std::cell::Cell;
 use std::fs::File;
+use std::time::Instant;
 
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
+use proptest::test_runner::{RngSeed, TestRunner};
 
 use super::*;
 
@@ -44,21 +46,30 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 2000,
+/// Schedules that are tried if there is time, and in any case.
+const CASES: u32 = 2000;
+const LEAST: u32 = 400;
+
+/// The time that there is for what goes beyond the least.
+const TIME: Duration = Duration::from_secs(60);
+
+#[test]
+fn every_line_is_seen_once_and_in_order() {
+    let config = ProptestConfig {
+        cases: CASES,
         rng_seed: RngSeed::Fixed(0x000b_10c4),
         failure_persistence: None,
         ..ProptestConfig::default()
-    })]
+    };
+    // Most without notifications, since the kernel takes 10 ms to close an inotify instance.
+    let schedule = (proptest::collection::vec(action(), 1..60), any::<bool>(), prop::bool::weighted(0.8));
+    let (begin, tried) = (Instant::now(), Cell::new(0));
 
-    #[test]
-    fn every_line_is_seen_once_and_in_order(
-        actions in proptest::collection::vec(action(), 1..60),
-        is_glob in any::<bool>(),
-        // Most without notifications, since the kernel takes 10 ms to close an inotify instance.
-        is_deaf in prop::bool::weighted(0.8),
-    ) {
+    let outcome = TestRunner::new(config).run(&schedule, |(actions, is_glob, is_deaf)| {
+        if tried.get() >= LEAST && begin.elapsed() > TIME {
+            return Ok(());
+        }
+        tried.set(tried.get() + 1);
         let mut model = Model::new(is_glob, is_deaf);
         for action in &actions {
             model.act(action);
@@ -66,7 +77,11 @@ proptest! {
         }
         model.read();
         prop_assert!(model.is_right(), "at the end: {:#?}", model.files);
-    }
+        Ok(())
+    });
+
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(tried.get() >= LEAST, "{} schedules were tried", tried.get());
 }
 
 /// A file that was ever written.
