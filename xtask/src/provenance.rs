@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -56,7 +56,7 @@ impl Provenance {
     }
 }
 
-/// SHA-256 over names and contents of the files that make the object, the build profile, the compiler's flags and the
+/// SHA-256 over names and contents of the files that make the object, the settings of the build profile, the compiler's flags and the
 /// versions of the packages that are linked in.
 pub(crate) fn sources_digest() -> Result<String> {
     let root = root();
@@ -73,8 +73,7 @@ pub(crate) fn sources_digest() -> Result<String> {
         hash.update([0]);
     }
     let manifest = fs::read_to_string(root.join("Cargo.toml")).context("reading Cargo.toml")?;
-    let profile = manifest.split("[profile.ebpf]").nth(1).and_then(|rest| rest.split("\n[").next());
-    hash.update(profile.context("Cargo.toml has no [profile.ebpf]")?);
+    hash.update(profile(&manifest, "ebpf")?);
     hash.update(FLAGS.join("\n"));
     hash.update(linked_versions(&root)?);
     Ok(hex(&hash.finalize()))
@@ -96,6 +95,24 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The settings of a build profile, those that it inherits among them, in the order of their names.
+fn profile(manifest: &str, name: &str) -> Result<String> {
+    let manifest: toml::Table = toml::from_str(manifest).context("reading Cargo.toml")?;
+    let profiles = manifest.get("profile").and_then(toml::Value::as_table).context("Cargo.toml has no profiles")?;
+    let mut settings = toml::Table::new();
+    let mut name = Some(name);
+    // Each names at most one other; a circle ends where all have been.
+    for _ in 0..=profiles.len() {
+        let Some(own) = name.and_then(|name| profiles.get(name)).and_then(toml::Value::as_table) else { break };
+        name = own.get("inherits").and_then(toml::Value::as_str);
+        for (key, value) in own.iter().filter(|(key, _)| *key != "inherits") {
+            settings.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+    }
+    ensure!(!settings.is_empty(), "Cargo.toml has no [profile.ebpf]");
+    toml::to_string(&settings).context("writing a profile down")
 }
 
 fn linked_versions(root: &Path) -> Result<String> {
@@ -138,6 +155,18 @@ mod tests {
             sources_digest().unwrap(),
             "the sources of the XDP program changed: run `cargo xtask ebpf` and commit what it writes"
         );
+    }
+
+    #[test]
+    fn a_profile_is_what_it_sets_and_inherits_and_not_how_it_is_written() {
+        let plain =
+            "[profile.release]\nlto = \"thin\"\nrpath = false\n[profile.ebpf]\ninherits = \"release\"\nlto = true\n";
+        let other = "[profile]\nrelease = { rpath = false, lto = \"fat\" }\n# XDP\n                     ebpf = { lto = true, inherits = \"release\" } # here too\n[workspace]\n";
+
+        assert_eq!(profile(plain, "ebpf").unwrap(), "lto = true\nrpath = false\n");
+        assert_eq!(profile(other, "ebpf").unwrap(), profile(plain, "ebpf").unwrap());
+        assert_ne!(profile(plain, "release").unwrap(), profile(plain, "ebpf").unwrap());
+        assert!(profile("[profile.release]\nlto = true\n", "ebpf").is_err());
     }
 
     #[test]
