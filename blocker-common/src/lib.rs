@@ -21,13 +21,13 @@ pub use names::{
 };
 pub use outcome::{Counter, Outcome, counter_index};
 pub use tables::{
-    Address4, Address6, Allowed, Config, Host4, Interface, JailName, Network6, PORT_TABLE_LEN, Protocol, SCOPE_ALL,
-    SCOPE_ALL_OBSERVED, flags, port_index,
+    ALL_PORTS_LEN, Address4, Address6, Allowed, Config, Host4, Interface, JailName, Network6, PORT_TABLE_LEN, Protocol,
+    SCOPE_ALL, SCOPE_ALL_OBSERVED, SCTP_TABLE_LEN, flags, port_index,
 };
 pub use traces::{Dropped, Tally, Trace};
 
-/// The version of everything in this crate; part of the pin directory's name (`v2`).
-pub const LAYOUT: u32 = 2;
+/// The version of everything in this crate; part of the pin directory's name (`v3`).
+pub const LAYOUT: u32 = 3;
 
 /// Jails a set of maps can hold: a bit each of a [`Ban::scope`], the two highest being [`SCOPE_ALL`] and
 /// [`SCOPE_ALL_OBSERVED`].

@@ -2,7 +2,7 @@
 
 use crate::{
     Address4, Address6, Allowed, Ban, Config, Counter, Host4, Interface, JailName, MAX_INTERFACES, MAX_JAILS, Network6,
-    PORT_TABLE_LEN, Tally, Trace, presence,
+    PORT_TABLE_LEN, SCTP_TABLE_LEN, Tally, Trace, presence,
 };
 
 /// Most IPv4 hosts banned at once: 16 MiB empty, about 130 bytes for each ban.
@@ -39,8 +39,10 @@ pub enum MapName {
     Config,
     /// Names of the jails by bit of a scope.
     Jails,
-    /// Scope of each port: the jails that protect it.
+    /// Scope of each TCP and UDP port: the jails that protect it.
     Ports,
+    /// The same of each SCTP port. Since layout 3.
+    SctpPorts,
     /// Banned IPv4 hosts.
     Bans4,
     /// Banned IPv6 /64s.
@@ -73,10 +75,11 @@ pub enum MapName {
 
 impl MapName {
     /// Every map.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Config,
         Self::Jails,
         Self::Ports,
+        Self::SctpPorts,
         Self::Bans4,
         Self::Bans6,
         Self::Networks4,
@@ -100,6 +103,7 @@ impl MapName {
             Self::Config => "CONFIG",
             Self::Jails => "JAILS",
             Self::Ports => "PORTS",
+            Self::SctpPorts => "SCTP_PORTS",
             Self::Bans4 => "BANS4",
             Self::Bans6 => "BANS6",
             Self::Networks4 => "NETWORKS4",
@@ -124,6 +128,7 @@ impl MapName {
             Self::Config => (ARRAY, 4, size_of::<Config>(), 1),
             Self::Jails => (ARRAY, 4, size_of::<JailName>(), MAX_JAILS),
             Self::Ports => (ARRAY, 4, size_of::<u64>(), PORT_TABLE_LEN),
+            Self::SctpPorts => (ARRAY, 4, size_of::<u64>(), SCTP_TABLE_LEN),
             Self::Bans4 => (HASH, size_of::<Host4>(), size_of::<Ban>(), MAX_BANS4),
             Self::Bans6 => (HASH, size_of::<Network6>(), size_of::<Ban>(), MAX_BANS6),
             Self::Networks4 => (LPM_TRIE, 4 + size_of::<Address4>(), size_of::<Ban>(), MAX_NETWORKS),

@@ -6,8 +6,14 @@ pub const SCOPE_ALL: u64 = 1 << 63;
 /// The same, by jails that only observe.
 pub const SCOPE_ALL_OBSERVED: u64 = 1 << 62;
 
-/// Entries of the port table: 65,536 ports for each [`Protocol`].
+/// Entries of the table of TCP and UDP ports: 65,536 for each.
 pub const PORT_TABLE_LEN: u32 = 2 << 16;
+
+/// Entries of the table of SCTP ports, a map of its own: layouts up to 2 know none, and their table stays as long as it was.
+pub const SCTP_TABLE_LEN: u32 = 1 << 16;
+
+/// Ports of all protocols together.
+pub const ALL_PORTS_LEN: u32 = PORT_TABLE_LEN + SCTP_TABLE_LEN;
 
 /// Bits of [`Config::flags`].
 pub mod flags {
@@ -35,9 +41,12 @@ pub enum Protocol {
     Tcp = 0,
     /// UDP.
     Udp = 1,
+    /// SCTP.
+    Sctp = 2,
 }
 
-/// Where the port table has `port` of `protocol`; below [`PORT_TABLE_LEN`].
+/// The number of `port` of `protocol` among all ports, below [`ALL_PORTS_LEN`]: below [`PORT_TABLE_LEN`] its index in the
+/// table of TCP and UDP; what is beyond that, its index in the table of SCTP.
 #[inline(always)]
 #[must_use]
 pub const fn port_index(protocol: Protocol, port: u16) -> u32 {

@@ -15,8 +15,8 @@ use aya_ebpf::{
 };
 use blocker_common::{
     Address4, Address6, Allowed, Ban, Config, Counter, DROPS_BYTES, Dropped, Host4, Interface, JailName, MAX_ALLOWED,
-    MAX_BANS4, MAX_BANS6, MAX_INTERFACES, MAX_JAILS, MAX_NETWORKS, Network6, Outcome, PORT_TABLE_LEN, Tally, Trace,
-    counter_index, flags,
+    MAX_BANS4, MAX_BANS6, MAX_INTERFACES, MAX_JAILS, MAX_NETWORKS, Network6, Outcome, PORT_TABLE_LEN, SCTP_TABLE_LEN,
+    Tally, Trace, counter_index, flags,
     presence::{self, Place},
 };
 use blocker_ebpf::{packet::Packet, verdict::Tables};
@@ -33,6 +33,8 @@ static CONFIG: Array<Config, 1> = Array::new();
 static JAILS: Array<JailName, { MAX_JAILS as usize }> = Array::new();
 #[btf_map]
 static PORTS: Array<u64, { PORT_TABLE_LEN as usize }> = Array::new();
+#[btf_map]
+static SCTP_PORTS: Array<u64, { SCTP_TABLE_LEN as usize }> = Array::new();
 #[btf_map]
 static BANS4: HashMap<Host4, Ban, { MAX_BANS4 as usize }, NO_PREALLOC> = HashMap::new();
 #[btf_map]
@@ -146,6 +148,11 @@ impl Tables for Maps {
     #[inline(always)]
     fn port_scope(&self, index: u32) -> u64 {
         PORTS.get(index).copied().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn sctp_scope(&self, port: u16) -> u64 {
+        SCTP_PORTS.get(port.into()).copied().unwrap_or(0)
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! Reads a frame's headers: whence, by which protocol, to which port.
 //!
 //! A bounds-checked cursor walks Ethernet, VLAN tags, IPv4 or IPv6 with extension headers, and the first four bytes of
-//! TCP or UDP. Nothing is decided here. All results are plain integers that are always initialised: an enum with
+//! TCP, UDP or SCTP. Nothing is decided here. All results are plain integers that are always initialised: an enum with
 //! data that crosses a branch makes LLVM spill undefined bytes, which the verifier refuses.
 
 use core::mem::size_of;
@@ -31,6 +31,7 @@ const IPPROTO_AH: u8 = 51;
 const IPPROTO_ICMPV6: u8 = 58;
 const IPPROTO_NONE: u8 = 59;
 const IPPROTO_DSTOPTS: u8 = 60;
+const IPPROTO_SCTP: u8 = 132;
 const IPPROTO_MOBILITY: u8 = 135;
 const IPPROTO_HIP: u8 = 139;
 const IPPROTO_SHIM6: u8 = 140;
@@ -61,6 +62,8 @@ pub enum Ports {
     Tcp,
     /// A UDP port, in [`Packet::port`].
     Udp,
+    /// An SCTP port, in [`Packet::port`].
+    Sctp,
     /// ICMP or ICMPv6: neighbour discovery, path-MTU errors, echo. Never dropped.
     Icmp,
     /// A later fragment: the first one had the ports.
@@ -251,6 +254,7 @@ unsafe fn parse_transport(cursor: &mut Cursor, protocol: u8, may_hide: bool, pac
     packet.ports = match protocol {
         IPPROTO_TCP => Ports::Tcp,
         IPPROTO_UDP => Ports::Udp,
+        IPPROTO_SCTP => Ports::Sctp,
         IPPROTO_ICMP if !packet.is_v6 => Ports::Icmp,
         IPPROTO_ICMPV6 if packet.is_v6 => Ports::Icmp,
         // Behind these of IPv6 anything can follow, more extension headers too.
@@ -263,7 +267,8 @@ unsafe fn parse_transport(cursor: &mut Cursor, protocol: u8, may_hide: bool, pac
         }
         _ => Ports::None,
     };
-    if matches!(packet.ports, Ports::Tcp | Ports::Udp) {
+    // All three begin with the source port and the destination port.
+    if matches!(packet.ports, Ports::Tcp | Ports::Udp | Ports::Sctp) {
         let Some(ports) = cursor.peek::<[u8; 4]>() else { return cut_off(may_hide, packet) };
         // SAFETY: `peek` checked 4 bytes.
         packet.port = u16::from_be(unsafe { load(ports, 2) });

@@ -24,8 +24,10 @@ pub trait Tables {
     fn observed(&self) -> u64;
     /// Whether on this interface would-be drops only count.
     fn observes_here(&self) -> bool;
-    /// The jails that protect the port at `index` of the port table, as bits of a scope.
+    /// The jails that protect the port at `index` of the table of TCP and UDP ports, as bits of a scope.
     fn port_scope(&self, index: u32) -> u64;
+    /// The jails that protect an SCTP port.
+    fn sctp_scope(&self, port: u16) -> u64;
     /// Whether there may be a ban that contains `addr`; certain only if the answer is no, and [`flags::WIDE4`] not set.
     fn is_present4(&self, addr: [u8; 4]) -> bool;
     /// The same for the IPv6 addresses with these first 64 bits, and [`flags::WIDE6`].
@@ -75,6 +77,7 @@ fn decide_ip<T: Tables>(tables: &T, packet: &Packet, bytes: u64) -> Outcome {
     let wanted = match packet.ports {
         Ports::Tcp => tables.port_scope(port_index(Protocol::Tcp, packet.port)) | all_ports,
         Ports::Udp => tables.port_scope(port_index(Protocol::Udp, packet.port)) | all_ports,
+        Ports::Sctp => tables.sctp_scope(packet.port) | all_ports,
         Ports::None | Ports::LaterFragment => all_ports,
         // Whatever the ban closes: who hides the port may mean that one.
         Ports::Hidden => u64::MAX,

@@ -3,7 +3,8 @@
 use std::{fs, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use blocker_common::LAYOUT;
+use aya::maps::{Array, Map, MapData};
+use blocker_common::{LAYOUT, MapName};
 use blocker_tests::{
     answers::Ban,
     daemon::{self, Daemon, Settings, covers},
@@ -46,6 +47,10 @@ fn a_change_of_layout_lets_no_banned_packet_through() -> Result<()> {
             daemon.kill9()?;
         }
         fs::rename(&ours, &others)?;
+        if other == 2 {
+            // Layout 2 has no such map.
+            fs::remove_file(others.join(MapName::SctpPorts.as_str()))?;
+        }
         daemon.start()?;
         ensure!(ours.exists() && !others.exists(), "everything moved to {}", ours.display());
         Ok(())
@@ -162,6 +167,28 @@ fn a_line_judged_before_a_restart_is_not_judged_again() -> Result<()> {
 
     daemon.await_ban(later, LIMIT)?;
     assert!(!daemon.bans()?.iter().any(|ban| covers(&ban.prefix, source)), "four attempts, told once");
+    Ok(())
+}
+
+#[test]
+fn sctp_ports_reach_the_kernel_and_are_carried_over() -> Result<()> {
+    let net = Net::new()?;
+    let settings = Settings { ports: vec!["imap".into(), "588/sctp".into()], ..Settings::default() };
+    let mut daemon = Daemon::launch(&net, &daemon::binary()?, &settings)?;
+    let [ours, later] = [LAYOUT, LAYOUT + 1].map(|layout| daemon.pins().join(format!("v{layout}")));
+    let scopes = || -> Result<(u64, u64)> {
+        let path = ours.join(MapName::SctpPorts.as_str());
+        let ports: Array<MapData, u64> = Map::from_map_data(MapData::from_pin(path)?)?.try_into()?;
+        Ok((ports.get(&588, 0)?, ports.get(&143, 0)?))
+    };
+    let before = scopes()?;
+    assert!(before.0 != 0 && before.1 == 0, "588 is the jail's, 143 nobody's: {before:?}");
+
+    daemon.stop()?;
+    fs::rename(&ours, &later)?;
+    daemon.start()?;
+
+    assert_eq!(scopes()?, before);
     Ok(())
 }
 

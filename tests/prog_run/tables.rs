@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 pub(crate) const MAIL: u64 = 1;
 /// Protects TCP 587, and 993 too.
 pub(crate) const SUBMISSION: u64 = 2;
-/// Protects UDP 5060; the highest number a jail can have.
+/// Protects UDP and SCTP 5060; the highest number a jail can have.
 pub(crate) const TELEPHONE: u64 = 1 << 61;
 /// Closes every port.
 pub(crate) const ALL: u64 = SCOPE_ALL | 1 << 7;
@@ -65,6 +65,7 @@ impl Loaded {
         loaded.protect(Protocol::Tcp, IMAPS, MAIL | SUBMISSION);
         loaded.protect(Protocol::Tcp, SUBMIT, SUBMISSION);
         loaded.protect(Protocol::Udp, SIP, TELEPHONE);
+        loaded.protect(Protocol::Sctp, SIP, TELEPHONE);
         loaded
     }
 

@@ -295,7 +295,7 @@ const LOGS: Kind<Vec<String>> = Kind {
 };
 
 const PORTS: Kind<Ports> = Kind {
-    expected: "services and ports such as \"imap\", 588, \"5000-5010\" or \"sip/udp\", or \"all\" by itself",
+    expected: "services and ports such as \"imap\", 588, \"5000-5010\", \"sip/udp\" or \"588/sctp\", or \"all\" by itself",
     read: |value| match value.text() {
         Some("all") => Ok(Ports::All),
         Some(_) | None => value.list(1, ports).map(Ports::listed),

@@ -10,22 +10,28 @@ pub enum Protocol {
     Tcp,
     /// UDP.
     Udp,
+    /// SCTP.
+    Sctp,
 }
 
 impl Protocol {
-    /// Its name behind the slash: `tcp`, `udp`.
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::Sctp];
+
+    /// Its name behind the slash: `tcp`, `udp`, `sctp`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
+            Self::Sctp => "sctp",
         }
     }
 
     /// The protocol called `name`, in small letters.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
-        [Self::Tcp, Self::Udp].into_iter().find(|protocol| protocol.name() == name)
+        Self::ALL.into_iter().find(|protocol| protocol.name() == name)
     }
 }
 
@@ -97,7 +103,7 @@ impl Ports {
 }
 
 impl fmt::Display for Ports {
-    /// `all`, `110,143,993/tcp`, `5000-5010/tcp 53,5060/udp`; `none` for an empty list.
+    /// `all`, `110,143,993/tcp`, `5000-5010/tcp 53,5060/udp 588/sctp`; `none` for an empty list.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ranges = match self {
             Self::All => return f.write_str("all"),
@@ -131,6 +137,10 @@ mod tests {
         PortRange { protocol: Protocol::Udp, first, last }
     }
 
+    fn sctp(first: u16, last: u16) -> PortRange {
+        PortRange { protocol: Protocol::Sctp, first, last }
+    }
+
     #[test]
     fn lists_are_ordered_and_overlaps_joined() {
         let ports = Ports::listed(vec![
@@ -151,17 +161,18 @@ mod tests {
         assert_eq!(Ports::listed(vec![]).to_string(), "none");
         assert_eq!(Ports::listed(vec![tcp(993, 993), tcp(110, 110), tcp(143, 143)]).to_string(), "110,143,993/tcp");
         assert_eq!(
-            Ports::listed(vec![udp(5060, 5060), udp(53, 53), tcp(5000, 5010)]).to_string(),
-            "5000-5010/tcp 53,5060/udp"
+            Ports::listed(vec![sctp(588, 588), udp(5060, 5060), udp(53, 53), tcp(5000, 5010)]).to_string(),
+            "5000-5010/tcp 53,5060/udp 588/sctp"
         );
     }
 
     #[test]
-    fn a_port_of_the_other_protocol_is_another_port() {
+    fn a_port_of_another_protocol_is_another_port() {
         let ports = Ports::listed(vec![tcp(53, 53)]);
 
         assert!(ports.contains(Protocol::Tcp, 53));
         assert!(!ports.contains(Protocol::Udp, 53));
+        assert!(!ports.contains(Protocol::Sctp, 53));
         assert!(!ports.contains(Protocol::Tcp, 54));
         assert!(Ports::All.contains(Protocol::Udp, 1));
     }

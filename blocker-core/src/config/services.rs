@@ -154,8 +154,17 @@ mod tests {
     }
 
     #[test]
+    fn one_name_may_have_ports_of_several_protocols() {
+        let services = Services::with_etc_services("m2ua 2904/sctp\nm2ua 2905/tcp\n");
+
+        assert_eq!(services.lookup("m2ua", Protocol::Sctp), Some(2904));
+        assert_eq!(services.lookup("m2ua", Protocol::Tcp), Some(2905));
+        assert_eq!(services.lookup("m2ua", Protocol::Udp), None);
+    }
+
+    #[test]
     fn skips_lines_of_another_form() {
-        let text = "a\nb 1\nc x/tcp\nd 0/tcp\ne 70000/tcp\nf 7/sctp\n# g 7/tcp\n\n  \nh 7/tcp\r\n/ 8/tcp/udp\n";
+        let text = "a\nb 1\nc x/tcp\nd 0/tcp\ne 70000/tcp\nf 7/dccp\n# g 7/tcp\n\n  \nh 7/tcp\r\n/ 8/tcp/udp\n";
         let services = Services::with_etc_services(text);
 
         for name in ["a", "b", "c", "d", "e", "f", "g", "/"] {

@@ -105,7 +105,7 @@ fn every_key_is_read() {
         enabled = true
         filter = "dovecot"
         log = "/var/log/webmail/*.log"
-        ports = ["https", 588, "5000-5010", "sip/udp", "53/udp", "25/tcp"]
+        ports = ["https", 588, "5000-5010", "sip/udp", "53/udp", "588/sctp", "25/tcp"]
         max_retry = 10
         find_time = 90
         ban_time = "forever"
@@ -128,7 +128,7 @@ fn every_key_is_read() {
     assert_eq!(names, ["webmail", "dovecot"], "jails keep the order of the file");
     assert_eq!(jails[0].enabled, Enabled::Yes);
     assert_eq!(jails[0].log, ["/var/log/webmail/*.log"]);
-    assert_eq!(jails[0].ports.to_string(), "25,443,588,5000-5010/tcp 53,5060/udp");
+    assert_eq!(jails[0].ports.to_string(), "25,443,588,5000-5010/tcp 53,5060/udp 588/sctp");
     assert_eq!((jails[0].max_retry, jails[0].find_time, jails[0].ban_time), (10, secs(90), BanTime::Forever));
     assert_eq!(jails[1].enabled, Enabled::No);
     assert_eq!((jails[1].max_retry, jails[1].find_time), (3, secs(3_600)), "[defaults] hold for every jail");
@@ -196,7 +196,7 @@ fn faulty_values_are_said_with_place_and_expectation() {
     let long_pattern_shown = format!("is \"{}…\"", "e".repeat(60));
     let prefixes = "expected addresses and networks such as \"192.0.2.9\" or \"2001:db8::/64\"";
     let logs = "expected absolute paths of log files, in which *, ? and [] stand for what varies";
-    let ports = "expected services and ports such as \"imap\", 588, \"5000-5010\" or \"sip/udp\", or \"all\" by itself";
+    let ports = "expected services and ports such as \"imap\", 588, \"5000-5010\", \"sip/udp\" or \"588/sctp\", or \"all\" by itself";
     let rows: &[(&str, &str, &str, &str)] = &[
         ("defaults", "max_retry = 'many'", "is \"many\"", retries),
         ("defaults", "max_retry = 0", "is 0", retries),

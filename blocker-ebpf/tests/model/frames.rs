@@ -67,7 +67,8 @@ fn segment() -> impl Strategy<Value = Segment> {
     let protocol = prop_oneof![
         6 => Just(TCP),
         4 => Just(17_u8),
-        4 => select(vec![1_u8, 4, 41, 47, 50, 51, 58, 59, 132]),
+        2 => Just(132_u8),
+        4 => select(vec![1_u8, 4, 41, 47, 50, 51, 58, 59]),
         1 => any::<u8>(),
     ];
     let len = prop_oneof![5 => Just(20_usize), 2 => 0_usize..8];

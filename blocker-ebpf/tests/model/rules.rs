@@ -198,6 +198,7 @@ fn transport(kind: u8, segment: &[u8], may_hide: bool) -> Result<Wants, Outcome>
     let protocol = match kind {
         6 => Protocol::Tcp,
         17 => Protocol::Udp,
+        132 => Protocol::Sctp,
         _ => return Ok(Wants::NoPort),
     };
     match split(segment, 4) {

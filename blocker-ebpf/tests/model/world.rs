@@ -134,7 +134,11 @@ pub(crate) fn worlds() -> impl Strategy<Value = World> {
             nets.into_iter().map(|net| (Just(Net::parse(net)), bans(over))).collect::<Vec<_>>()
         })
         .prop_map(|bans| bans.into_iter().map(with_prefix_len).collect());
-    let port = (select(vec![Protocol::Tcp, Protocol::Udp]), select(PORTS.to_vec()), select(vec![1, 2, 3, 1 << 61]));
+    let port = (
+        select(vec![Protocol::Tcp, Protocol::Udp, Protocol::Sctp]),
+        select(PORTS.to_vec()),
+        select(vec![1, 2, 3, 1 << 61]),
+    );
     let allowed = prop_oneof![
         2 => Just(Vec::new()),
         1 => subsequence(NETS.to_vec(), 0..4).prop_map(|nets| nets.into_iter().map(Net::parse).collect()),
@@ -320,6 +324,10 @@ impl Tables for HostTables {
 
     fn port_scope(&self, index: u32) -> u64 {
         self.ports.iter().find(|(at, _)| *at == index).map_or(0, |(_, scope)| *scope)
+    }
+
+    fn sctp_scope(&self, port: u16) -> u64 {
+        self.port_scope(port_index(Protocol::Sctp, port))
     }
 
     fn host4(&self, addr: [u8; 4]) -> Option<*mut Ban> {

@@ -56,6 +56,7 @@ impl Capacity {
             MapName::Config
             | MapName::Jails
             | MapName::Ports
+            | MapName::SctpPorts
             | MapName::Networks4
             | MapName::Networks6
             | MapName::Allow4

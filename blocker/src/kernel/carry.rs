@@ -1,14 +1,14 @@
 //! Carries bans over to maps of another form: of this version's layout, or with room for another number of bans.
 //!
 //! ```text
-//! v1/        another version's pins, or           v2/  ours, with another capacity
+//! v2/        another version's pins, or           v3/  ours, with another capacity
 //!   │ read                                          │
 //!   ▼                                               ▼
-//! v2-next/   new maps, being filled: worth nothing yet
+//! v3-next/   new maps, being filled: worth nothing yet
 //!   │ renamed when whole
-//! v2-ready/  to become v2; the one there, if any, becomes v2-old
+//! v3-ready/  to become v3; the one there, if any, becomes v3-old
 //!   ▼
-//! v2/        the links of v1 or v2-old run the old programs with the old maps, until each is given the new program
+//! v3/        the links of v2 or v3-old run the old programs with the old maps, until each is given the new program
 //! ```
 //!
 //! A crash at any point leaves either the old pins or the new ones whole, and every link with a program and maps that
@@ -23,7 +23,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use aya::maps::lpm_trie::Key;
 use aya::maps::{MapData, MapError};
-use blocker_common::{Address4, Address6, Allowed, Ban, Config, Host4, Interface, JailName, MapName, Network6, flags};
+use blocker_common::{
+    Address4, Address6, Allowed, Ban, Config, Host4, Interface, JailName, MapName, Network6, PORT_TABLE_LEN, flags,
+};
 use blocker_core::prefix::Prefix;
 
 use super::keys::{prefix_of_host4, prefix_of_lpm4, prefix_of_lpm6, prefix_of_network64};
@@ -122,6 +124,7 @@ fn rename(from: &Path, to: &Path) -> Result<()> {
 struct Carried {
     config: Config,
     jails: Vec<JailName>,
+    /// Scopes by [`blocker_common::port_index`].
     ports: Vec<(u32, u64)>,
     interfaces: Vec<(u32, Interface)>,
     bans: Vec<KernelBan>,
@@ -137,6 +140,8 @@ impl Carried {
         }
         carried.jails = read.entries::<u32, JailName>(MapName::Jails)?.into_iter().map(|(_, name)| name).collect();
         carried.ports = read.entries::<u32, u64>(MapName::Ports)?;
+        let sctp = read.entries::<u32, u64>(MapName::SctpPorts)?;
+        carried.ports.extend(sctp.into_iter().map(|(port, scope)| (PORT_TABLE_LEN + port, scope)));
         carried.interfaces = read.entries::<u32, Interface>(MapName::Interfaces)?;
         let ban = |prefix: Option<Prefix>, entry: Ban| prefix.map(|prefix| KernelBan { prefix, entry });
         let hosts = read.entries::<Host4, Ban>(MapName::Bans4)?;

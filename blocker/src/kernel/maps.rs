@@ -10,7 +10,7 @@ use aya::util::nr_cpus;
 use aya::{Ebpf, Pod};
 use blocker_common::{
     Address4, Address6, Allowed, Ban, Config, Counter, Dropped, Host4, Interface, JailName, LAYOUT, MapName, Network6,
-    Outcome, Tally, counter_index, presence,
+    Outcome, PORT_TABLE_LEN, SCTP_TABLE_LEN, Tally, counter_index, presence,
 };
 use blocker_core::prefix::Prefix;
 
@@ -26,6 +26,7 @@ pub struct Maps {
     config: Array<MapData, Config>,
     jails: Array<MapData, JailName>,
     ports: Array<MapData, u64>,
+    sctp_ports: Array<MapData, u64>,
     bans4: HashMap<MapData, Host4, Ban>,
     bans6: HashMap<MapData, Network6, Ban>,
     networks4: LpmTrie<MapData, Address4, Ban>,
@@ -46,6 +47,8 @@ pub struct Maps {
 struct Many {
     bans4: Batch<Host4, Ban>,
     bans6: Batch<Network6, Ban>,
+    ports: Batch<u32, u64>,
+    sctp_ports: Batch<u32, u64>,
     present4: Batch<u32, u64>,
     present6: Batch<u32, u64>,
 }
@@ -71,12 +74,20 @@ impl Maps {
     fn open(mut map: impl FnMut(MapName) -> Result<Map>) -> Result<Self> {
         let (bans4, bans6) = (map(MapName::Bans4)?, map(MapName::Bans6)?);
         let (present4, present6) = (map(MapName::Present4)?, map(MapName::Present6)?);
-        let many =
-            Many { bans4: many(&bans4)?, bans6: many(&bans6)?, present4: many(&present4)?, present6: many(&present6)? };
+        let (ports, sctp_ports) = (map(MapName::Ports)?, map(MapName::SctpPorts)?);
+        let many = Many {
+            bans4: many(&bans4)?,
+            bans6: many(&bans6)?,
+            ports: many(&ports)?,
+            sctp_ports: many(&sctp_ports)?,
+            present4: many(&present4)?,
+            present6: many(&present6)?,
+        };
         Ok(Self {
             config: map(MapName::Config)?.try_into()?,
             jails: map(MapName::Jails)?.try_into()?,
-            ports: map(MapName::Ports)?.try_into()?,
+            ports: ports.try_into()?,
+            sctp_ports: sctp_ports.try_into()?,
             bans4: bans4.try_into()?,
             bans6: bans6.try_into()?,
             networks4: map(MapName::Networks4)?.try_into()?,
@@ -127,16 +138,7 @@ impl Maps {
     pub fn presence(&self, is_v4: bool) -> Result<Vec<u64>> {
         let (many, one) =
             if is_v4 { (&self.many.present4, &self.present4) } else { (&self.many.present6, &self.present6) };
-        let words = match many.read(presence::WORDS as usize) {
-            Ok(mut entries) => {
-                entries.sort_unstable_by_key(|(index, _)| *index);
-                entries.into_iter().map(|(_, word)| word).collect()
-            }
-            // A kernel without such calls.
-            Err(_) => one.iter().collect::<Result<Vec<u64>, MapError>>().context("reading a presence bitmap")?,
-        };
-        ensure!(words.len() == presence::WORDS as usize, "a presence bitmap has {} words", words.len());
-        Ok(words)
+        words(many, one, presence::WORDS).context("reading a presence bitmap")
     }
 
     /// Sets some of them.
@@ -177,14 +179,20 @@ impl Maps {
         self.set_jail(index, entry)
     }
 
-    /// The jails that protect a port, as bits of a scope.
-    pub fn port_scope(&self, index: u32) -> Result<u64> {
-        self.ports.get(&index, 0).context("reading the map PORTS")
+    /// The jails that protect each port, as bits of a scope, by [`blocker_common::port_index`].
+    pub fn port_scopes(&self) -> Result<Vec<u64>> {
+        let mut scopes = words(&self.many.ports, &self.ports, PORT_TABLE_LEN).context("reading the map PORTS")?;
+        let sctp = words(&self.many.sctp_ports, &self.sctp_ports, SCTP_TABLE_LEN);
+        scopes.extend(sctp.context("reading the map SCTP_PORTS")?);
+        Ok(scopes)
     }
 
-    /// Sets them.
+    /// Sets those of the port with this index.
     pub fn set_port_scope(&mut self, index: u32, scope: u64) -> Result<()> {
-        self.ports.set(index, scope, 0).context("writing the map PORTS")
+        match index.checked_sub(PORT_TABLE_LEN) {
+            None => self.ports.set(index, scope, 0).context("writing the map PORTS"),
+            Some(sctp) => self.sctp_ports.set(sctp, scope, 0).context("writing the map SCTP_PORTS"),
+        }
     }
 
     /// The entry of a banned prefix.
@@ -410,6 +418,20 @@ const FEW: usize = 8;
 fn many<K: Pod + Default, V: Pod + Default>(map: &Map) -> Result<Batch<K, V>> {
     let (Map::Array(map) | Map::HashMap(map)) = map else { bail!("a map is of another kind than expected") };
     Batch::of(map).context("opening a map once more")
+}
+
+/// Every word of an array, in order.
+fn words(many: &Batch<u32, u64>, one: &Array<MapData, u64>, len: u32) -> Result<Vec<u64>> {
+    let words = match many.read(len as usize) {
+        Ok(mut entries) => {
+            entries.sort_unstable_by_key(|(index, _)| *index);
+            entries.into_iter().map(|(_, word)| word).collect()
+        }
+        // A kernel without such calls.
+        Err(_) => one.iter().collect::<Result<Vec<u64>, MapError>>()?,
+    };
+    ensure!(words.len() == len as usize, "an array of {len} words has {}", words.len());
+    Ok(words)
 }
 
 /// Every entry of a hash.

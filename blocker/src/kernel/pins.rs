@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! /sys/fs/bpf/blocker/        locked (flock) by the daemon
-//!   v2/                       the layout's version: blocker_common::LAYOUT
+//!   v3/                       the layout's version: blocker_common::LAYOUT
 //!     CONFIG, BANS4, …        the maps, by name
 //!     program-2               the program on the interface of index 2
 //!     link-2-native           the link to the interface of index 2, and its mode
@@ -204,7 +204,7 @@ mod tests {
     fn a_links_pin_tells_its_interface_and_mode() {
         let path = Pins::new(Path::new("/pins")).link(7, AttachMode::Generic);
 
-        assert_eq!(path, Path::new("/pins/v2/link-7-generic"));
+        assert_eq!(path, Path::new(&format!("/pins/v{LAYOUT}/link-7-generic")));
         assert_eq!(parse_link("link-7-generic"), Some((7, AttachMode::Generic)));
         assert_eq!(parse_link("link-x-generic"), None);
         assert_eq!(parse_link("BANS4"), None);

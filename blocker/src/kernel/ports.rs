@@ -1,7 +1,7 @@
-//! The port table: which jails protect which port.
+//! The port tables: which jails protect which port.
 
 use anyhow::Result;
-use blocker_common::{PORT_TABLE_LEN, Protocol, port_index};
+use blocker_common::{ALL_PORTS_LEN, Protocol, port_index};
 use blocker_core::config::{self, Ports};
 use blocker_core::engine::{JailId, JailSet};
 
@@ -15,13 +15,12 @@ pub(super) struct PortTable {
 impl PortTable {
     /// The table of a new map.
     pub(super) fn empty() -> Self {
-        Self { scopes: vec![0; PORT_TABLE_LEN as usize] }
+        Self { scopes: vec![0; ALL_PORTS_LEN as usize] }
     }
 
     /// Reads the table of an adopted one.
     pub(super) fn read(maps: &Maps) -> Result<Self> {
-        let scopes = (0..PORT_TABLE_LEN).map(|index| maps.port_scope(index)).collect::<Result<_>>()?;
-        Ok(Self { scopes })
+        Ok(Self { scopes: maps.port_scopes()? })
     }
 
     /// Whether any port is `jail`'s.
@@ -51,6 +50,7 @@ impl PortTable {
                 let protocol = match range.protocol {
                     config::Protocol::Tcp => Protocol::Tcp,
                     config::Protocol::Udp => Protocol::Udp,
+                    config::Protocol::Sctp => Protocol::Sctp,
                 };
                 for port in range.iter() {
                     if let Some(scope) = wanted.scopes.get_mut(port_index(protocol, port) as usize) {
@@ -59,7 +59,7 @@ impl PortTable {
                 }
             }
         }
-        for (index, (new, old)) in (0..PORT_TABLE_LEN).zip(wanted.scopes.iter().zip(&mut self.scopes)) {
+        for (index, (new, old)) in (0..ALL_PORTS_LEN).zip(wanted.scopes.iter().zip(&mut self.scopes)) {
             let new = new | *old & retired.bits();
             if new != *old {
                 maps.set_port_scope(index, new)?;
