@@ -5,7 +5,7 @@ use blocker_common::Outcome::{
 };
 
 use crate::frame::Extension::{DestinationOptions, HopByHop};
-use crate::frame::{ipv4, ipv6};
+use crate::frame::{Frame, ipv4, ipv6};
 use crate::rows::{check, row};
 use crate::tables::{
     Action::*, BANNED, BANNED6, CUSTOMER, CUSTOMER6, HTTP, IMAP, Loaded, MAIL, OUTLAW, OUTLAW6, SUBMISSION, SUBMIT,
@@ -143,6 +143,62 @@ fn ipv6_fragments_under_bans_of_some_ports() {
             ),
             row("later, empty", ipv6(BANNED6).fragment(1, false).tcp(IMAP).cut_to(62), Pass, PassUnprotected),
             row("later, not banned", ipv6(CUSTOMER6).fragment(1, true).tcp(IMAP), Pass, PassUnprotected),
+        ],
+    );
+}
+
+/// A frame may be longer than its packet. What follows is cut off by the stack, which then puts the fragments together: a
+/// port that stands there is none, and whoever writes it wants another.
+#[test]
+fn a_port_behind_the_end_of_an_ipv6_fragment_is_no_port() {
+    let http = [0x9c, 0x41, 0, 80, 0, 0, 0, 0];
+    // Options and nothing more: TCP is in the next fragment.
+    let options = |source| ipv6(source).fragment(0, true).extension(DestinationOptions, 0);
+    let says_tcp = |frame: Frame| frame.says_next(62, 6);
+    let later = [6, 0, 0, 0x08, 0, 0, 0, 7];
+    check(
+        &mut Loaded::mail_server(),
+        &[
+            row("an unprotected port", says_tcp(options(BANNED6)).trailer(&http), Drop, DropHidden),
+            row("zeros, as Ethernet pads", says_tcp(options(BANNED6)).padded(100), Drop, DropHidden),
+            row("a protected port", says_tcp(options(BANNED6)).trailer(&[0x9c, 0x41, 0, 143]), Drop, DropHidden),
+            row("not banned", says_tcp(options(CUSTOMER6)).trailer(&http), Pass, PassClean),
+            row(
+                "what looks like ICMPv6",
+                options(BANNED6).says_next(62, 60).trailer(&[58, 0, 0, 0, 0, 0, 0, 0]),
+                Drop,
+                DropHidden,
+            ),
+            row(
+                "what looks like a later fragment",
+                options(BANNED6).says_next(62, 44).trailer(&later),
+                Drop,
+                DropHidden,
+            ),
+            row(
+                "an atomic fragment without its port",
+                ipv6(BANNED6).fragment(0, false).says_next(54, 6).trailer(&http),
+                Drop,
+                DropHidden,
+            ),
+            row(
+                "options without a port, and no fragment",
+                ipv6(BANNED6).extension(DestinationOptions, 0).says_next(54, 6).trailer(&http),
+                Drop,
+                DropHidden,
+            ),
+            row(
+                "a whole packet, padded",
+                ipv6(BANNED6).extension(DestinationOptions, 0).tcp(HTTP).padded(120),
+                Pass,
+                PassUnprotected,
+            ),
+            row(
+                "a later fragment, padded",
+                ipv6(BANNED6).fragment(1, false).payload(&[0xdd; 8]).padded(120),
+                Pass,
+                PassUnprotected,
+            ),
         ],
     );
 }

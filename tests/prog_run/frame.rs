@@ -20,6 +20,8 @@ pub(crate) struct Frame {
 enum Next {
     Ethertype(usize),
     Protocol(usize),
+    /// PPP's number.
+    Ppp(usize),
     /// Nothing follows that has a type.
     Payload,
 }
@@ -55,6 +57,14 @@ impl Frame {
     /// A service tag from before 802.1ad.
     pub(crate) fn old_service_vlan(self, id: u16) -> Self {
         self.tag(0x9100, id)
+    }
+
+    /// A PPPoE session's header, and PPP's.
+    pub(crate) fn pppoe(mut self) -> Self {
+        self.name_layer(0x8864, 0);
+        let start = self.append(&[0x11, 0, 0, 1, 0, 0, 0, 0]);
+        self.next = Next::Ppp(start + 6);
+        self
     }
 
     /// Anything else, by its Ethernet type.
@@ -253,6 +263,12 @@ impl Frame {
         self
     }
 
+    /// Bytes behind the packet's end: the IP lengths do not count them.
+    pub(crate) fn trailer(mut self, bytes: &[u8]) -> Self {
+        self.bytes.extend_from_slice(bytes);
+        self
+    }
+
     /// Cuts the frame off after `len` bytes; the IP lengths stay.
     pub(crate) fn cut_to(mut self, len: usize) -> Self {
         assert!(len < self.bytes.len(), "a frame of {} bytes cannot be cut to {len}", self.bytes.len());
@@ -264,6 +280,12 @@ impl Frame {
     pub(crate) fn ip_begins_with(mut self, byte: u8) -> Self {
         let start = self.last_ip();
         self.put(start, &[byte]);
+        self
+    }
+
+    /// Says in the header that begins at `start`, and has its next header's number first, that `protocol` follows.
+    pub(crate) fn says_next(mut self, start: usize, protocol: u8) -> Self {
+        self.put(start, &[protocol]);
         self
     }
 
@@ -288,6 +310,7 @@ impl Frame {
         match self.next {
             Next::Ethertype(at) => self.put(at, &ethertype.to_be_bytes()),
             Next::Protocol(at) => self.put(at, &[protocol]),
+            Next::Ppp(at) => self.put(at, &if ethertype == 0x0800 { [0, 0x21] } else { [0, 0x57] }),
             Next::Payload => panic!("no layer has a place behind {:02x?}", self.bytes),
         }
     }

@@ -33,7 +33,11 @@ fn whole() -> impl Strategy<Value = Vec<u8>> {
         6 => Just(Vec::new()),
         3 => prop::collection::vec(select(vec![0x8100_u16, 0x88a8, 0x9100]), 1..=4),
     ];
-    (tags, packet()).prop_map(|(tags, (kind, packet))| [ethernet(&tags, kind), packet].concat())
+    let session = prop_oneof![9 => Just(None), 1 => select(vec![0x1100_u16, 0x1100, 0x1107, 0x2100]).prop_map(Some)];
+    (tags, session, packet()).prop_map(|(tags, session, (kind, packet))| {
+        let Some(session) = session else { return [ethernet(&tags, kind), packet].concat() };
+        [ethernet(&tags, 0x8864), pppoe(session, kind, packet.len()), packet].concat()
+    })
 }
 
 /// A packet and its Ethernet type.
@@ -45,12 +49,13 @@ fn packet() -> impl Strategy<Value = (u16, Vec<u8>)> {
     let fragment = prop_oneof![4 => Just(0_u16), 2 => Just(0x4000), 2 => Just(0x2000), 1 => 0x2001..0x4000_u16, 1 => 1..0x2000_u16];
     let chain =
         prop_oneof![4 => 0_usize..3, 2 => 3_usize..11].prop_flat_map(|len| prop::collection::vec(extension(), len));
+    let told = prop_oneof![6 => Just(Told::All), 3 => (1_usize..60).prop_map(Told::Less), 1 => Just(Told::Nothing)];
     let others = select(vec![0x0806_u16, 0x8864, 0x8847, 0x88cc, 0x0026, 0x0801]);
     prop_oneof![
         8 => (source4, words, fragment, segment())
             .prop_map(|(source, words, fragment, segment)| (0x0800, ipv4(source, words, fragment, &segment))),
-        8 => (source6, chain, segment())
-            .prop_map(|(source, chain, segment)| (0x86dd, ipv6(source, &chain, &segment))),
+        8 => (source6, chain, segment(), told)
+            .prop_map(|(source, chain, segment, told)| (0x86dd, ipv6(source, &chain, &segment, told))),
         1 => (others, prop::collection::vec(any::<u8>(), 0..60)),
     ]
 }
@@ -91,6 +96,27 @@ fn extension() -> impl Strategy<Value = Extension> {
     (kind, units, fragment).prop_map(|(kind, units, fragment)| Extension { kind, units, fragment })
 }
 
+/// What an IPv6 header says of the length of its payload.
+#[derive(Clone, Copy, Debug)]
+enum Told {
+    All,
+    /// That it is shorter by so many bytes: those are padding.
+    Less(usize),
+    Nothing,
+}
+
+/// The header of a PPPoE session that begins with these two bytes, and PPP's around a packet of this Ethernet type.
+fn pppoe(begin: u16, kind: u16, len: usize) -> Vec<u8> {
+    let protocol: u16 = match kind {
+        0x0800 => 0x0021,
+        0x86dd => 0x0057,
+        // The link's own.
+        _ => 0xc021,
+    };
+    let len = u16::try_from(len + 2).unwrap_or(u16::MAX);
+    [begin, 1, len, protocol].into_iter().flat_map(u16::to_be_bytes).collect()
+}
+
 fn ethernet(tags: &[u16], kind: u16) -> Vec<u8> {
     let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
     for tag in tags {
@@ -113,7 +139,7 @@ fn ipv4(source: Ipv4Addr, words: u8, fragment: u16, segment: &Segment) -> Vec<u8
     bytes
 }
 
-fn ipv6(source: Ipv6Addr, chain: &[Extension], segment: &Segment) -> Vec<u8> {
+fn ipv6(source: Ipv6Addr, chain: &[Extension], segment: &Segment, told: Told) -> Vec<u8> {
     let kinds: Vec<u8> = chain.iter().map(|header| header.kind).chain([segment.protocol]).collect();
     let mut bytes = vec![0; 40];
     bytes[0] = 0x60;
@@ -134,6 +160,12 @@ fn ipv6(source: Ipv6Addr, chain: &[Extension], segment: &Segment) -> Vec<u8> {
         bytes[start + 2..start + 4].copy_from_slice(&fragment.to_be_bytes());
     }
     bytes.extend(segment_bytes(segment));
+    let told = match told {
+        Told::All => bytes.len() - 40,
+        Told::Less(padding) => (bytes.len() - 40).saturating_sub(padding),
+        Told::Nothing => 0,
+    };
+    bytes[4..6].copy_from_slice(&u16::try_from(told).unwrap_or(u16::MAX).to_be_bytes());
     bytes
 }
 

@@ -123,6 +123,15 @@ fn ethernet(frame: &[u8]) -> Result<Ip, Outcome> {
         rest = behind;
         tags += 1;
     }
+    if kind == 0x8864 {
+        let (session, behind) = split(rest, 8)?;
+        kind = match (be16(session, 0), be16(session, 6)) {
+            (0x1100, 0x0021) => 0x0800,
+            (0x1100, 0x0057) => 0x86dd,
+            _ => return Err(Outcome::PassNotIp),
+        };
+        rest = behind;
+    }
     match kind {
         0x0800 => ipv4(rest),
         0x86dd => ipv6(rest),
@@ -155,7 +164,10 @@ fn ipv6(packet: &[u8]) -> Result<Ip, Outcome> {
     let source: [u8; 16] = fixed[8..24].try_into().expect("it is 16 bytes long");
     let source = Ipv6Addr::from(source).into();
     let secret = Ok(Ip { source, wants: Wants::Secret });
-    let (mut kind, mut has_extensions) = (fixed[6], false);
+    // Where the packet ends by its own account, if it gives one: behind that is no part of it.
+    let told = Some(usize::from(be16(fixed, 4))).filter(|&told| told > 0);
+    let is_beyond = |at: usize| told.is_some_and(|told| at > told);
+    let (mut kind, mut has_extensions, mut at) = (fixed[6], false, 0);
     for read in 0.. {
         if !is_extension(kind) {
             break;
@@ -172,11 +184,16 @@ fn ipv6(packet: &[u8]) -> Result<Ip, Outcome> {
             _ => 8 * (usize::from(header[1]) + 1),
         };
         has_extensions = true;
+        at += len;
         if kind == 44 && be16(header, 2) / 8 > 0 {
-            return Ok(Ip { source, wants: Wants::NoPort });
+            return if is_beyond(at) { secret } else { Ok(Ip { source, wants: Wants::NoPort }) };
         }
         kind = header[0];
         rest = rest.get(len..).unwrap_or_default();
+    }
+    let ports_len = if [6, 17, 132].contains(&kind) { 4 } else { 0 };
+    if has_extensions && is_beyond(at + ports_len) {
+        return secret;
     }
     let wants = match kind {
         58 => Wants::ToBeLeftAlone,
