@@ -24,3 +24,4 @@ pub mod prefix;
 pub mod record;
 pub mod time;
 pub mod tracker;
+pub mod whom;

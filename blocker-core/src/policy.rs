@@ -13,7 +13,7 @@
 //! before, the time in it. A ban always begins now.
 //!
 //! An IPv4 host is counted and banned alone, an IPv6 address with its network of `ipv6_prefix` bits, because one
-//! customer has all of that. After a ban what was counted is forgotten: it has been answered.
+//! customer has all of that (behind a translator of IPv4 it stands for one host, and is alone). After a ban what was counted is forgotten: it has been answered.
 
 use std::fmt;
 use std::time::Duration;
@@ -141,7 +141,8 @@ pub fn decide(failure: &Failure<'_>, jail: &Jail, known: Known<'_>, made: Timest
     Decision::Ban { prefix, count, of, until: jail.limits.ban_time.end_from(now) }
 }
 
-/// The prefix by which `addr` is counted and banned: an IPv4 host alone, an IPv6 host by its first `ipv6_prefix` bits.
+/// The prefix by which `addr` is counted and banned: an IPv4 host alone, an IPv6 host by its first `ipv6_prefix` bits; see
+/// [`Prefix::aggregate`].
 #[must_use]
 pub fn counted_by(addr: std::net::IpAddr, ipv6_prefix: u8) -> Prefix {
     Prefix::aggregate(addr, ipv6_prefix.clamp(1, 128)).unwrap_or_else(|_| Prefix::host(addr))

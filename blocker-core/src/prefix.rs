@@ -53,7 +53,8 @@ impl Prefix {
         Ok(Self { addr: masked(addr, len), len })
     }
 
-    /// The network of at most `len_v6` bits that an IPv6 host is counted by; an IPv4 host is its own.
+    /// The network of at most `len_v6` bits that an IPv6 host is counted by; an IPv4 host is its own, and so is one behind a
+    /// translator (64:ff9b::/96, RFC 6052, and 64:ff9b:1::/48, RFC 8215): its neighbours are all of IPv4.
     ///
     /// # Errors
     ///
@@ -61,6 +62,7 @@ impl Prefix {
     pub fn aggregate(addr: IpAddr, len_v6: u8) -> Result<Self, InvalidPrefix> {
         match addr.to_canonical() {
             v4 @ IpAddr::V4(_) => Ok(Self::host(v4)),
+            IpAddr::V6(v6) if is_translated(v6) => Ok(Self::host(v6.into())),
             v6 @ IpAddr::V6(_) => Self::new(v6, len_v6),
         }
     }
@@ -103,6 +105,11 @@ impl Prefix {
     pub fn shortened(self, len: u8) -> Option<Self> {
         (1..=self.len).contains(&len).then(|| Self { addr: masked(self.addr, len), len })
     }
+}
+
+/// Whether the address stands for an IPv4 host that a translator speaks for.
+fn is_translated(addr: Ipv6Addr) -> bool {
+    matches!(addr.segments(), [0x64, 0xff9b, 0, 0, 0, 0, _, _] | [0x64, 0xff9b, 1, ..])
 }
 
 fn width(addr: IpAddr) -> u8 {
@@ -175,6 +182,24 @@ mod tests {
     fn a_mapped_address_is_ipv4() {
         assert_eq!(prefix("::ffff:192.0.2.9"), prefix("192.0.2.9"));
         assert_eq!(prefix("::ffff:192.0.2.0/120"), prefix("192.0.2.0/24"));
+    }
+
+    #[test]
+    fn a_host_is_counted_with_its_network_unless_a_translator_speaks_for_it() {
+        for (addr, len, counted_by) in [
+            ("192.0.2.9", 64, "192.0.2.9"),
+            ("::ffff:192.0.2.9", 64, "192.0.2.9"),
+            ("2001:db8:0:1:ff::9", 64, "2001:db8:0:1::/64"),
+            ("2001:db8:0:1:ff::9", 56, "2001:db8::/56"),
+            ("2001:db8:0:1:ff::9", 128, "2001:db8:0:1:ff::9"),
+            ("2002:c000:209:1::9", 64, "2002:c000:209:1::/64"),
+            ("64:ff9b::192.0.2.9", 64, "64:ff9b::192.0.2.9"),
+            ("64:ff9b:1:2::192.0.2.9", 48, "64:ff9b:1:2::192.0.2.9"),
+            ("64:ff9b::1:0:0", 64, "64:ff9b::/64"),
+            ("64:ff9b:2::9", 64, "64:ff9b:2::/64"),
+        ] {
+            assert_eq!(Prefix::aggregate(addr.parse().unwrap(), len), Ok(prefix(counted_by)), "{addr} by /{len}");
+        }
     }
 
     #[test]

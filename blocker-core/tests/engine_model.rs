@@ -384,7 +384,7 @@ fn take(
             let spec = &JAILS[jail.unwrap_or(2)];
             let ban_time = time.map(|n| BanTime::For(Duration::from_secs(n.into())));
             let request = Request::Ban {
-                prefixes: vec![prefix(n)],
+                whom: vec![prefix(n).into()],
                 jail: jail.map(|_| spec.name.to_owned()),
                 ban_time,
                 reason: None,
@@ -395,7 +395,7 @@ fn take(
         }
         Step::BanForever { prefix: n } => {
             let ban_time = Some(BanTime::Forever);
-            let request = Request::Ban { prefixes: vec![prefix(n)], jail: None, ban_time, reason: None };
+            let request = Request::Ban { whom: vec![prefix(n).into()], jail: None, ban_time, reason: None };
             let entered = model.ban(id(2), prefix(n), Until::Forever, true);
             prop_assert_eq!(was_banned(&engine.handle_request(request, now)), Some(entered));
         }

@@ -90,6 +90,34 @@ fn an_ipv6_ban_takes_the_whole_64_and_no_more() -> Result<()> {
 }
 
 #[test]
+fn ipv6_is_counted_and_banned_by_the_length_that_is_set() -> Result<()> {
+    let net = Net::new()?;
+    let daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
+    let narrow = daemon.configuration(&Settings::default()).replacen("[daemon]\n", "[daemon]\nipv6_prefix = 128\n", 1);
+    daemon.write_configuration(&narrow)?;
+    let mut daemon = daemon;
+    daemon.start()?;
+    daemon.log().append(lines::refused("2001:db8:3:9::1".parse()?, 3).as_bytes())?;
+    daemon.log().append(lines::refused("2001:db8:3:9::2".parse()?, 5).as_bytes())?;
+    daemon.await_ban("2001:db8:3:9::2".parse()?, LIMIT)?;
+    let banned: Vec<String> = daemon.kernel_bans()?.into_iter().map(|ban| ban.prefix).collect();
+    assert_eq!(banned, ["2001:db8:3:9::2"], "each address for itself");
+
+    daemon.write_configuration(&narrow.replacen("ipv6_prefix = 128", "ipv6_prefix = 56", 1))?;
+    daemon.cli(&["reload"])?.success()?;
+    daemon.log().append(lines::refused("2001:db8:4:1::1".parse()?, 3).as_bytes())?;
+    daemon.log().append(lines::refused("2001:db8:4:2::1".parse()?, 2).as_bytes())?;
+    wait::until("the ban of a /56", LIMIT, || {
+        let bans = daemon.bans().map_err(|error| format!("{error:#}"))?;
+        if bans.iter().any(|ban| ban.prefix == "2001:db8:4::/56") { Ok(()) } else { Err(format!("{bans:?}")) }
+    })?;
+    daemon.kill9()?;
+    let lifted = daemon.cli(&["unban", "--kernel", "2001:db8:4:7::7"])?.success()?;
+    assert_eq!(lifted.stdout, "2001:db8:4::/56: unbanned\n");
+    Ok(())
+}
+
+#[test]
 fn a_ban_ends_at_its_deadline() -> Result<()> {
     let net = Net::new()?;
     // Long enough for a slow machine to find the port closed before it opens again.

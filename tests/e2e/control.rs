@@ -93,7 +93,8 @@ fn the_pins_alone_let_one_address_go_with_the_daemon_down() -> Result<()> {
     let siege = Siege::begin(&net)?;
     siege.ban_villain(&daemon)?;
     let other = "2001:db8:3:9::/64";
-    daemon.cli(&["ban", other])?.success()?;
+    let banned = daemon.cli(&["ban", "2001:db8:3:9::66"])?.success()?;
+    assert_eq!(banned.stdout, format!("{other}: banned\n"), "an address is banned as the log would have it");
     let villain = VILLAIN.to_string();
 
     let refused = daemon.cli(&["unban", "--kernel", &villain])?;

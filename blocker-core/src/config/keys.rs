@@ -25,8 +25,8 @@ pub(super) fn config(root: &mut Section<'_, '_>) -> Option<Config> {
 
 /// Where the daemon is found, by what can be read.
 pub(super) fn places(root: &mut Section<'_, '_>) -> Places {
-    let Daemon { runtime, pins, .. } = root.table("daemon", daemon);
-    Places { runtime, pins }
+    let Daemon { runtime, pins, ipv6_prefix, .. } = root.table("daemon", daemon);
+    Places { runtime, pins, ipv6_prefix }
 }
 
 fn daemon(section: &mut Section<'_, '_>) -> Daemon {
@@ -39,6 +39,7 @@ fn daemon(section: &mut Section<'_, '_>) -> Daemon {
         allow: section.get("allow", &PREFIXES, Vec::new()),
         max_bans_ipv4: section.get("max_bans_ipv4", &CAPACITY, None),
         max_bans_ipv6: section.get("max_bans_ipv6", &CAPACITY, None),
+        ipv6_prefix: section.get("ipv6_prefix", &IPV6_PREFIX, 64),
         state: section.get("state", &DIRECTORY, PathBuf::from("/var/lib/blocker")),
         runtime: section.get("runtime", &SOCKET_DIRECTORY, PathBuf::from("/run/blocker")),
         pins: section.get("pins", &DIRECTORY, PathBuf::from("/sys/fs/bpf/blocker")),
@@ -230,6 +231,14 @@ const CAPACITY: Kind<Option<u32>> = Kind {
             let number = value.number().and_then(|number| u32::try_from(number).ok());
             value.or_unexpected(number.filter(|number| (1 << 10..=1 << 24).contains(number)).map(Some))
         }
+    },
+};
+
+const IPV6_PREFIX: Kind<u8> = Kind {
+    expected: "a whole number from 32 to 128",
+    read: |value| {
+        let number = value.number().and_then(|number| u8::try_from(number).ok());
+        value.or_unexpected(number.filter(|number| (32..=128).contains(number)))
     },
 };
 

@@ -53,6 +53,8 @@ pub struct Daemon {
     pub max_bans_ipv4: Option<u32>,
     /// The same of IPv6 /64s.
     pub max_bans_ipv6: Option<u32>,
+    /// Bits of an IPv6 address by which failures are counted and banned, 32 to 128.
+    pub ipv6_prefix: u8,
     /// The directory of what outlives a reboot; absolute.
     pub state: PathBuf,
     /// The directory of the control socket; absolute, and short enough for a socket in it.
@@ -142,13 +144,15 @@ pub fn read(text: &str, services: &Services) -> Result<Config, Vec<Error>> {
     walk::read(text, services, keys::config)
 }
 
-/// Where a running daemon is found.
+/// Where a running daemon is found, and by what it bans an IPv6 address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Places {
     /// [`Daemon::runtime`].
     pub runtime: PathBuf,
     /// [`Daemon::pins`].
     pub pins: PathBuf,
+    /// [`Daemon::ipv6_prefix`].
+    pub ipv6_prefix: u8,
 }
 
 /// Finds out where the daemon is, whatever else is wrong with the text: a slip in the file, made while the daemon runs,

@@ -34,6 +34,7 @@ fn an_empty_file_is_a_working_configuration() {
             allow: vec![],
             max_bans_ipv4: None,
             max_bans_ipv6: None,
+            ipv6_prefix: 64,
             state: "/var/lib/blocker".into(),
             runtime: "/run/blocker".into(),
             pins: "/sys/fs/bpf/blocker".into(),
@@ -219,6 +220,9 @@ fn faulty_values_are_said_with_place_and_expectation() {
         ("daemon", "allow = ['192.0.2.9', 'mail.example.org']", "has \"mail.example.org\"", prefixes),
         ("daemon", "allow = '0.0.0.0/0'", "is \"0.0.0.0/0\"", prefixes),
         ("daemon", "allow = [['192.0.2.9']]", "has a list", prefixes),
+        ("daemon", "ipv6_prefix = 31", "is 31", "expected a whole number from 32 to 128"),
+        ("daemon", "ipv6_prefix = 129", "is 129", "expected a whole number from 32 to 128"),
+        ("daemon", "ipv6_prefix = '/64'", "is \"/64\"", "expected a whole number from 32 to 128"),
         ("daemon", "state = 'lib'", "is \"lib\"", "expected an absolute path"),
         ("daemon", "pins = {}", "is a table", "expected an absolute path"),
         ("jails.dovecot", "log = 'mail.log'", "is \"mail.log\"", logs),
@@ -499,6 +503,7 @@ fn the_daemon_is_found_by_a_file_with_faults() {
     let text = "[daemon]\nruntime = \"/tmp/run\"\nmode = \"enfroce\"\n[jails.dovecot]\nmax_retry = 0\n[jails.x\n";
 
     assert!(read(text, &Services::builtin()).is_err());
-    let Places { runtime, pins } = places(text);
+    let Places { runtime, pins, ipv6_prefix } = places(text);
+    assert_eq!(ipv6_prefix, 64);
     assert_eq!((runtime, pins), ("/tmp/run".into(), "/sys/fs/bpf/blocker".into()));
 }

@@ -205,7 +205,7 @@ impl Engine {
     pub fn handle_request(&mut self, request: Request, now: Timestamp) -> Response {
         self.advance(now);
         match request {
-            Request::Ban { prefixes, jail, ban_time, reason } => self.ban_all(prefixes, jail, ban_time, reason),
+            Request::Ban { whom, jail, ban_time, reason } => self.ban_all(whom, jail, ban_time, reason),
             Request::Unban { prefixes } => Response::Unban(self.unban(prefixes)),
             Request::UnbanAll => Response::UnbanAll(self.unban_all()),
             Request::Bans => Response::Bans(self.bans()),

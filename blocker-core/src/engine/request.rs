@@ -7,14 +7,15 @@ use crate::bans::{Ban, Renewal};
 use crate::policy;
 use crate::prefix::Prefix;
 use crate::time::BanTime;
+use crate::whom::Whom;
 
 /// Something asked for by command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Ban each of `prefixes`, exactly as written: an IPv6 host is not widened to its /64.
+    /// Ban each of `whom`: a prefix exactly as written, an address by the prefix that it is counted by.
     Ban {
         /// Whom.
-        prefixes: Vec<Prefix>,
+        whom: Vec<Whom>,
         /// By which jail; `None` for the jail of bans by command.
         jail: Option<String>,
         /// How long; `None` for as long as the jail's limits say.
@@ -37,7 +38,7 @@ pub enum Request {
 /// The answer to a [`Request`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Response {
-    /// To [`Request::Ban`]: what became of each prefix, in the order asked.
+    /// To [`Request::Ban`]: what became of each prefix, in the order asked; of an IPv6 address its network.
     Ban(Vec<(Prefix, BanOutcome)>),
     /// To [`Request::Unban`]: what was lifted (`true`), and what was asked for without any ban to lift (`false`). When the
     /// network of an IPv6 host was lifted it stands in a row of its own, in place of a host that had no ban itself.
@@ -70,7 +71,7 @@ pub enum BanOutcome {
 impl Engine {
     pub(super) fn ban_all(
         &mut self,
-        prefixes: Vec<Prefix>,
+        whom: Vec<Whom>,
         name: Option<String>,
         ban_time: Option<BanTime>,
         reason: Option<String>,
@@ -85,7 +86,18 @@ impl Engine {
         };
         let (jail, until) = (jail.id, ban_time.unwrap_or(jail.limits.ban_time).end_from(self.now));
         let origin = Origin::Command { reason: reason.map(Arc::from) };
-        let outcomes = prefixes.into_iter().map(|prefix| {
+        let outcomes = whom.into_iter().map(|whom| {
+            let prefix = match whom {
+                Whom::Prefix(prefix) => prefix,
+                // To ban its neighbours for one who may not be banned is not what was asked for.
+                Whom::Address(addr) => match self.allowlist.contains(addr) {
+                    Some(allowed) => {
+                        self.counters.refused += 1;
+                        return (whom.exactly(), BanOutcome::Refused(Refusal::AllowListed(allowed)));
+                    }
+                    None => policy::counted_by(addr, self.ipv6_prefix),
+                },
+            };
             let ban = Ban { started: self.now, until, origin: origin.clone() };
             (prefix, self.ban(prefix, jail, ban, Renewal::Exactly).unwrap_or_else(BanOutcome::Refused))
         });

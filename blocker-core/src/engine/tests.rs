@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use super::*;
 use crate::filter::Filter;
 use crate::time::{BanTime, Until};
+use crate::whom::Whom;
 
 const DOVECOT: JailId = JailId::MIN;
 const MANUAL: JailId = JailId::MAX;
@@ -102,6 +103,42 @@ fn unbanning_an_ipv6_address_from_the_log_lifts_its_64() {
 }
 
 #[test]
+fn an_ipv6_address_is_banned_by_command_as_the_log_would_have_it() {
+    let mut engine = engine();
+
+    let rows = |engine: &mut Engine, named: &str| {
+        let request = Request::Ban { whom: vec![whom(named)], jail: None, ban_time: None, reason: None };
+        match engine.handle_request(request, secs(0)) {
+            Response::Ban(rows) => rows,
+            other @ (Response::Unban(_) | Response::UnbanAll(_) | Response::Bans(_) | Response::UnknownJail { .. }) => {
+                panic!("{other:?}")
+            }
+        }
+    };
+    assert_eq!(rows(&mut engine, "2001:db8::9"), [(prefix("2001:db8::/64"), BanOutcome::Banned)]);
+    assert_eq!(rows(&mut engine, "2001:db8::9/128"), [(prefix("2001:db8::9"), BanOutcome::Banned)]);
+    assert_eq!(rows(&mut engine, "64:ff9b::192.0.2.9"), [(prefix("64:ff9b::192.0.2.9"), BanOutcome::Banned)]);
+
+    engine.reconfigure(Settings { ipv6_prefix: 56, ..settings() }, secs(1));
+    line(&mut engine, "2001:db8:0:1ff::9", 3, 1);
+    assert_eq!(rows(&mut engine, "2001:db8:0:200::9"), [(prefix("2001:db8:0:200::/56"), BanOutcome::Banned)]);
+    let banned: Vec<String> = engine.bans().iter().map(|ban| ban.prefix.to_string()).collect();
+    assert!(banned.contains(&"2001:db8:0:100::/56".to_owned()), "{banned:?}");
+    assert_eq!(unban(&mut engine, &["2001:db8:0:1ff::7"]), [(prefix("2001:db8:0:100::/56"), true)]);
+}
+
+#[test]
+fn no_neighbour_is_banned_for_an_allowed_ipv6_address() {
+    let mut engine = engine();
+    let friend = Allowed { prefix: prefix("2001:db8::7"), why: AllowReason::Configured };
+    engine.reconfigure(Settings { allow: vec![friend], ..settings() }, secs(0));
+
+    assert_eq!(ban(&mut engine, "2001:db8::7", None), BanOutcome::Refused(Refusal::AllowListed(friend)));
+    assert_eq!(engine.bans().len(), 0);
+    assert_eq!(ban(&mut engine, "2001:db8::9", None), BanOutcome::Banned);
+}
+
+#[test]
 fn unbanning_forgets_what_was_counted() {
     let mut engine = engine();
     line(&mut engine, "192.0.2.9", 2, 0);
@@ -162,7 +199,7 @@ fn the_kernel_hears_nothing_when_nothing_changes_for_it() {
 fn a_jail_that_is_not_there_bans_nobody() {
     let mut engine = engine();
     let request =
-        Request::Ban { prefixes: vec![prefix("192.0.2.9")], jail: Some("dovcot".into()), ban_time: None, reason: None };
+        Request::Ban { whom: vec![whom("192.0.2.9")], jail: Some("dovcot".into()), ban_time: None, reason: None };
 
     assert_eq!(
         engine.handle_request(request, secs(0)),
@@ -532,9 +569,9 @@ fn failed(from: &str, attempts: u32) -> String {
     )
 }
 
-fn ban(engine: &mut Engine, whom: &str, for_secs: Option<u64>) -> BanOutcome {
+fn ban(engine: &mut Engine, named: &str, for_secs: Option<u64>) -> BanOutcome {
     let ban_time = for_secs.map(|n| BanTime::For(Duration::from_secs(n)));
-    let request = Request::Ban { prefixes: vec![prefix(whom)], jail: None, ban_time, reason: Some("test".into()) };
+    let request = Request::Ban { whom: vec![whom(named)], jail: None, ban_time, reason: Some("test".into()) };
     match engine.handle_request(request, secs(0)) {
         Response::Ban(outcomes) => outcomes[0].1,
         other @ (Response::Unban(_) | Response::UnbanAll(_) | Response::Bans(_) | Response::UnknownJail { .. }) => {
@@ -582,6 +619,10 @@ fn lift(whom: &str) -> Command {
 }
 
 fn prefix(text: &str) -> Prefix {
+    text.parse().unwrap()
+}
+
+fn whom(text: &str) -> Whom {
     text.parse().unwrap()
 }
 

@@ -12,7 +12,8 @@ use crate::settings;
 /// Options of `blocker ban`.
 #[derive(clap::Args)]
 pub(super) struct Options {
-    /// Addresses or networks; `-` reads them from stdin, one per line
+    /// Addresses or networks; an IPv6 address stands for its /64, or what `ipv6_prefix` says. `-` reads them from stdin, one
+    /// per line
     #[arg(required = true, value_name = "ADDR|NET")]
     prefixes: Vec<Target>,
     /// Closes that jail's ports only, instead of all

@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
-use blocker_core::prefix::{InvalidPrefix, Prefix};
+use blocker_core::prefix::InvalidPrefix;
+use blocker_core::whom::Whom;
 
 use super::output::{self, ReaderGone};
 use crate::control::wire::{Change, MAX_PREFIXES, Reply};
@@ -15,10 +16,10 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// Longest line of stdin, in bytes; what is longer is left out.
 const MAX_LINE_BYTES: usize = 4096;
 
-/// A prefix, or all those on stdin.
+/// An address or prefix, or all those on stdin.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Target {
-    Prefix(Prefix),
+    One(Whom),
     Stdin,
 }
 
@@ -26,17 +27,17 @@ impl FromStr for Target {
     type Err = InvalidPrefix;
 
     fn from_str(text: &str) -> Result<Self, InvalidPrefix> {
-        if text == "-" { Ok(Self::Stdin) } else { text.parse().map(Self::Prefix) }
+        if text == "-" { Ok(Self::Stdin) } else { text.parse().map(Self::One) }
     }
 }
 
 /// Hands the prefixes on in bounded chunks. Those of stdin are handed on before it is waited for again, so that
 /// `tail -f list | blocker ban -` works. A line that is no prefix is told and left out; in the end it is an error.
-pub(super) fn in_chunks(targets: &[Target], mut send: impl FnMut(Vec<Prefix>) -> Result<()>) -> Result<()> {
-    let listed: Vec<Prefix> = targets
+pub(super) fn in_chunks(targets: &[Target], mut send: impl FnMut(Vec<Whom>) -> Result<()>) -> Result<()> {
+    let listed: Vec<Whom> = targets
         .iter()
         .filter_map(|target| match target {
-            Target::Prefix(prefix) => Some(*prefix),
+            Target::One(whom) => Some(*whom),
             Target::Stdin => None,
         })
         .collect();
@@ -53,7 +54,7 @@ pub(super) fn in_chunks(targets: &[Target], mut send: impl FnMut(Vec<Prefix>) ->
 }
 
 /// Hands on the prefixes in `input`, one per line; says how many lines are none.
-fn from_reader(input: impl Read, mut send: impl FnMut(Vec<Prefix>) -> Result<()>) -> Result<usize> {
+fn from_reader(input: impl Read, mut send: impl FnMut(Vec<Whom>) -> Result<()>) -> Result<usize> {
     let mut input = BufReader::with_capacity(BUFFER_BYTES, input);
     let mut chunk = Vec::new();
     let mut left_out = 0;
@@ -61,7 +62,7 @@ fn from_reader(input: impl Read, mut send: impl FnMut(Vec<Prefix>) -> Result<()>
         let Some(line) = read_line(&mut input).context("reading stdin")? else { break };
         match parse(&line) {
             Ok(None) => {}
-            Ok(Some(prefix)) => chunk.push(prefix),
+            Ok(Some(whom)) => chunk.push(whom),
             Err(why) => {
                 eprintln!("blocker: stdin, line {number}: left out: {}", why.escape_debug());
                 left_out += 1;
@@ -92,7 +93,7 @@ fn read_line(input: &mut impl BufRead) -> std::io::Result<Option<Vec<u8>>> {
 }
 
 /// The prefix in a line; `None` in an empty one and in a comment.
-fn parse(line: &[u8]) -> Result<Option<Prefix>, String> {
+fn parse(line: &[u8]) -> Result<Option<Whom>, String> {
     if line.len() > MAX_LINE_BYTES {
         return Err(format!("longer than {MAX_LINE_BYTES} bytes"));
     }
@@ -159,7 +160,7 @@ mod tests {
     fn chunks(input: impl Read) -> (Vec<Vec<String>>, usize) {
         let mut chunks = Vec::new();
         let left_out = from_reader(input, |chunk| {
-            chunks.push(chunk.iter().map(Prefix::to_string).collect());
+            chunks.push(chunk.iter().map(Whom::to_string).collect());
             Ok(())
         });
         (chunks, left_out.unwrap())

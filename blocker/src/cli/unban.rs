@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use blocker_core::prefix::Prefix;
+use blocker_core::whom::Whom;
 
 use super::targets::{Changes, Target, in_chunks};
 use super::{Globals, output};
@@ -37,9 +38,17 @@ pub(super) fn unban(globals: &Globals, options: &Options) -> Result<()> {
         };
     }
     let mut changes = Changes::new(globals.json);
-    in_chunks(&options.prefixes, |prefixes| match &mut offline {
-        Some(offline) => prefixes.into_iter().try_for_each(|prefix| changes.take(lifted_offline(offline, prefix)?)),
-        None => Client::connect(&places.runtime)?.ask(&Request::Unban { prefixes }, |reply| changes.take(reply)),
+    in_chunks(&options.prefixes, |whom| {
+        let mut prefixes = whom.into_iter().map(Whom::exactly);
+        match &mut offline {
+            Some(offline) => {
+                prefixes.try_for_each(|prefix| changes.take(lifted_offline(offline, prefix, places.ipv6_prefix)?))
+            }
+            None => {
+                let request = Request::Unban { prefixes: prefixes.collect() };
+                Client::connect(&places.runtime)?.ask(&request, |reply| changes.take(reply))
+            }
+        }
     })?;
     changes.finish()
 }
@@ -52,7 +61,8 @@ fn print_lifted(globals: &Globals, lifted: usize) -> Result<()> {
     }
 }
 
-fn lifted_offline(offline: &mut Offline, prefix: Prefix) -> Result<Reply> {
-    let (prefix, outcome) = offline.lift(prefix)?.map_or((prefix, "not-banned"), |lifted| (lifted, "unbanned"));
+fn lifted_offline(offline: &mut Offline, prefix: Prefix, ipv6_prefix: u8) -> Result<Reply> {
+    let (prefix, outcome) =
+        offline.lift(prefix, ipv6_prefix)?.map_or((prefix, "not-banned"), |lifted| (lifted, "unbanned"));
     Ok(Reply::Change(Change { prefix, outcome: outcome.to_owned(), why: None }))
 }

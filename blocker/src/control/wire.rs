@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use blocker_core::prefix::Prefix;
+use blocker_core::whom::Whom;
 use serde::{Deserialize, Serialize};
 
 /// A question, one line of JSON.
@@ -16,7 +17,7 @@ pub enum Request {
     /// Ban some prefixes.
     Ban {
         /// Whom; at most [`MAX_PREFIXES`].
-        prefixes: Vec<Prefix>,
+        prefixes: Vec<Whom>,
         /// By which jail.
         jail: Option<String>,
         /// How long: `3d`, `forever`; as the jail says if absent.
@@ -250,7 +251,7 @@ mod tests {
 
     #[test]
     fn the_longest_request_fits() {
-        let prefix: Prefix = "2001:0db8:1111:2222:3333:4444:5555:6666/127".parse().unwrap();
+        let prefix: Whom = "2001:0db8:1111:2222:3333:4444:5555:6666/127".parse().unwrap();
         let reason = Some("\u{1}".repeat(MAX_REASON_BYTES));
         let request =
             Request::Ban { prefixes: vec![prefix; MAX_PREFIXES], jail: Some("j".repeat(31)), ban_time: None, reason };

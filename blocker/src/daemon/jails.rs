@@ -11,9 +11,6 @@ use crate::exit::Failure;
 use crate::kernel::{Capacity, JailPorts, Kernel, MANUAL_JAIL, NumberedPorts};
 use crate::source::FileSource;
 
-/// Bits of an IPv6 address by which failures are counted and banned: what one subscriber usually owns.
-const IPV6_PREFIX: u8 = 64;
-
 /// The jails that are on, with their numbers.
 #[derive(Clone, Debug)]
 pub(super) struct Numbered {
@@ -100,7 +97,7 @@ pub(super) fn settings(config: &Config, numbered: &Numbered, capacity: Capacity)
         jails: std::iter::once(manual).chain(jails).collect(),
         manual: numbered.manual,
         allow: allow.collect(),
-        ipv6_prefix: IPV6_PREFIX,
+        ipv6_prefix: config.daemon.ipv6_prefix,
         bounds: Bounds {
             max_bans_v4: capacity.ipv4 as usize,
             max_bans_v6: capacity.ipv6 as usize,

@@ -267,9 +267,9 @@ impl<'a> Daemon<'a> {
             Request::Status => return Ok(vec![Reply::Status(Box::new(self.status()?))]),
             Request::Reload => return self.reload().map(|()| Vec::new()),
             Request::Bans => engine::Request::Bans,
-            Request::Ban { prefixes, jail, ban_time, reason } => {
+            Request::Ban { prefixes: whom, jail, ban_time, reason } => {
                 let ban_time = ban_time.map(|text| text.parse::<BanTime>()).transpose()?;
-                engine::Request::Ban { prefixes, jail, ban_time, reason }
+                engine::Request::Ban { whom, jail, ban_time, reason }
             }
             Request::Unban { prefixes } => engine::Request::Unban { prefixes },
             Request::UnbanAll => engine::Request::UnbanAll,

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use blocker_core::policy::counted_by;
 use blocker_core::prefix::Prefix;
 
 use super::blocklist::Blocklist;
@@ -35,18 +36,19 @@ impl Offline {
         Ok(Self { maps, blocklist, bans: bans.into_iter().map(|ban| ban.prefix).collect(), _lock: lock })
     }
 
-    /// Lifts the ban of exactly `prefix`, or of the /64 that an IPv6 host is usually banned by; says which it was.
+    /// Lifts the ban of exactly `prefix`, or of the network that an IPv6 host is banned by; says which it was. That network
+    /// has `ipv6_prefix` bits, or 64.
     ///
     /// # Errors
     ///
     /// The kernel's.
-    pub fn lift(&mut self, prefix: Prefix) -> Result<Option<Prefix>> {
-        let network = if prefix.addr().is_ipv6() && prefix.is_host() {
-            Some(Prefix::new(prefix.addr(), NETWORK6_BITS)?)
+    pub fn lift(&mut self, prefix: Prefix, ipv6_prefix: u8) -> Result<Option<Prefix>> {
+        let networks = if prefix.addr().is_ipv6() && prefix.is_host() {
+            vec![counted_by(prefix.addr(), ipv6_prefix), Prefix::new(prefix.addr(), NETWORK6_BITS)?]
         } else {
-            None
+            Vec::new()
         };
-        for candidate in std::iter::once(prefix).chain(network) {
+        for candidate in std::iter::once(prefix).chain(networks) {
             if self.maps.ban(candidate)?.is_some() {
                 self.blocklist.lift(&mut self.maps, candidate)?;
                 return Ok(Some(candidate));
