@@ -283,6 +283,14 @@ impl Frame {
         self
     }
 
+    /// The source port of TCP, UDP or SCTP right behind the last IP header.
+    pub(crate) fn from_port(mut self, port: u16) -> Self {
+        let start = self.last_ip();
+        let len = if self.bytes[start] >> 4 == 4 { usize::from(self.bytes[start] & 15) * 4 } else { 40 };
+        self.put(start + len, &port.to_be_bytes());
+        self
+    }
+
     /// Says in the header that begins at `start`, and has its next header's number first, that `protocol` follows.
     pub(crate) fn says_next(mut self, start: usize, protocol: u8) -> Self {
         self.put(start, &[protocol]);

@@ -20,6 +20,9 @@ fn a_prefix_bans_whom_it_contains_and_nobody_else() {
     loaded.ban("2001:db8:0:4:ffff::/80", in_force(MAIL));
     loaded.ban("2001:db8:8::/45", in_force(MAIL));
     loaded.ban("3ffe::/16", in_force(MAIL));
+    loaded.ban("64:ff9b::198.51.100.9", in_force(MAIL));
+    loaded.ban("2002:c633:6409::/64", in_force(MAIL));
+    loaded.ban("2001:0:c000:201::/64", in_force(MAIL));
     check(
         &mut loaded,
         &[
@@ -49,7 +52,14 @@ fn a_prefix_bans_whom_it_contains_and_nobody_else() {
             row("behind a /45", ipv6("2001:db8:10::1").tcp(IMAP), Pass, PassClean),
             row("the last of a /16", ipv6("3ffe:ffff:ffff:ffff::1").tcp(IMAP), Drop, DropBanned),
             row("behind a /16", ipv6("3fff::1").tcp(IMAP), Pass, PassClean),
+            // The stack drops such a packet (since 5.4); only logs write so, and there it is read as IPv4.
             row("a mapped IPv4 address is another source", ipv6("::ffff:192.0.2.9").tcp(IMAP), Pass, PassClean),
+            row("a host behind NAT64", ipv6("64:ff9b::198.51.100.9").tcp(IMAP), Drop, DropBanned),
+            row("its neighbour behind NAT64", ipv6("64:ff9b::198.51.100.10").tcp(IMAP), Pass, PassClean),
+            row("the same host without NAT64", ipv4("198.51.100.9").tcp(IMAP), Pass, PassClean),
+            row("a /64 of 6to4", ipv6("2002:c633:6409::1").tcp(IMAP), Drop, DropBanned),
+            row("the next /64 of 6to4", ipv6("2002:c633:6409:1::1").tcp(IMAP), Pass, PassClean),
+            row("Teredo, all of one server's", ipv6("2001:0:c000:201::9").tcp(IMAP), Drop, DropBanned),
         ],
     );
 }
