@@ -5,9 +5,10 @@ use std::fs;
 
 use aya::maps::MapInfo;
 use blocker::kernel::Program;
-use blocker_common::{MapName, PROGRAM, PROGRAM_NO_FRAGS, Shape};
+use blocker_common::{MAX_INTERFACES, MapName, Outcome, PROGRAM, PROGRAM_NO_FRAGS, Shape};
 
-use crate::tables::Loaded;
+use crate::frame::ipv4;
+use crate::tables::{CUSTOMER, IMAP, Loaded};
 
 #[test]
 fn both_programs_load_on_this_kernel() {
@@ -26,6 +27,37 @@ fn both_programs_load_on_this_kernel() {
             info.size_translated().unwrap_or(0),
             info.size_jitted(),
         );
+    }
+}
+
+/// The constants that a program is loaded with: its interface's place in the table, and nothing else. The verifier sees only
+/// what the constants leave of a program, so each must be loaded to be known to load.
+#[test]
+fn every_program_loads_for_every_place_in_the_table_of_interfaces() {
+    let frame = ipv4(CUSTOMER).tcp(IMAP);
+    for slot in [0, 1, 2, 31, 32, MAX_INTERFACES - 2, MAX_INTERFACES - 1] {
+        let mut loaded = Loaded::at(slot);
+        loaded.repeat(Program::Frags, frame.bytes(), 1);
+        loaded.repeat(Program::NoFrags, frame.bytes(), 1);
+        loaded.act_tc(frame.bytes()).expect("it is long enough for tc");
+
+        for other in 0..MAX_INTERFACES {
+            let counter = loaded.maps.counter(other, Outcome::PassUnprotected).expect("every place has counters");
+            assert_eq!(counter.packets, if other == slot { 3 } else { 0 }, "at {other}, loaded for {slot}");
+        }
+    }
+}
+
+/// The constants are a map of their own, which here holds four bytes: the place in the table. A further constant must be
+/// tried above in every combination.
+#[test]
+fn the_object_has_no_other_constants() {
+    let _loaded = Loaded::empty();
+
+    let maps = maps_of_this_process();
+
+    for shape in &maps[".rodata"] {
+        assert_eq!((shape.value_size, shape.max_entries), (4, 1));
     }
 }
 

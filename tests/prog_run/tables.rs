@@ -51,10 +51,15 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Nothing protected, nobody banned.
     pub(crate) fn empty() -> Self {
+        Self::at(0)
+    }
+
+    /// The same for the interface at this place of the table.
+    pub(crate) fn at(slot: u32) -> Self {
         if let Err(error) = require_capabilities() {
             panic!("these tests run XDP programs in the kernel, and must be run as root: {error:#}");
         }
-        let Object { programs, maps } = load_unpinned().expect("the kernel takes the object's maps");
+        let Object { programs, maps } = load_unpinned(slot).expect("the kernel takes the object's maps");
         Self { programs, maps, presence: Presence::default(), flags: 0, observed: 0 }
     }
 
@@ -220,15 +225,20 @@ impl Loaded {
     /// no packet of.
     pub(crate) fn run_tc(&mut self, frame: &[u8]) -> Option<Ran> {
         let before = self.counters();
-        let tc = self.programs.loaded_tc().expect("the kernel takes the program");
-        let ran = match tc.test_run(TestRunOptions { data_in: Some(frame), ..TestRunOptions::new() }) {
-            Ok(ran) => ran,
-            Err(_) if frame.len() < 14 + 40 => return None,
-            Err(error) => panic!("the kernel runs no frame of {} bytes: {error:?}", frame.len()),
-        };
+        let action = self.act_tc(frame)?;
         let rose = before.into_iter().zip(self.counters()).filter(|(before, after)| before != after);
         let rose = rose.map(|((outcome, before), (_, after))| (outcome, difference(before, after))).collect();
-        Some(Ran { action: Action::of_tc(ran.return_value), rose })
+        Some(Ran { action, rose })
+    }
+
+    /// The same, without a look at what was counted.
+    pub(crate) fn act_tc(&mut self, frame: &[u8]) -> Option<Action> {
+        let tc = self.programs.loaded_tc().expect("the kernel takes the program");
+        match tc.test_run(TestRunOptions { data_in: Some(frame), ..TestRunOptions::new() }) {
+            Ok(ran) => Some(Action::of_tc(ran.return_value)),
+            Err(_) if frame.len() < 14 + 40 => None,
+            Err(error) => panic!("the kernel runs no frame of {} bytes: {error:?}", frame.len()),
+        }
     }
 
     /// Runs a program on a frame many times, and says how many whole nanoseconds one run took on average.

@@ -134,13 +134,16 @@ fn load(pins: &Pins, slot: u32, capacity: Option<Capacity>) -> Result<Ebpf> {
     loader.load(OBJECT).map_err(explain).context("loading the XDP object's maps")
 }
 
-/// Loads the object with maps of its own, pinned nowhere: they go when the value does.
+/// Loads the object with maps of its own, pinned nowhere, for the interface at `slot` of their table: they go when the value
+/// does.
 ///
 /// # Errors
 ///
 /// The kernel's.
-pub fn load_unpinned() -> Result<Object> {
-    let mut ebpf = EbpfLoader::new().load(OBJECT).map_err(explain).context("loading the XDP object's maps")?;
+pub fn load_unpinned(slot: u32) -> Result<Object> {
+    let mut loader = EbpfLoader::new();
+    loader.override_global(THIS_INTERFACE, &slot, true);
+    let mut ebpf = loader.load(OBJECT).map_err(explain).context("loading the XDP object's maps")?;
     let maps = Maps::take_from(&mut ebpf)?;
     Ok(Object { programs: Programs::of(ebpf), maps })
 }
