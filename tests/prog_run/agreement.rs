@@ -1,15 +1,21 @@
-//! What the host's build of the parser and the verdict says, the kernel does: thousands of generated frames.
+//! What the rules say, the host's build of the parser and the verdict says too, and the kernel does: many generated frames,
+//! and captured ones that were changed.
 //!
-//! The worlds and frames are those of `blocker-ebpf/tests/model`, which holds the host's build against the rules. Here the
-//! verifier, the compiler for BPF and the kernel's maps are held against the host's build. The seed is fixed.
+//! Rules, worlds and frames are those of `blocker-ebpf/tests/model`. Here the verifier, the compiler for BPF and the kernel's
+//! maps are held against them as well. The seed is fixed; `BLOCKER_FRAMES` says how many frames are tried (`cargo xtask test
+//! --frames`), and each number has the frames of a lower one first.
 
 #[path = "../../blocker-ebpf/tests/model/frames.rs"]
 #[expect(dead_code, reason = "the model's tests use more of it")]
 mod frames;
+#[path = "../../blocker-ebpf/tests/model/rules.rs"]
+#[expect(dead_code, reason = "the model's tests use more of it")]
+mod rules;
 #[path = "../../blocker-ebpf/tests/model/world.rs"]
 #[expect(dead_code, reason = "the model's tests use more of it")]
 mod world;
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use blocker::kernel::Program;
@@ -21,37 +27,50 @@ use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 
 use self::world::{HostTables, NOW_NS, Net, World};
-use crate::tables::{Action, Loaded, Ran, stay_on_this_cpu};
+use crate::tables::{Action, Loaded, stay_on_this_cpu};
 
-const WORLDS: usize = 100;
-const FRAMES: usize = 60;
+/// Frames that are tried unless `BLOCKER_FRAMES` says otherwise.
+const FRAMES: usize = 20_000;
+
+/// Frames that meet the same bans.
+const FRAMES_A_WORLD: usize = 100;
 
 /// The kernel runs no shorter frame (the model's tests have them), and lays longer ones out in several buffers.
 const LENGTHS: RangeInclusive<usize> = 14..=3000;
 
 #[test]
-fn host_and_kernel_agree_on_generated_frames() {
+fn rules_host_and_kernel_agree_on_generated_and_on_captured_frames() {
     let mut runner = TestRunner::deterministic();
     stay_on_this_cpu();
     let mut loaded = Loaded::empty();
-    let mut seen = [0_u32; Outcome::ALL.len()];
-    for _ in 0..WORLDS {
+    let mut seen: BTreeMap<Outcome, u64> = BTreeMap::new();
+    for _ in 0..wanted().div_ceil(FRAMES_A_WORLD) {
         let world = world::worlds().new_tree(&mut runner).expect("worlds are never refused").current();
         let tables = HostTables::of(&world);
         enter(&mut loaded, &world);
+        let before = loaded.counters();
+        let mut expected: BTreeMap<Outcome, Counter> = BTreeMap::new();
         let frames = frames::frames().prop_filter("a length", |frame| LENGTHS.contains(&frame.len()));
-        for number in 0..FRAMES {
-            let frame = frames.new_tree(&mut runner).expect("few frames are refused").current();
-            let outcome = on_host(&tables, &frame);
-            let program = if number % 2 == 0 { Program::Frags } else { Program::NoFrags };
-
-            let ran = loaded.run(program, &frame);
-
-            let counter = Counter { packets: 1, bytes: frame.len() as u64 };
-            let agreed = Ran { action: action(outcome), rose: vec![(outcome, counter)] };
-            assert_eq!(ran, agreed, "{program:?} in {world:?} on {frame:02x?}");
-            seen[outcome as usize] += 1;
+        let frames: Vec<Vec<u8>> = (0..FRAMES_A_WORLD)
+            .map(|_| frames.new_tree(&mut runner).expect("few frames are refused").current())
+            .collect();
+        for (number, frame) in frames.iter().enumerate() {
+            let outcome = on_host(&tables, frame);
+            let ruling = rules::ruling(&world, frame);
+            assert!(
+                ruling.outcomes.contains(&outcome),
+                "{outcome:?}, not {:?}: {world:?} {frame:02x?}",
+                ruling.outcomes
+            );
+            let ran = in_kernel(&mut loaded, number, frame);
+            assert_eq!(ran, action(outcome), "{outcome:?} on the host: {world:?} {frame:02x?}");
+            let counter = expected.entry(outcome).or_default();
+            counter.packets += 1;
+            counter.bytes += frame.len() as u64;
+            *seen.entry(outcome).or_default() += 1;
         }
+        let counted: BTreeMap<Outcome, Counter> = rose(before, loaded.counters());
+        assert_eq!(counted, expected, "the reasons differ: {world:?} {frames:02x?}");
         for (net, ban) in tables.bans() {
             let entry = loaded.entry(&text(net));
             assert_eq!((entry.packets, entry.bytes), (ban.packets, ban.bytes), "counted on {net:?} in {world:?}");
@@ -59,12 +78,49 @@ fn host_and_kernel_agree_on_generated_frames() {
         leave(&mut loaded, &world);
     }
     println!("frames by outcome:");
-    for (outcome, times) in Outcome::ALL.into_iter().zip(seen) {
-        println!("{times:6} {}", outcome.name());
+    for outcome in Outcome::ALL {
+        let times = seen.get(&outcome).copied().unwrap_or(0);
+        println!("{times:9} {}", outcome.name());
         assert!(times > 0, "{outcome:?} never came up: {seen:?}");
     }
 }
 
+/// As they are they come to no verdict by chance: each captured frame is read to its end.
+#[test]
+fn captured_frames_are_all_readable() {
+    for frame in frames::captured() {
+        let mut packet = Packet::unknown();
+        let data = frame.as_ptr() as usize;
+        // SAFETY: the addresses are those of one slice, which outlives the call.
+        let readable = unsafe { parse(data, data + frame.len(), &mut packet) };
+        let is_arp = frame[12..14] == [8, 6];
+        let expected = if is_arp { "NotIp" } else { "Yes" };
+        assert_eq!(format!("{readable:?}"), expected, "{frame:02x?}");
+    }
+}
+
+fn wanted() -> usize {
+    match std::env::var("BLOCKER_FRAMES") {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("BLOCKER_FRAMES is {text:?}, expected a number of frames")),
+        Err(_) => FRAMES,
+    }
+}
+
+/// Runs one of the three programs. The one for tc takes no frame that is shorter than its IP header.
+fn in_kernel(loaded: &mut Loaded, number: usize, frame: &[u8]) -> Action {
+    let by_tc = if number % 3 == 2 { loaded.act_tc(frame) } else { None };
+    by_tc.unwrap_or_else(|| {
+        let program = if number.is_multiple_of(2) { Program::Frags } else { Program::NoFrags };
+        loaded.repeat(program, frame, 1).0
+    })
+}
+
+fn rose(before: Vec<(Outcome, Counter)>, after: Vec<(Outcome, Counter)>) -> BTreeMap<Outcome, Counter> {
+    let difference = |((outcome, before), (_, after)): ((Outcome, Counter), (Outcome, Counter))| {
+        (outcome, Counter { packets: after.packets - before.packets, bytes: after.bytes - before.bytes })
+    };
+    before.into_iter().zip(after).map(difference).filter(|(_, counter)| counter.packets > 0).collect()
+}
 fn on_host(tables: &HostTables, frame: &[u8]) -> Outcome {
     let mut packet = Packet::unknown();
     let data = frame.as_ptr() as usize;

@@ -16,6 +16,9 @@ pub(crate) struct Options {
     /// Only what needs no privileges, no namespaces and no kernel
     #[arg(long)]
     unprivileged: bool,
+    /// Only this many generated and changed frames, on which rules, host build and kernel must agree; millions are fine
+    #[arg(long, value_name = "NUMBER", conflicts_with = "unprivileged")]
+    frames: Option<u32>,
 }
 
 /// Runs every test.
@@ -25,6 +28,9 @@ pub(crate) fn test(options: &Options) -> Result<()> {
         return unprivileged();
     }
     packages::ensure(packages::BUILD)?;
+    if let Some(frames) = options.frames {
+        return agreement(frames);
+    }
     packages::ensure(packages::LAB)?;
     unprivileged()?;
     let blocker = run::build(run::Build::Debug, None)?;
@@ -32,6 +38,14 @@ pub(crate) fn test(options: &Options) -> Result<()> {
     let mut command = cargo();
     sudo_runner(&mut command, &["BLOCKER_BIN"])?;
     run_command(command.env("BLOCKER_BIN", blocker).args(["test", "--locked", "--package", "blocker-tests"]))
+}
+
+/// In an optimized build, because most of the time goes into making the frames.
+fn agreement(frames: u32) -> Result<()> {
+    let mut command = cargo();
+    sudo_runner(&mut command, &["BLOCKER_FRAMES"])?;
+    let test = ["test", "--locked", "--release", "--package", "blocker-tests", "--test", "prog_run"];
+    run_command(command.env("BLOCKER_FRAMES", frames.to_string()).args(test).args(["--", "--nocapture", "agreement"]))
 }
 
 fn unprivileged() -> Result<()> {

@@ -1,4 +1,4 @@
-//! Frames at random: whole ones of every kind, whole ones cut short or with bytes changed, and noise.
+//! Frames at random: whole ones of every kind, whole ones and captured ones cut short or with bytes changed, and noise.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -10,7 +10,10 @@ use super::world::{PORTS, SOURCES4, SOURCES6};
 /// Frames at random.
 pub(crate) fn frames() -> impl Strategy<Value = Vec<u8>> {
     let changes = prop::collection::vec((any::<Index>(), any::<u8>()), 1..4);
+    let captured = select(captured());
     prop_oneof![
+        1 => captured.clone(),
+        5 => (captured, mutations()).prop_map(|(frame, mutations)| mutated(frame, &mutations)),
         12 => whole(),
         3 => (whole(), any::<Index>()).prop_map(|(frame, end)| frame[..end.index(frame.len() + 1)].to_vec()),
         3 => (whole(), changes).prop_map(|(frame, changes)| changed(frame, &changes)),
@@ -176,6 +179,95 @@ fn segment_bytes(segment: &Segment) -> Vec<u8> {
     bytes.resize(segment.len.max(4), 0x55);
     bytes.truncate(segment.len);
     bytes
+}
+
+/// Frames that a Linux host sent.
+pub(crate) fn captured() -> Vec<Vec<u8>> {
+    let lines = include_str!("captured.txt").lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(bytes_of_hex).collect()
+}
+
+fn bytes_of_hex(text: &str) -> Vec<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).expect("the file holds hexadecimal digits");
+    let byte = |pair: &[u8]| u8::try_from(16 * digit(pair[0]) + digit(pair[1])).expect("two digits are a byte");
+    text.as_bytes().chunks_exact(2).map(byte).collect()
+}
+
+/// A way to damage a frame, or to dress it up.
+#[derive(Clone, Debug)]
+enum Mutation {
+    /// One byte becomes another.
+    Byte(Index, u8),
+    /// One bit is turned over.
+    Bit(Index, u8),
+    /// One of the first bytes of the IP header, where most is decided.
+    Head(usize, u8),
+    /// It ends here.
+    Cut(Index),
+    /// Bytes follow.
+    Trailer(Vec<u8>),
+    /// Some bytes are taken out.
+    Gap(Index, usize),
+    /// Some come twice.
+    Twice(Index, usize),
+    /// A VLAN tag.
+    Tag(u16),
+    /// PPPoE around it.
+    Session,
+}
+
+fn mutations() -> impl Strategy<Value = Vec<Mutation>> {
+    let mutation = prop_oneof![
+        4 => (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Mutation::Byte(at, byte)),
+        4 => (any::<Index>(), 0_u8..8).prop_map(|(at, bit)| Mutation::Bit(at, bit)),
+        6 => (12_usize..64, any::<u8>()).prop_map(|(at, byte)| Mutation::Head(at, byte)),
+        2 => any::<Index>().prop_map(Mutation::Cut),
+        1 => prop::collection::vec(any::<u8>(), 1..40).prop_map(Mutation::Trailer),
+        1 => (any::<Index>(), 1_usize..12).prop_map(|(at, len)| Mutation::Gap(at, len)),
+        2 => (any::<Index>(), 1_usize..24).prop_map(|(at, len)| Mutation::Twice(at, len)),
+        3 => select(vec![0x8100_u16, 0x88a8, 0x9100]).prop_map(Mutation::Tag),
+        1 => Just(Mutation::Session),
+    ];
+    prop::collection::vec(mutation, 1..5)
+}
+
+fn mutated(mut frame: Vec<u8>, mutations: &[Mutation]) -> Vec<u8> {
+    for mutation in mutations {
+        match mutation {
+            _ if frame.len() < 14 => return frame,
+            Mutation::Byte(at, byte) => frame = changed(frame, &[(*at, *byte)]),
+            Mutation::Bit(at, bit) => {
+                let at = at.index(frame.len());
+                frame[at] ^= 1 << bit;
+            }
+            Mutation::Head(at, byte) => {
+                if let Some(at) = frame.get_mut(*at) {
+                    *at = *byte;
+                }
+            }
+            Mutation::Cut(at) => frame.truncate(at.index(frame.len()) + 1),
+            Mutation::Trailer(bytes) => frame.extend(bytes),
+            Mutation::Gap(at, len) => {
+                let at = at.index(frame.len());
+                frame.drain(at..frame.len().min(at + len));
+            }
+            Mutation::Twice(at, len) => {
+                let at = at.index(frame.len());
+                let again = frame[at..frame.len().min(at + len)].to_vec();
+                frame.splice(at..at, again);
+            }
+            Mutation::Tag(kind) => {
+                let [high, low] = kind.to_be_bytes();
+                frame.splice(12..12, [high, low, 0x20, 0x07]);
+            }
+            Mutation::Session => {
+                let kind = u16::from_be_bytes([frame[12], frame[13]]);
+                let header = pppoe(0x1100, kind, frame.len() - 14);
+                frame.splice(12..14, [vec![0x88, 0x64], header].concat());
+            }
+        }
+    }
+    frame
 }
 
 fn changed(mut frame: Vec<u8>, changes: &[(Index, u8)]) -> Vec<u8> {

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use blocker_common::{Ban, FOREVER, Outcome, Protocol, SCOPE_ALL, SCOPE_ALL_OBSERVED};
 
-use crate::world::{NOW_NS, Net, World};
+use super::world::{NOW_NS, Net, World};
 
 /// What may be said of a frame, and which bans may count it: exactly one of them does, if there are any.
 pub(crate) struct Ruling {
