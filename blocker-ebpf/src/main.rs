@@ -3,6 +3,7 @@
 #![no_std]
 #![no_main]
 
+mod definition;
 mod maps;
 
 use aya_ebpf::{

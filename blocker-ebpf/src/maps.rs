@@ -4,12 +4,10 @@
 //! [`blocker_common::MapName::shape`]. None is an LRU: a ban is never evicted behind the daemon's back.
 
 use core::mem::MaybeUninit;
-use core::ptr::null;
 
 use aya_ebpf::{
     Global,
-    bindings::BPF_F_NO_PREALLOC,
-    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, lpm_trie::Key},
+    btf_maps::lpm_trie::Key,
     helpers::{bpf_jiffies64, bpf_ktime_get_boot_ns, bpf_ringbuf_reserve, bpf_ringbuf_submit},
     macros::btf_map,
 };
@@ -21,11 +19,11 @@ use blocker_common::{
 };
 use blocker_ebpf::{packet::Packet, verdict::Tables};
 
+use crate::definition::{Array, HashMap, LpmTrie, PerCpuArray, Ring};
+
 /// The index of this interface in [`INTERFACES`], set when the program is loaded for it.
 #[unsafe(no_mangle)]
 static THIS_INTERFACE: Global<u32> = Global::new(0);
-
-const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
 
 #[btf_map]
 static CONFIG: Array<Config, 1> = Array::new();
@@ -36,9 +34,9 @@ static PORTS: Array<u64, { PORT_TABLE_LEN as usize }> = Array::new();
 #[btf_map]
 static SCTP_PORTS: Array<u64, { SCTP_TABLE_LEN as usize }> = Array::new();
 #[btf_map]
-static BANS4: HashMap<Host4, Ban, { MAX_BANS4 as usize }, NO_PREALLOC> = HashMap::new();
+static BANS4: HashMap<Host4, Ban, { MAX_BANS4 as usize }> = HashMap::new();
 #[btf_map]
-static BANS6: HashMap<Network6, Ban, { MAX_BANS6 as usize }, NO_PREALLOC> = HashMap::new();
+static BANS6: HashMap<Network6, Ban, { MAX_BANS6 as usize }> = HashMap::new();
 #[btf_map]
 static NETWORKS4: LpmTrie<Address4, Ban, { MAX_NETWORKS as usize }> = LpmTrie::new();
 #[btf_map]
@@ -62,47 +60,7 @@ static TALLIES4: PerCpuArray<Tally, { Tally::SLOTS as usize }> = PerCpuArray::ne
 #[btf_map]
 static TALLIES6: PerCpuArray<Tally, { Tally::SLOTS as usize }> = PerCpuArray::new();
 #[btf_map]
-static DROPS: Ring<{ DROPS_BYTES as usize }> = Ring { r#type: null(), max_entries: null() };
-
-/// A ring buffer's definition as every loader understands it: by its type (`BPF_MAP_TYPE_RINGBUF`) and size alone.
-#[repr(C)]
-struct Ring<const BYTES: usize> {
-    r#type: *const [i32; 27],
-    max_entries: *const [i32; BYTES],
-}
-
-// SAFETY: its pointers are never followed; the kernel knows the map by the symbol.
-unsafe impl<const BYTES: usize> Sync for Ring<BYTES> {}
-
-impl<const BYTES: usize> Ring<BYTES> {
-    /// Tells of a drop, unless the reader is too slow and the ring is full.
-    #[inline(always)]
-    fn tell(&'static self, packet: &Packet, outcome: Outcome, boot_ns: u64) {
-        let ring = core::ptr::from_ref(self).cast_mut().cast();
-        // SAFETY: the ring is a map of the program.
-        let place = unsafe { bpf_ringbuf_reserve(ring, size_of::<Dropped>() as u64, 0) }.cast::<Dropped>();
-        if place.is_null() {
-            return;
-        }
-        let (network, host) =
-            if packet.is_v6 { packet.source6_words() } else { (u32::from_ne_bytes(packet.source4()).into(), 0) };
-        // Field by field: a value as a whole is copied byte by byte on this target.
-        // SAFETY: the kernel lent `place` until it is submitted; so for all below.
-        let dropped = unsafe { &mut *place };
-        dropped.boot_ns = boot_ns;
-        let source = (&raw mut dropped.source).cast::<u64>();
-        // SAFETY: the first eight bytes of the source, which is aligned to 8 (at offset 8 of an aligned struct).
-        unsafe { source.write(network) };
-        // SAFETY: the second eight.
-        unsafe { source.add(1).write(host) };
-        dropped.interface = THIS_INTERFACE.load();
-        dropped.port = packet.port;
-        dropped.version = if packet.is_v6 { 6 } else { 4 };
-        dropped.outcome = outcome as u8;
-        // SAFETY: it was reserved above and is submitted once.
-        unsafe { bpf_ringbuf_submit(place.cast(), 0) };
-    }
-}
+static DROPS: Ring<{ DROPS_BYTES as usize }> = Ring::new();
 
 /// The maps as the tables a verdict is drawn from.
 pub(crate) struct Maps;
@@ -110,69 +68,69 @@ pub(crate) struct Maps;
 impl Tables for Maps {
     #[inline(always)]
     fn flags(&self) -> u32 {
-        CONFIG.get(0).map_or(0, |config| config.flags)
+        CONFIG.get(&0).map_or(0, |config| config.flags)
     }
 
     #[inline(always)]
     fn observed(&self) -> u64 {
-        CONFIG.get(0).map_or(0, |config| config.observed)
+        CONFIG.get(&0).map_or(0, |config| config.observed)
     }
 
     #[inline(always)]
     fn observes_here(&self) -> bool {
-        INTERFACES.get(THIS_INTERFACE.load()).is_some_and(|interface| interface.flags & flags::OBSERVE != 0)
+        INTERFACES.get(&THIS_INTERFACE.load()).is_some_and(|interface| interface.flags & flags::OBSERVE != 0)
     }
 
     #[inline(always)]
     fn is_present4(&self, addr: [u8; 4]) -> bool {
         let place = Place::of4(addr);
-        PRESENT4.get(place.word()).is_some_and(|word| word & place.mask() != 0)
+        PRESENT4.get(&place.word()).is_some_and(|word| word & place.mask() != 0)
     }
 
     #[inline(always)]
     fn is_present6(&self, network: [u8; 8]) -> bool {
         let place = Place::of6(network);
-        PRESENT6.get(place.word()).is_some_and(|word| word & place.mask() != 0)
+        PRESENT6.get(&place.word()).is_some_and(|word| word & place.mask() != 0)
     }
 
     #[inline(always)]
     fn tally4(&self, slot: u32) -> Option<*mut Tally> {
-        TALLIES4.get_ptr_mut(slot)
+        TALLIES4.at(&slot)
     }
 
     #[inline(always)]
     fn tally6(&self, slot: u32) -> Option<*mut Tally> {
-        TALLIES6.get_ptr_mut(slot)
+        TALLIES6.at(&slot)
     }
 
     #[inline(always)]
     fn port_scope(&self, index: u32) -> u64 {
-        PORTS.get(index).copied().unwrap_or(0)
+        PORTS.get(&index).copied().unwrap_or(0)
     }
 
     #[inline(always)]
     fn sctp_scope(&self, port: u16) -> u64 {
-        SCTP_PORTS.get(port.into()).copied().unwrap_or(0)
+        SCTP_PORTS.get(&port.into()).copied().unwrap_or(0)
     }
 
     #[inline(always)]
     fn host4(&self, addr: [u8; 4]) -> Option<*mut Ban> {
-        BANS4.get_ptr_mut(Host4 { addr })
+        BANS4.at(&Host4 { addr })
     }
 
     #[inline(always)]
     fn network64(&self, prefix: [u8; 8]) -> Option<*mut Ban> {
-        BANS6.get_ptr_mut(Network6 { prefix })
+        BANS6.at(&Network6 { prefix })
     }
 
     #[inline(always)]
     fn network4(&self, addr: [u8; 4], len: u32) -> Option<*mut Ban> {
-        NETWORKS4.get(LpmKey::<3>::unset().set(len, addr)).map(|ban| core::ptr::from_ref(ban).cast_mut())
+        NETWORKS4.at(LpmKey::<3>::unset().set(len, addr))
     }
 
     #[inline(always)]
     fn network6(&self, addr: [u8; 16], len: u32) -> Option<*mut Ban> {
-        NETWORKS6.get(LpmKey::<5>::unset().set(len, addr)).map(|ban| core::ptr::from_ref(ban).cast_mut())
+        NETWORKS6.at(LpmKey::<5>::unset().set(len, addr))
     }
 
     #[inline(always)]
@@ -187,7 +145,7 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn trace(&self) -> Option<*mut Trace> {
-        TRACES.get_ptr_mut(0)
+        TRACES.at(&0)
     }
 
     #[inline(always)]
@@ -204,14 +162,14 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn tell(&self, packet: &Packet, outcome: Outcome, now_ns: u64) {
-        DROPS.tell(packet, outcome, now_ns);
+        tell(packet, outcome, now_ns);
     }
 }
 
 /// Counts a packet of `bytes` bytes under `outcome`, on this interface and this CPU.
 #[inline(always)]
 pub(crate) fn count(outcome: Outcome, bytes: u64) {
-    if let Some(counter) = COUNTERS.get_ptr_mut(counter_index(THIS_INTERFACE.load(), outcome)) {
+    if let Some(counter) = COUNTERS.at(&counter_index(THIS_INTERFACE.load(), outcome)) {
         // SAFETY: the entry of this CPU, which runs this program alone until it returns.
         let counter = unsafe { &mut *counter };
         counter.packets += 1;
@@ -258,4 +216,31 @@ fn word_at<const N: usize>(bytes: &[u8; N], offset: usize) -> u32 {
         return 0;
     }
     u32::from_ne_bytes([bytes[offset], bytes[offset + 1], bytes[offset + 2], bytes[offset + 3]])
+}
+
+/// Tells of a drop, unless the reader is too slow and the ring is full.
+#[inline(always)]
+fn tell(packet: &Packet, outcome: Outcome, boot_ns: u64) {
+    // SAFETY: the ring is a map of the program.
+    let place = unsafe { bpf_ringbuf_reserve(DROPS.as_ptr(), size_of::<Dropped>() as u64, 0) }.cast::<Dropped>();
+    if place.is_null() {
+        return;
+    }
+    let (network, host) =
+        if packet.is_v6 { packet.source6_words() } else { (u32::from_ne_bytes(packet.source4()).into(), 0) };
+    // Field by field: a value as a whole is copied byte by byte on this target.
+    // SAFETY: the kernel lent `place` until it is submitted; so for all below.
+    let dropped = unsafe { &mut *place };
+    dropped.boot_ns = boot_ns;
+    let source = (&raw mut dropped.source).cast::<u64>();
+    // SAFETY: the first eight bytes of the source, which is aligned to 8 (at offset 8 of an aligned struct).
+    unsafe { source.write(network) };
+    // SAFETY: the second eight.
+    unsafe { source.add(1).write(host) };
+    dropped.interface = THIS_INTERFACE.load();
+    dropped.port = packet.port;
+    dropped.version = if packet.is_v6 { 6 } else { 4 };
+    dropped.outcome = outcome as u8;
+    // SAFETY: it was reserved above and is submitted once.
+    unsafe { bpf_ringbuf_submit(place.cast(), 0) };
 }

@@ -8,6 +8,7 @@ mod bad_input;
 mod brute_force;
 mod control;
 mod daemon_log;
+mod dispatcher;
 mod doctor;
 mod hostile;
 mod independence;

@@ -69,9 +69,9 @@ fn a_ban_of_all_ports_knows_no_protocol_that_is_forgotten() {
             row("6in4", ipv4(OUTLAW).ipv6("2001:db8:7::9").tcp(HTTP), Drop, DropBanned),
             row("ESP", ipv4(OUTLAW).protocol(50, 40), Drop, DropBanned),
             row("ESP over IPv6", ipv6(OUTLAW6).esp(), Drop, DropHidden),
-            row("UDP from port 53, as if it were an answer", ipv6(OUTLAW6).udp(HTTP).from_port(DNS), Drop, DropBanned),
+            row("UDP from port 53, as if it were an answer", ipv6(OUTLAW6).udp(HTTP).sent_from(DNS), Drop, DropBanned),
             row("UDP to port 53", ipv6(OUTLAW6).udp(DNS), Drop, DropBanned),
-            row("IPv4 UDP from port 53", ipv4(OUTLAW).udp(HTTP).from_port(DNS), Drop, DropBanned),
+            row("IPv4 UDP from port 53", ipv4(OUTLAW).udp(HTTP).sent_from(DNS), Drop, DropBanned),
             row("a later fragment", ipv4(OUTLAW).later_fragment(3).udp(HTTP), Drop, DropBanned),
         ],
     );

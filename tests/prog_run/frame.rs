@@ -284,7 +284,7 @@ impl Frame {
     }
 
     /// The source port of TCP, UDP or SCTP right behind the last IP header.
-    pub(crate) fn from_port(mut self, port: u16) -> Self {
+    pub(crate) fn sent_from(mut self, port: u16) -> Self {
         let start = self.last_ip();
         let len = if self.bytes[start] >> 4 == 4 { usize::from(self.bytes[start] & 15) * 4 } else { 40 };
         self.put(start + len, &port.to_be_bytes());

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use aya::programs::{TestRun as _, TestRunOptions};
 use blocker::clock;
-use blocker::kernel::{Maps, Object, Presence, Program, Programs, load_unpinned, require_capabilities};
+use blocker::kernel::{Maps, Object, Presence, Program, Programs, load_unpinned_at, require_capabilities};
 use blocker_common::{
     Ban, Counter, FOREVER, Interface, Outcome, Protocol, SCOPE_ALL, SCOPE_ALL_OBSERVED, flags, port_index,
 };
@@ -59,7 +59,7 @@ impl Loaded {
         if let Err(error) = require_capabilities() {
             panic!("these tests run XDP programs in the kernel, and must be run as root: {error:#}");
         }
-        let Object { programs, maps } = load_unpinned(slot).expect("the kernel takes the object's maps");
+        let Object { programs, maps } = load_unpinned_at(slot).expect("the kernel takes the object's maps");
         Self { programs, maps, presence: Presence::default(), flags: 0, observed: 0 }
     }
 

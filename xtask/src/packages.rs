@@ -26,6 +26,7 @@ pub(crate) const LAB: &[Need] = &[
     Need { what: "/usr/lib/dovecot/pop3-login", package: "dovecot-pop3d" },
     Need { what: "hydra", package: "hydra" },
     Need { what: "bpftool", package: "bpftool" },
+    Need { what: "xdp-loader", package: "xdp-tools" },
 ];
 
 /// To measure beside: the filter of xdp-tools.

@@ -153,13 +153,14 @@ const INTERFACES: Kind<Interfaces> = Kind {
 };
 
 const ATTACH: Kind<Vec<Attach>> = Kind {
-    expected: "a list of \"native\", \"generic\" and \"tcx\", each at most once",
+    expected: "a list of \"native\", \"generic\", \"tcx\" and \"dispatcher\", each at most once",
     read: |value| {
         let way = |value: Reading<'_>| {
             value.or_unexpected(match value.text() {
                 Some("native") => Some(Attach::Native),
                 Some("generic") => Some(Attach::Generic),
                 Some("tcx") => Some(Attach::Tcx),
+                Some("dispatcher") => Some(Attach::Dispatcher),
                 Some(_) | None => None,
             })
         };

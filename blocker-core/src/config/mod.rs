@@ -82,6 +82,8 @@ pub enum Attach {
     Generic,
     /// By tcx, beside other programs.
     Tcx,
+    /// As a component of libxdp's dispatcher.
+    Dispatcher,
 }
 
 /// What happens to a packet from a banned source.

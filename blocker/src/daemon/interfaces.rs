@@ -188,6 +188,7 @@ fn mode(way: config::Attach) -> AttachMode {
         config::Attach::Native => AttachMode::Native,
         config::Attach::Generic => AttachMode::Generic,
         config::Attach::Tcx => AttachMode::Tcx,
+        config::Attach::Dispatcher => AttachMode::Dispatcher,
     }
 }
 

@@ -29,7 +29,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use blocker_core::config::Config;
+use blocker_core::config::{Attach, Config};
 use blocker_core::engine::{self, AdoptedBan, BanOutcome, Command, Engine, Event, JailSet, Line, Response};
 use blocker_core::prefix::Prefix;
 use blocker_core::time::{BanTime, Until};
@@ -111,7 +111,8 @@ pub async fn run(config_path: &Path, config: Config) -> Result<()> {
 
     // The lock comes first, with the kernel; then whatever may fail without having changed anything.
     let capacity = capacity(&config);
-    let kernel = Kernel::open(&config.daemon.pins, capacity)?;
+    let mut kernel = Kernel::open(&config.daemon.pins, capacity)?;
+    kernel.set_object_directory(config.daemon.runtime.clone());
     let server = Server::bind(&config.daemon.runtime)?;
     let mut daemon = Daemon::start(config_path, config, kernel, capacity, lines_in)?;
     let drops = daemon.kernel.take_drops().context("the ring of drops has a reader")?;
@@ -151,7 +152,13 @@ pub async fn run(config_path: &Path, config: Config) -> Result<()> {
 
 /// How many bans the maps are to take.
 fn capacity(config: &Config) -> Capacity {
-    Capacity::configured(config.daemon.max_bans_ipv4, config.daemon.max_bans_ipv6)
+    let Capacity { ipv4, ipv6 } = if config.daemon.attach.contains(&Attach::Dispatcher) {
+        // libxdp takes maps of the size that the object says, and no others.
+        Capacity::of_the_object()
+    } else {
+        Capacity::configured(None, None)
+    };
+    Capacity::configured(config.daemon.max_bans_ipv4.or(Some(ipv4)), config.daemon.max_bans_ipv6.or(Some(ipv6)))
 }
 
 impl<'a> Daemon<'a> {

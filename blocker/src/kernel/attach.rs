@@ -25,7 +25,7 @@ use aya::programs::{ProgramError, ProgramInfo, SchedClassifier, TcAttachType};
 use super::link::LinkState;
 use super::object::{self, Program, Programs};
 use super::pins::LinkPin;
-use super::{Maps, Pins, slots};
+use super::{Maps, Pins, component, slots};
 
 /// Where in the kernel the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,22 +36,25 @@ pub enum AttachMode {
     Generic,
     /// After XDP, beside other programs (6.6).
     Tcx,
+    /// As a component of libxdp's dispatcher, which an administrator adds.
+    Dispatcher,
 }
 
 impl AttachMode {
     /// The mode called `name`.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
-        [Self::Native, Self::Generic, Self::Tcx].into_iter().find(|mode| mode.name() == name)
+        [Self::Native, Self::Generic, Self::Tcx, Self::Dispatcher].into_iter().find(|mode| mode.name() == name)
     }
 
-    /// `native`, `generic` or `tcx`.
+    /// `native`, `generic`, `tcx` or `dispatcher`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
             Self::Generic => "generic",
             Self::Tcx => "tcx",
+            Self::Dispatcher => "dispatcher",
         }
     }
 }
@@ -88,6 +91,8 @@ pub(super) struct Attachments {
     pins: Pins,
     by_index: BTreeMap<u32, Attachment>,
     refused: BTreeMap<u32, (Instant, String)>,
+    /// Where objects for libxdp are written.
+    object_directory: Option<PathBuf>,
 }
 
 /// How long an interface that takes the program in no mode is left alone: each try has the kernel verify the program.
@@ -98,6 +103,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(50);
 enum Step {
     Xdp(Program, AttachMode),
     Tcx,
+    Component,
 }
 
 /// The steps that belong to a mode.
@@ -108,6 +114,7 @@ fn steps(mode: AttachMode) -> &'static [Step] {
         }
         AttachMode::Generic => &[Step::Xdp(Program::NoFrags, AttachMode::Generic)],
         AttachMode::Tcx => &[Step::Tcx],
+        AttachMode::Dispatcher => &[Step::Component],
     }
 }
 
@@ -128,7 +135,11 @@ pub struct Target<'a> {
 
 impl Attachments {
     pub(super) fn new(pins: Pins) -> Self {
-        Self { pins, by_index: BTreeMap::new(), refused: BTreeMap::new() }
+        Self { pins, by_index: BTreeMap::new(), refused: BTreeMap::new(), object_directory: None }
+    }
+
+    pub(super) fn set_object_directory(&mut self, directory: PathBuf) {
+        self.object_directory = Some(directory);
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Attachment> {
@@ -141,10 +152,19 @@ impl Attachments {
 
     /// Attaches to an interface, or adopts the link that is there, unless it is done; has it observe only, or drop.
     pub(super) fn attach(&mut self, maps: &mut Maps, target: &Target<'_>) -> Result<&Attachment> {
-        let Target { name, index, observes, .. } = *target;
+        let Target { name, index, observes, xdp_program, .. } = *target;
+        if let Some(attachment) = self.by_index.get(&index)
+            && attachment.mode == AttachMode::Dispatcher
+            && component::find(&self.pins, index, xdp_program)? != Some(attachment.program)
+        {
+            tracing::error!(interface = name, "the program is no component of libxdp's dispatcher there any more");
+            self.by_index.remove(&index);
+        }
         if !self.by_index.contains_key(&index) {
+            // An administrator may have added the component meanwhile, which costs little to see.
             if let Some((when, why)) = self.refused.get(&index)
                 && when.elapsed() < RETRY_AFTER
+                && component::find(&self.pins, index, xdp_program)?.is_none()
             {
                 bail!("{why}");
             }
@@ -173,7 +193,7 @@ impl Attachments {
         let mut programs = object::programs(&self.pins, slot)?;
         let found = match self.adopt(&mut programs, target)? {
             Some(adopted) => adopted,
-            None => self.climb(&mut programs, target)?,
+            None => self.climb(&mut programs, target, slot)?,
         };
         let Found { step, mode, adopted, refusals } = found;
         // For people with bpftool: the link holds its program itself.
@@ -182,6 +202,11 @@ impl Attachments {
         let number = match step {
             Step::Xdp(program, _) => pinned(programs.loaded(program)?, &pin, Xdp::info, Xdp::pin),
             Step::Tcx => pinned(programs.loaded_tc()?, &pin, SchedClassifier::info, SchedClassifier::pin),
+            // libxdp has pinned it.
+            Step::Component => {
+                let number = component::find(&self.pins, index, target.xdp_program)?;
+                number.context("the component is gone again")
+            }
         };
         let program = number.with_context(|| format!("pinning {}", pin.display()))?;
         Ok(Attachment { name: name.to_owned(), index, slot, mode, observes, adopted, refusals, program })
@@ -193,6 +218,10 @@ impl Attachments {
         let mut lost = Vec::new();
         let Self { pins, by_index, .. } = self;
         by_index.retain(|&index, attachment| {
+            if attachment.mode == AttachMode::Dispatcher {
+                // There is no link of ours: `attach` looks at it each time.
+                return true;
+            }
             let pin = pins.link(index, attachment.mode);
             let (why, unusable) = match LinkState::read(&pin) {
                 Ok(Some(state)) if state == (LinkState { index, program: attachment.program }) => return true,
@@ -253,6 +282,7 @@ impl Attachments {
             let replaced = match step {
                 Step::Xdp(program, _) => replace_xdp(programs, program, &path),
                 Step::Tcx => replace_tcx(programs, &path),
+                Step::Component => bail!("{} is no link that this version makes", path.display()),
             };
             match replaced.with_context(|| format!("replacing the program on {name}")) {
                 Ok(()) => {
@@ -265,11 +295,11 @@ impl Attachments {
         bail!("the link {} cannot be taken over: {}", path.display(), refusals.join("; "))
     }
 
-    fn climb(&mut self, programs: &mut Programs, target: &Target<'_>) -> Result<Found> {
+    fn climb(&mut self, programs: &mut Programs, target: &Target<'_>, slot: u32) -> Result<Found> {
         let mut refusals = Vec::new();
         for &mode in target.modes {
             for &step in steps(mode) {
-                match self.take(programs, target, step, mode) {
+                match self.take(programs, target, slot, step, mode) {
                     Ok(()) => return Ok(Found { step, mode, adopted: false, refusals }),
                     Err(error) => refusals.push(refusal(step, target.xdp_program, &error)),
                 }
@@ -278,7 +308,14 @@ impl Attachments {
         bail!("{} takes the program in no mode: {}", target.name, refusals.join("; "))
     }
 
-    fn take(&self, programs: &mut Programs, target: &Target<'_>, step: Step, mode: AttachMode) -> Result<()> {
+    fn take(
+        &self,
+        programs: &mut Programs,
+        target: &Target<'_>,
+        slot: u32,
+        step: Step,
+        mode: AttachMode,
+    ) -> Result<()> {
         let link = match step {
             Step::Xdp(program, mode) => {
                 let xdp = programs.loaded(program)?;
@@ -292,12 +329,23 @@ impl Attachments {
                 let id = tc.attach_with_options(target.name, TcAttachType::Ingress, first)?;
                 FdLink::try_from(tc.take_link(id)?)
             }
+            Step::Component => return self.expect_component(target, slot),
         };
         // Without a link of its own kind an attachment could not be pinned, and would end with the daemon.
         let link = link.context("the kernel gives no link")?;
         let path = self.pins.link(target.index, mode);
         link.pin(&path).with_context(|| format!("pinning {}", path.display()))?;
         Ok(())
+    }
+
+    /// That the component is there; if not, says by which command it will be.
+    fn expect_component(&self, target: &Target<'_>, slot: u32) -> Result<()> {
+        if component::find(&self.pins, target.index, target.xdp_program)?.is_some() {
+            return Ok(());
+        }
+        let directory = self.object_directory.as_deref().context("nobody said where its object may be written")?;
+        let command = component::prepare(&self.pins, directory, target, slot)?;
+        bail!("it is no component there yet, until you run `{command}`")
     }
 
     /// The links that are pinned, those of earlier layouts and capacities, too.
@@ -368,8 +416,9 @@ fn refusal(step: Step, xdp_program: Option<u32>, error: &anyhow::Error) -> Strin
     let what = match step {
         Step::Xdp(Program::Frags, _) => "native mode with multi-buffer frames",
         Step::Xdp(Program::NoFrags, AttachMode::Native) => "native mode",
-        Step::Xdp(Program::NoFrags, AttachMode::Generic | AttachMode::Tcx) => "generic mode",
+        Step::Xdp(Program::NoFrags, AttachMode::Generic | AttachMode::Tcx | AttachMode::Dispatcher) => "generic mode",
         Step::Tcx => "tcx mode",
+        Step::Component => "dispatcher mode",
     };
     let why = match (io_errors(error).next(), step, xdp_program) {
         (Some(libc::EBUSY | libc::EEXIST), _, Some(number)) => {

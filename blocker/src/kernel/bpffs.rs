@@ -1,7 +1,8 @@
 //! The BPF file system that pins live in: found, or mounted where it belongs.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, anyhow, bail};
 use nix::mount::{MsFlags, mount};
@@ -74,6 +75,47 @@ fn is_bpffs(directory: &Path) -> Result<bool> {
     let existing = directory.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
     let stat = statfs(existing).with_context(|| format!("looking at {}", existing.display()))?;
     Ok(stat.filesystem_type() == BPF_FS_MAGIC)
+}
+
+/// A directory for maps that are to be pinned nowhere: the object says that they are, by name, so they pass through here.
+/// Removed with what is in it.
+pub(super) struct Passing(PathBuf);
+
+impl Passing {
+    /// Makes one that nobody else has.
+    ///
+    /// # Errors
+    ///
+    /// As [`ensure`]; the file system's.
+    pub(super) fn new() -> Result<Self> {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        ensure(Path::new(STANDARD))?;
+        let name = format!("blocker-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let path = Path::new(STANDARD).join(name);
+        // Whoever had this process's number has ended.
+        remove(&path);
+        fs::create_dir(&path).with_context(|| format!("making {}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        remove(&self.0);
+    }
+}
+
+fn remove(directory: &Path) {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(directory = %directory.display(), %error, "a directory of pins cannot be removed");
+        }
+        Ok(()) | Err(_) => {}
+    }
 }
 
 #[cfg(test)]

@@ -40,6 +40,12 @@ impl Capacity {
         BYTES_WITHOUT_BANS + (u64::from(self.ipv4) + u64::from(self.ipv6)) * BYTES_PER_BAN
     }
 
+    /// What the object's maps are made for, if nobody says otherwise.
+    #[must_use]
+    pub fn of_the_object() -> Self {
+        Self { ipv4: MAX_BANS4, ipv6: MAX_BANS6 }
+    }
+
     /// The default for a machine with so many bytes of memory.
     fn for_memory(bytes: u64) -> Self {
         let bans = (bytes / SHARE / BYTES_PER_BAN).clamp(LEAST, MAX_BANS4.into());

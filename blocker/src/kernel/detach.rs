@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
+use blocker_common::{Config, flags as bits};
 
-use super::{Pins, carry};
+use super::{Maps, Pins, carry};
 use crate::exit::io_failure;
 
 /// What was removed.
@@ -24,6 +25,7 @@ pub struct Detached {
 /// If a daemon is running (it would be left with maps that nothing reads), or something cannot be removed.
 pub fn detach(root: &Path) -> Result<Detached> {
     let pins = Pins::new(root);
+    let ours = pins.directory();
     let mut directories = pins.others()?;
     match fs::symlink_metadata(pins.directory()) {
         Ok(_) => directories.push(pins.directory()),
@@ -42,6 +44,9 @@ pub fn detach(root: &Path) -> Result<Detached> {
                 .map_err(|error| io_failure(error, format!("removing {}", link.path.display())))?;
             interfaces.push(link.index);
         }
+        if directory == ours {
+            silence(&pins);
+        }
         carry::remove(&directory)?;
     }
     drop(lock);
@@ -50,4 +55,16 @@ pub fn detach(root: &Path) -> Result<Detached> {
         tracing::debug!(%error, directory = %pins.root().display(), "the empty pin directory stays");
     }
     Ok(Detached { interfaces, found: true })
+}
+
+/// Lets what still runs with the maps drop nothing: a component of libxdp's dispatcher, which only libxdp can take away.
+fn silence(pins: &Pins) {
+    let silenced = Maps::open_pinned(pins).and_then(|mut maps| {
+        let Config { flags, observed, .. } = maps.config()?;
+        maps.set_config(flags | bits::OBSERVE, observed)
+    });
+    if let Err(error) = silenced {
+        // Maps of which some are missing are of no program that runs.
+        tracing::debug!("the maps cannot be told to observe: {error:#}");
+    }
 }

@@ -11,6 +11,7 @@ mod bpffs;
 mod capabilities;
 mod capacity;
 mod carry;
+mod component;
 mod counters;
 mod detach;
 mod inspect;
@@ -30,7 +31,7 @@ pub mod view;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use blocker_core::config::Mode;
@@ -48,7 +49,7 @@ pub use detach::{Detached, detach};
 pub use inspect::{OurLink, our_links, program_name};
 pub use jails::{JailPorts, MANUAL_JAIL, NumberedPorts};
 pub use maps::{DropRing, Maps, Tallies};
-pub use object::{Object, Program, Programs, load_unpinned};
+pub use object::{Object, Program, Programs, load_unpinned, load_unpinned_at};
 pub use pins::Pins;
 pub use presence::Presence;
 pub use release::{OLDEST as OLDEST_KERNEL, Release, running as running_kernel};
@@ -95,6 +96,11 @@ impl Kernel {
         let jails = Jails::adopt(&maps)?;
         let attachments = Attachments::new(pins);
         Ok(Self { maps, blocklist, jails, attachments, adopted: Some(adopted), _lock: lock })
+    }
+
+    /// Where objects for libxdp's dispatcher are written, see [`AttachMode::Dispatcher`].
+    pub fn set_object_directory(&mut self, directory: PathBuf) {
+        self.attachments.set_object_directory(directory);
     }
 
     /// What the maps held when they were opened; empty from the second call on.

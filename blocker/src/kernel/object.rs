@@ -8,11 +8,11 @@ use aya::programs::{ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use blocker_common::{MapName, PROGRAM, PROGRAM_NO_FRAGS, PROGRAM_TC, Shape, THIS_INTERFACE};
 
-use super::{Capacity, Maps, Pins};
+use super::{Capacity, Maps, Pins, bpffs};
 use crate::exit::{Failure, is_permission};
 
 /// Aligned for the ELF reader.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("BLOCKER_EBPF_OBJECT"));
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("BLOCKER_EBPF_OBJECT"));
 
 /// The programs of the object; each is loaded when first wanted.
 pub struct Programs {
@@ -134,15 +134,25 @@ fn load(pins: &Pins, slot: u32, capacity: Option<Capacity>) -> Result<Ebpf> {
     loader.load(OBJECT).map_err(explain).context("loading the XDP object's maps")
 }
 
+/// Loads the object with maps of its own, pinned nowhere: they go when the value does.
+///
+/// # Errors
+///
+/// The kernel's.
+pub fn load_unpinned() -> Result<Object> {
+    load_unpinned_at(0)
+}
+
 /// Loads the object with maps of its own, pinned nowhere, for the interface at `slot` of their table: they go when the value
 /// does.
 ///
 /// # Errors
 ///
 /// The kernel's.
-pub fn load_unpinned(slot: u32) -> Result<Object> {
+pub fn load_unpinned_at(slot: u32) -> Result<Object> {
+    let passing = bpffs::Passing::new()?;
     let mut loader = EbpfLoader::new();
-    loader.override_global(THIS_INTERFACE, &slot, true);
+    loader.override_global(THIS_INTERFACE, &slot, true).default_map_pin_directory(passing.path());
     let mut ebpf = loader.load(OBJECT).map_err(explain).context("loading the XDP object's maps")?;
     let maps = Maps::take_from(&mut ebpf)?;
     Ok(Object { programs: Programs::of(ebpf), maps })
