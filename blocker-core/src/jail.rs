@@ -46,6 +46,9 @@ impl JailSet {
     /// No jail.
     pub const EMPTY: Self = Self(0);
 
+    /// The bits that stand for jails.
+    const EVERY: u64 = u64::MAX >> (63 - JailId::MAX.0);
+
     /// The set whose bits are `bits`, as the kernel's maps hold it; bits that stand for no jail are dropped.
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
@@ -70,6 +73,12 @@ impl JailSet {
         self.0 & 1 << jail.0 != 0
     }
 
+    /// Whether it has more than one jail.
+    #[must_use]
+    pub const fn is_several(self) -> bool {
+        self.0.count_ones() > 1
+    }
+
     /// Whether no jail is in it.
     #[must_use]
     pub const fn is_empty(self) -> bool {
@@ -78,7 +87,13 @@ impl JailSet {
 
     /// Its jails, by number.
     pub fn iter(self) -> impl Iterator<Item = JailId> {
-        (0..=JailId::MAX.0).map(JailId).filter(move |&jail| self.contains(jail))
+        let mut left = self.0 & Self::EVERY;
+        std::iter::from_fn(move || {
+            // The number of the lowest bit fits into a byte; 64 says that there is none.
+            let lowest = u8::try_from(left.trailing_zeros()).ok().and_then(JailId::new)?;
+            left &= left - 1;
+            Some(lowest)
+        })
     }
 }
 

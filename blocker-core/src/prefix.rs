@@ -1,5 +1,6 @@
 //! Networks and single hosts, IPv4 and IPv6, in one canonical form.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -10,7 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 ///
 /// A `Prefix` has its host bits zeroed, is never `0.0.0.0/0` or `::/0`, and is never an IPv4 network in IPv6 clothes:
 /// `::ffff:192.0.2.9` is the IPv4 host 192.0.2.9. Two equal networks are therefore equal values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// They are ordered by family, IPv4 first, then by address, then by length: a network comes right before all inside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Prefix {
     addr: IpAddr,
     len: u8,
@@ -127,6 +130,29 @@ fn masked(addr: IpAddr, len: u8) -> IpAddr {
     }
 }
 
+/// As derived, by integers instead of bytes: a book of a million bans compares little else.
+impl Ord for Prefix {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self.addr, other.addr) {
+            (IpAddr::V4(ours), IpAddr::V4(others)) => {
+                let key = |addr: Ipv4Addr, len: u8| u64::from(addr.to_bits()) << 8 | u64::from(len);
+                key(ours, self.len).cmp(&key(others, other.len))
+            }
+            (IpAddr::V6(ours), IpAddr::V6(others)) => {
+                ours.to_bits().cmp(&others.to_bits()).then(self.len.cmp(&other.len))
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) => Ordering::Less,
+            (IpAddr::V6(_), IpAddr::V4(_)) => Ordering::Greater,
+        }
+    }
+}
+
+impl PartialOrd for Prefix {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_host() { write!(f, "{}", self.addr) } else { write!(f, "{}/{}", self.addr, self.len) }
@@ -208,6 +234,28 @@ mod tests {
         assert!(prefix("192.0.2.0/24").covers(prefix("192.0.2.0/24")));
         assert!(!prefix("192.0.2.128/25").covers(prefix("192.0.2.0/24")));
         assert!(!prefix("192.0.2.0/24").contains("2001:db8::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn prefixes_are_in_order_of_family_and_address_and_length() {
+        let ordered = [
+            "0.0.0.0/1",
+            "9.0.0.0/8",
+            "10.0.0.0/8",
+            "10.0.0.0/9",
+            "10.0.0.0",
+            "10.0.0.1",
+            "128.0.0.0/1",
+            "::/1",
+            "1::1",
+            "8000::/1",
+        ];
+        for (at, earlier) in ordered.iter().enumerate() {
+            assert_eq!(prefix(earlier).cmp(&prefix(earlier)), Ordering::Equal);
+            for later in &ordered[at + 1..] {
+                assert!(prefix(earlier) < prefix(later) && prefix(later) > prefix(earlier), "{earlier} {later}");
+            }
+        }
     }
 
     #[test]

@@ -65,6 +65,10 @@ pub enum Renewal {
 pub struct Insertion {
     /// Whether the jail banned the prefix already.
     pub renewed: bool,
+    /// What was in force for the prefix.
+    pub before: Option<Merged>,
+    /// What is in force for it now.
+    pub after: Merged,
     /// The prefixes whose bans gave way to it.
     pub gave_way: Vec<Removal>,
 }
@@ -124,8 +128,12 @@ impl Book {
     ///
     /// [`Refusal::TooDeeplyNested`] or [`Refusal::TableFull`]; then nothing has changed.
     pub fn insert(&mut self, prefix: Prefix, jail: JailId, ban: Ban, renewal: Renewal) -> Result<Insertion, Refusal> {
-        let gave_way = if self.merged(prefix).is_some() { Vec::new() } else { self.make_room(prefix, ban.started)? };
-        self.unindex(prefix);
+        let Some(before) = self.merged(prefix) else {
+            let gave_way = self.make_room(prefix, ban.started)?;
+            let after = self.enter(prefix, jail, ban);
+            return Ok(Insertion { renewed: false, before: None, after, gave_way });
+        };
+        self.unindex(prefix, before);
         let in_force = self.bans.get(&(prefix, jail));
         let renewed = in_force.is_some();
         let ban = match in_force {
@@ -137,8 +145,9 @@ impl Book {
         if !renewed {
             self.in_force[usize::from(jail.index())] += 1;
         }
-        self.index(prefix);
-        Ok(Insertion { renewed, gave_way })
+        let after = self.merged(prefix).unwrap_or(before);
+        self.index(prefix, after);
+        Ok(Insertion { renewed, before: Some(before), after, gave_way: Vec::new() })
     }
 
     /// Removes all bans of exactly `prefix`, and forgets when they and earlier ones began.
@@ -256,8 +265,19 @@ impl Book {
         self.recent.forgotten()
     }
 
+    /// Enters a ban of a prefix that has none.
+    fn enter(&mut self, prefix: Prefix, jail: JailId, ban: Ban) -> Merged {
+        let merged = Merged { jails: JailSet::EMPTY.with(jail), until: ban.until };
+        self.bans.insert((prefix, jail), ban);
+        self.in_force[usize::from(jail.index())] += 1;
+        self.index(prefix, merged);
+        merged
+    }
+
     fn of(&self, prefix: Prefix) -> impl Iterator<Item = (JailId, &Ban)> {
-        self.bans.range((prefix, JailId::MIN)..=(prefix, JailId::MAX)).map(|(&(_, jail), ban)| (jail, ban))
+        // Cheaper than a range with an end, which would be searched for too.
+        let from = self.bans.range((prefix, JailId::MIN)..);
+        from.take_while(move |((banned, _), _)| *banned == prefix).map(|(&(_, jail), ban)| (jail, ban))
     }
 
     /// Makes room for `prefix`, which is not banned, or says why there is none.
@@ -311,7 +331,9 @@ impl Book {
 
     /// Takes the bans of `prefix` by `jails` out of the book.
     fn take(&mut self, prefix: Prefix, jails: JailSet) -> Vec<(JailId, Ban)> {
-        self.unindex(prefix);
+        if let Some(merged) = self.merged(prefix) {
+            self.unindex(prefix, merged);
+        }
         let mut taken = Vec::new();
         for jail in jails.iter() {
             if let Some(ban) = self.bans.remove(&(prefix, jail)) {
@@ -319,7 +341,9 @@ impl Book {
                 taken.push((jail, ban));
             }
         }
-        self.index(prefix);
+        if let Some(left) = self.merged(prefix) {
+            self.index(prefix, left);
+        }
         taken
     }
 
@@ -329,13 +353,15 @@ impl Book {
         self.ends.iter().filter_map(|ends| ends.first().copied()).chain(early).min()
     }
 
-    /// Takes `prefix` out of all orders, before its bans change; [`Book::index`] puts it back.
-    fn unindex(&mut self, prefix: Prefix) {
-        let Some(Merged { until: latest, .. }) = self.merged(prefix) else { return };
+    /// Takes `prefix`, with all that is in force for it, out of all orders before its bans change; [`Book::index`] puts it
+    /// back.
+    fn unindex(&mut self, prefix: Prefix, Merged { jails, until: latest }: Merged) {
         let kind = Kind::of(prefix);
         self.ends[kind as usize].remove(&(latest, prefix));
-        for (jail, until) in self.earlier_than(latest, prefix) {
-            self.early.remove(&(until, prefix, jail));
+        if jails.is_several() {
+            for (jail, until) in self.earlier_than(latest, prefix) {
+                self.early.remove(&(until, prefix, jail));
+            }
         }
         if kind == Kind::Network {
             self.networks.remove(&prefix);
@@ -343,12 +369,13 @@ impl Book {
         self.lengths.remove(prefix);
     }
 
-    fn index(&mut self, prefix: Prefix) {
-        let Some(Merged { until: latest, .. }) = self.merged(prefix) else { return };
+    fn index(&mut self, prefix: Prefix, Merged { jails, until: latest }: Merged) {
         let kind = Kind::of(prefix);
         self.ends[kind as usize].insert((latest, prefix));
-        for (jail, until) in self.earlier_than(latest, prefix) {
-            self.early.insert((until, prefix, jail));
+        if jails.is_several() {
+            for (jail, until) in self.earlier_than(latest, prefix) {
+                self.early.insert((until, prefix, jail));
+            }
         }
         if kind == Kind::Network {
             self.networks.insert(prefix);

@@ -289,35 +289,34 @@ impl Engine {
 
     /// Bans `prefix`, tells the kernel if that changes anything for it, and then tells people.
     fn ban(&mut self, prefix: Prefix, jail: JailId, ban: Ban, renewal: Renewal) -> Result<BanOutcome, Refusal> {
-        let before = self.book.merged(prefix);
-        let renewed = self.enter(prefix, jail, ban, renewal)?;
-        let in_force = self.book.merged(prefix);
-        if in_force != before {
-            self.tell_kernel(prefix, in_force);
+        let new = self.info(prefix, jail, &ban);
+        let Entered { renewed, before, after } = self.enter(prefix, jail, ban, renewal)?;
+        if before != Some(after) {
+            self.tell_kernel(prefix, Some(after));
         }
         if renewed {
             self.notify_ban(prefix, jail, Event::Renewed);
             return Ok(BanOutcome::Renewed);
         }
         self.counters.jail(jail).bans_made += 1;
-        self.notify_ban(prefix, jail, Event::Banned);
+        self.notify(Event::Banned(new));
         Ok(BanOutcome::Banned)
     }
 
-    /// Enters a ban into the book, unless it may not be; says whether it was there. Lifts what gives way to it.
-    fn enter(&mut self, prefix: Prefix, jail: JailId, ban: Ban, renewal: Renewal) -> Result<bool, Refusal> {
+    /// Enters a ban into the book, unless it may not be. Lifts what gives way to it.
+    fn enter(&mut self, prefix: Prefix, jail: JailId, ban: Ban, renewal: Renewal) -> Result<Entered, Refusal> {
         let kind = Kind::of(prefix);
         let bound = self.book.bound(kind);
         let entered =
             policy::may_ban(prefix, &self.allowlist).and_then(|()| self.book.insert(prefix, jail, ban, renewal));
         match entered {
-            Ok(Insertion { renewed, gave_way }) => {
+            Ok(Insertion { renewed, before, after, gave_way }) => {
                 for removal in gave_way {
                     self.counters.evicted += 1;
                     self.notify(Event::Full { kind, bound, gave_way: Some(removal.prefix) });
                     self.removed(removal, UnbanReason::Evicted);
                 }
-                Ok(renewed)
+                Ok(Entered { renewed, before, after })
             }
             Err(refusal) => {
                 self.counters.refused += 1;
@@ -399,6 +398,16 @@ impl Engine {
         let Ban { started, until, origin } = ban.clone();
         BanInfo { prefix, jail, jail_name: self.jail_name(jail), started, until, origin }
     }
+}
+
+/// What entering a ban came to.
+struct Entered {
+    /// Whether the jail banned the prefix already.
+    renewed: bool,
+    /// What was in force for the prefix.
+    before: Option<Merged>,
+    /// What is now.
+    after: Merged,
 }
 
 /// What makes the kernel hold what is in force for `prefix`.
