@@ -19,19 +19,38 @@ pub struct Presence {
     is_unreliable: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Family {
-    bans: HashMap<Place, u32>,
-    /// The map's words, but for those that are zero.
-    words: HashMap<u32, u64>,
+    /// The map's words. Nearly all are zero, and take no memory before they are written.
+    words: Box<[u64]>,
+    /// Bans beyond the first of a place: nearly all places have one, which its bit tells.
+    further: HashMap<Place, u32>,
     /// Bans of networks too wide for the bitmap.
     wide: u32,
 }
 
+impl Default for Family {
+    fn default() -> Self {
+        Self { words: vec![0; presence::WORDS as usize].into(), further: HashMap::new(), wide: 0 }
+    }
+}
+
 /// Where a prefix is.
 enum Spread {
+    Place(Place),
     Places(Vec<Place>),
     Wide,
+}
+
+impl Spread {
+    /// Its places; `None` if they are too many.
+    fn places(&self) -> Option<&[Place]> {
+        match self {
+            Self::Place(place) => Some(std::slice::from_ref(place)),
+            Self::Places(places) => Some(places),
+            Self::Wide => None,
+        }
+    }
 }
 
 impl Presence {
@@ -44,11 +63,11 @@ impl Presence {
         let mut presence = Self::default();
         for prefix in bans {
             let (_, family, spread) = presence.of(prefix);
-            family.count_up(spread);
+            family.count_up(&spread);
         }
         for (is_v4, family) in [(true, &presence.v4), (false, &presence.v6)] {
             let held = maps.presence(is_v4)?;
-            let wanted = |word: u32| family.words.get(&word).copied().unwrap_or(0);
+            let wanted = |word: u32| family.word(word);
             let differing = (0..presence::WORDS).zip(held).filter(|&(word, held)| wanted(word) != held);
             let (words, values): (Vec<u32>, Vec<u64>) = differing.map(|(word, _)| (word, wanted(word))).unzip();
             maps.set_presence(is_v4, &words, &values)?;
@@ -60,10 +79,7 @@ impl Presence {
     #[must_use]
     pub fn is_empty_at(&self, prefix: Prefix) -> bool {
         let family = if prefix.addr().is_ipv4() { &self.v4 } else { &self.v6 };
-        match spread(prefix) {
-            Spread::Places(places) => places.iter().all(|place| !family.bans.contains_key(place)),
-            Spread::Wide => false,
-        }
+        spread(prefix).places().is_some_and(|places| places.iter().all(|place| !family.has_any(*place)))
     }
 
     /// Sets the bits of prefixes that are going to be banned.
@@ -71,7 +87,7 @@ impl Presence {
         let mut changed = [Vec::new(), Vec::new()];
         for prefix in prefixes {
             let (is_v4, family, spread) = self.of(prefix);
-            changed[usize::from(is_v4)].extend(family.count_up(spread));
+            changed[usize::from(is_v4)].extend(family.count_up(&spread));
         }
         self.write(maps, changed)
     }
@@ -80,7 +96,7 @@ impl Presence {
     pub fn remove(&mut self, maps: &mut Maps, prefix: Prefix) -> Result<()> {
         let mut changed = [Vec::new(), Vec::new()];
         let (is_v4, family, spread) = self.of(prefix);
-        changed[usize::from(is_v4)] = family.count_down(spread);
+        changed[usize::from(is_v4)] = family.count_down(&spread);
         self.write(maps, changed)
     }
 
@@ -96,7 +112,7 @@ impl Presence {
             words.sort_unstable();
             words.dedup();
             let family = if is_v4 { &self.v4 } else { &self.v6 };
-            let values: Vec<u64> = words.iter().map(|word| family.words.get(word).copied().unwrap_or(0)).collect();
+            let values: Vec<u64> = words.iter().map(|word| family.word(*word)).collect();
             if let Err(error) = maps.set_presence(is_v4, &words, &values) {
                 self.is_unreliable = true;
                 return Err(error);
@@ -112,44 +128,50 @@ impl Presence {
 }
 
 impl Family {
+    fn word(&self, index: u32) -> u64 {
+        self.words.get(index as usize).copied().unwrap_or(0)
+    }
+
+    fn has_any(&self, place: Place) -> bool {
+        self.word(place.word()) & place.mask() != 0
+    }
+
     /// Counts a ban, and returns the words that changed.
-    fn count_up(&mut self, spread: Spread) -> Vec<u32> {
-        let Spread::Places(places) = spread else {
+    fn count_up(&mut self, spread: &Spread) -> Vec<u32> {
+        let Some(places) = spread.places() else {
             self.wide += 1;
             return Vec::new();
         };
         let mut changed = Vec::new();
-        for place in places {
-            let bans = self.bans.entry(place).or_default();
-            *bans += 1;
-            if *bans == 1 {
-                *self.words.entry(place.word()).or_default() |= place.mask();
+        for place in places.iter().copied() {
+            if self.has_any(place) {
+                *self.further.entry(place).or_default() += 1;
+            } else if let Some(word) = self.words.get_mut(place.word() as usize) {
+                *word |= place.mask();
                 changed.push(place.word());
             }
         }
         changed
     }
 
-    fn count_down(&mut self, spread: Spread) -> Vec<u32> {
-        let Spread::Places(places) = spread else {
+    fn count_down(&mut self, spread: &Spread) -> Vec<u32> {
+        let Some(places) = spread.places() else {
             self.wide = self.wide.saturating_sub(1);
             return Vec::new();
         };
         let mut changed = Vec::new();
-        for place in places {
-            let Some(bans) = self.bans.get_mut(&place) else { continue };
-            *bans -= 1;
-            if *bans > 0 {
-                continue;
-            }
-            self.bans.remove(&place);
-            if let Some(word) = self.words.get_mut(&place.word()) {
-                *word &= !place.mask();
-                if *word == 0 {
-                    self.words.remove(&place.word());
+        for place in places.iter().copied() {
+            if let Some(further) = self.further.get_mut(&place) {
+                *further -= 1;
+                if *further == 0 {
+                    self.further.remove(&place);
                 }
+            } else if let Some(word) =
+                self.words.get_mut(place.word() as usize).filter(|word| **word & place.mask() != 0)
+            {
+                *word &= !place.mask();
+                changed.push(place.word());
             }
-            changed.push(place.word());
         }
         changed
     }
@@ -158,10 +180,11 @@ impl Family {
 fn spread(prefix: Prefix) -> Spread {
     let len = u32::from(prefix.len());
     match prefix.addr() {
+        IpAddr::V4(addr) if len >= presence::PLACE4_BITS => Spread::Place(Place::of4(addr.octets())),
         IpAddr::V4(addr) => places4(addr.octets(), len).map_or(Spread::Wide, |places| Spread::Places(places.collect())),
         IpAddr::V6(addr) => {
             let [a, b, c, d, e, f, g, h, ..] = addr.octets();
-            place6([a, b, c, d, e, f, g, h], len).map_or(Spread::Wide, |place| Spread::Places(vec![place]))
+            place6([a, b, c, d, e, f, g, h], len).map_or(Spread::Wide, Spread::Place)
         }
     }
 }
@@ -171,11 +194,11 @@ mod tests {
     use super::*;
 
     fn up(family: &mut Family, prefix: &str) -> Vec<u32> {
-        family.count_up(spread(prefix.parse().unwrap()))
+        family.count_up(&spread(prefix.parse().unwrap()))
     }
 
     fn down(family: &mut Family, prefix: &str) -> Vec<u32> {
-        family.count_down(spread(prefix.parse().unwrap()))
+        family.count_down(&spread(prefix.parse().unwrap()))
     }
 
     #[test]
@@ -188,7 +211,8 @@ mod tests {
         assert!(down(&mut family, "192.0.2.1").is_empty());
         assert!(down(&mut family, "192.0.2.0/24").is_empty());
         assert_eq!(down(&mut family, "192.0.0.0/16").len(), 256);
-        assert!(family.words.is_empty() && family.bans.is_empty(), "nothing is left behind");
+        assert!(family.words.iter().all(|word| *word == 0) && family.further.is_empty(), "nothing is left behind");
+        assert!(down(&mut family, "192.0.2.1").is_empty(), "who is not there cannot be taken away");
     }
 
     #[test]
@@ -199,17 +223,17 @@ mod tests {
         down(&mut family, "192.0.2.1");
 
         let place = Place::of4([192, 0, 3, 1]);
-        assert_eq!(family.words.get(&place.word()), Some(&place.mask()));
+        assert_eq!(family.word(place.word()), place.mask());
     }
 
     #[test]
     fn what_is_too_wide_is_counted_apart() {
         let mut presence = Presence::default();
-        presence.v4.count_up(spread("128.0.0.0/8".parse().unwrap()));
-        presence.v6.count_up(spread("2001:db8::/32".parse().unwrap()));
+        presence.v4.count_up(&spread("128.0.0.0/8".parse().unwrap()));
+        presence.v6.count_up(&spread("2001:db8::/32".parse().unwrap()));
         assert_eq!(presence.flags(), flags::WIDE4 | flags::WIDE6);
 
-        presence.v4.count_down(spread("128.0.0.0/8".parse().unwrap()));
+        presence.v4.count_down(&spread("128.0.0.0/8".parse().unwrap()));
         assert_eq!(presence.flags(), flags::WIDE6);
     }
 }
