@@ -16,7 +16,16 @@ pub(super) struct ReaderGone;
 ///
 /// [`ReaderGone`], or why stdout cannot be written.
 pub(super) fn line(text: &str) -> Result<()> {
-    match writeln!(io::stdout().lock(), "{text}") {
+    written(writeln!(io::stdout().lock(), "{text}"))
+}
+
+/// Prints lines, each with its end, by one call of the system if it takes them.
+pub(super) fn text(lines: &str) -> Result<()> {
+    written(io::stdout().lock().write_all(lines.as_bytes()))
+}
+
+fn written(result: io::Result<()>) -> Result<()> {
+    match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
         written => written.context("writing to stdout"),
     }

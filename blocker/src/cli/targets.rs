@@ -1,5 +1,6 @@
 //! Whom a command is about: prefixes on the command line, and on stdin for `-`.
 
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
 use std::str::FromStr;
 
@@ -104,28 +105,52 @@ fn parse(line: &[u8]) -> Result<Option<Whom>, String> {
     text.parse().map(Some).map_err(|error: InvalidPrefix| error.to_string())
 }
 
-/// Prints what became of each prefix, and in the end fails if any was refused. A reader of stdout that goes away ends the
+/// Prints what became of each prefix, once the answer about it and others is whole, and in the end fails if any was refused. A reader of stdout that goes away ends the
 /// printing, never the changes.
 pub(super) struct Changes {
     json: bool,
+    /// Lines to be printed.
+    lines: String,
     refused: usize,
     reader_gone: bool,
 }
 
 impl Changes {
     pub(super) fn new(json: bool) -> Self {
-        Self { json, refused: 0, reader_gone: false }
+        Self { json, lines: String::new(), refused: 0, reader_gone: false }
     }
 
     pub(super) fn take(&mut self, reply: Reply) -> Result<()> {
-        let Reply::Change(change) = reply else { return Ok(()) };
-        if change.outcome == "refused" {
+        match reply {
+            Reply::Change(change) => self.note(&change)?,
+            Reply::Done => return self.print(),
+            Reply::Status(_) | Reply::Ban(_) | Reply::Lifted(_) | Reply::Error { .. } => {}
+        }
+        if self.lines.len() < BUFFER_BYTES { Ok(()) } else { self.print() }
+    }
+
+    fn note(&mut self, change: &Change) -> Result<()> {
+        let Change { prefix, outcome, why } = change;
+        if outcome == "refused" {
             self.refused += 1;
         }
+        let lines = &mut self.lines;
+        if self.json {
+            lines.push_str(&serde_json::to_string(change).context("writing JSON")?);
+        } else {
+            write!(lines, "{prefix}: {outcome}")?;
+            why.iter().try_for_each(|why| write!(lines, ": {why}"))?;
+        }
+        lines.push('\n');
+        Ok(())
+    }
+
+    fn print(&mut self) -> Result<()> {
+        let lines = std::mem::take(&mut self.lines);
         if self.reader_gone {
             return Ok(());
         }
-        match self.print(&change) {
+        match output::text(&lines) {
             Err(error) if error.is::<ReaderGone>() => {
                 self.reader_gone = true;
                 Ok(())
@@ -134,22 +159,19 @@ impl Changes {
         }
     }
 
-    fn print(&self, change: &Change) -> Result<()> {
-        if self.json {
-            return output::json(change);
-        }
-        let Change { prefix, outcome, why } = change;
-        match why {
-            Some(why) => output::line(&format!("{prefix}: {outcome}: {why}")),
-            None => output::line(&format!("{prefix}: {outcome}")),
-        }
-    }
-
-    pub(super) fn finish(self) -> Result<()> {
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.print()?;
         match self.refused {
             0 => Ok(()),
             refused => bail!("{refused} of them refused"),
         }
+    }
+}
+
+impl Drop for Changes {
+    /// Prints what came before an error, which is what the command ends with.
+    fn drop(&mut self) {
+        self.print().ok();
     }
 }
 

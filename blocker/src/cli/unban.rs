@@ -64,5 +64,5 @@ fn print_lifted(globals: &Globals, lifted: usize) -> Result<()> {
 fn lifted_offline(offline: &mut Offline, prefix: Prefix, ipv6_prefix: u8) -> Result<Reply> {
     let (prefix, outcome) =
         offline.lift(prefix, ipv6_prefix)?.map_or((prefix, "not-banned"), |lifted| (lifted, "unbanned"));
-    Ok(Reply::Change(Change { prefix, outcome: outcome.to_owned(), why: None }))
+    Ok(Reply::Change(Change { prefix, outcome: outcome.into(), why: None }))
 }

@@ -14,6 +14,9 @@ use crate::exit::{Failure, io_failure};
 /// The daemon must answer within this time; it answers a million bans in less.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Bytes of an answer that are read at once.
+const BUFFER_BYTES: usize = 64 * 1024;
+
 /// A connection to the daemon.
 pub struct Client {
     stream: BufReader<UnixStream>,
@@ -39,10 +42,10 @@ impl Client {
         })?;
         stream.set_read_timeout(Some(PATIENCE)).context("setting up the connection")?;
         stream.set_write_timeout(Some(PATIENCE)).context("setting up the connection")?;
-        Ok(Self { stream: BufReader::new(stream) })
+        Ok(Self { stream: BufReader::with_capacity(BUFFER_BYTES, stream) })
     }
 
-    /// Asks, and hands each part of the answer to `take`.
+    /// Asks, and hands each part of the answer to `take`, [`Reply::Done`] as the last.
     ///
     /// # Errors
     ///
@@ -53,14 +56,14 @@ impl Client {
         // A refusal may come before the request is read: then the answer says more than the failed write.
         let sent = self.stream.get_mut().write_all(&line);
         loop {
-            let mut line = Vec::new();
+            line.clear();
             let size = self.stream.read_until(b'\n', &mut line).context("reading the daemon's answer")?;
             if size == 0 {
                 sent.context("sending the request")?;
                 bail!("the daemon closed the connection without an answer: see its log");
             }
             match serde_json::from_slice(&line).context("reading the daemon's answer: is it of another version?")? {
-                Reply::Done => return Ok(()),
+                Reply::Done => return take(Reply::Done),
                 Reply::Error { message, code: 2 } => return Err(Failure::Usage(message).into()),
                 Reply::Error { message, code: 77 } => return Err(Failure::Permission(message).into()),
                 Reply::Error { message, code: 78 } => return Err(Failure::Configuration(message).into()),

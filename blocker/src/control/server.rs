@@ -26,6 +26,9 @@ const MAX_CLIENTS: usize = 16;
 /// A client must send its request, and take each part of the answer, within this time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// An answer of many lines is written in pieces of about this size: a system call for each line would be most of its cost.
+const AT_ONCE_BYTES: usize = 64 * 1024;
+
 /// A request with the way back.
 #[derive(Debug)]
 pub struct Call {
@@ -155,9 +158,15 @@ async fn serve(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<()> 
             return Ok(());
         }
         let Ok(replies) = answer.await else { return Ok(()) };
+        let mut lines = Vec::new();
         for reply in &replies {
-            send(&mut write, reply).await?;
+            append(&mut lines, reply)?;
+            if lines.len() >= AT_ONCE_BYTES {
+                timed(write.write_all(&lines)).await?;
+                lines.clear();
+            }
         }
+        timed(write.write_all(&lines)).await?;
     }
 }
 
@@ -167,9 +176,15 @@ fn read_request(line: &[u8]) -> Result<Request, String> {
 }
 
 async fn send(write: &mut (impl AsyncWriteExt + Unpin), reply: &Reply) -> io::Result<()> {
-    let mut line = serde_json::to_vec(reply)?;
-    line.push(b'\n');
+    let mut line = Vec::new();
+    append(&mut line, reply)?;
     timed(write.write_all(&line)).await
+}
+
+fn append(lines: &mut Vec<u8>, reply: &Reply) -> io::Result<()> {
+    serde_json::to_writer(&mut *lines, reply)?;
+    lines.push(b'\n');
+    Ok(())
 }
 
 async fn timed<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {

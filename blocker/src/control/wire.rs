@@ -1,5 +1,6 @@
 //! The messages on the control socket. Their JSON is also what `--json` prints, and thereby a promise to scripts.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use blocker_core::prefix::Prefix;
@@ -117,7 +118,7 @@ pub struct Change {
     /// Which.
     pub prefix: Prefix,
     /// `banned`, `renewed`, `refused`, `unbanned` or `not-banned`.
-    pub outcome: String,
+    pub outcome: Cow<'static, str>,
     /// Why it was refused.
     pub why: Option<String>,
 }

@@ -16,6 +16,9 @@ use crate::clock::Reading;
 /// Events that may wait to be written; some 300 bytes each.
 const MAX_WAITING: usize = 16_384;
 
+/// Bans by command, of those that are written to the maps at once, that are logged one by one; more are summed up.
+const MAX_BY_COMMAND: usize = 256;
+
 /// The way to the thread that writes.
 pub(super) struct EventLog {
     events: Option<SyncSender<Entry>>,
@@ -41,6 +44,22 @@ impl EventLog {
         Ok(Self { events: Some(events), writer: Some(writer), left_out: 0 })
     }
 
+    /// Hands events on. Of many that are by command, only how many there are: whoever bans a list knows its lines.
+    pub(super) fn send_all(&mut self, events: impl ExactSizeIterator<Item = Event>, jail: impl Fn(&Event) -> String) {
+        let summed_up = events.len() > MAX_BY_COMMAND && !tracing::enabled!(tracing::Level::DEBUG);
+        let (mut banned, mut lifted) = (0_u64, 0_u64);
+        for event in events {
+            match by_command(&event) {
+                Some(Change::Banned) if summed_up => banned += 1,
+                Some(Change::Lifted) if summed_up => lifted += 1,
+                Some(Change::Banned | Change::Lifted) | None => self.send(event, &jail),
+            }
+        }
+        if banned + lifted > 0 {
+            tracing::info!(banned, lifted, "many bans by command: each is told at DEBUG");
+        }
+    }
+
     /// Hands an event on, without waiting. `jail` names the jail it is about.
     pub(super) fn send(&mut self, event: Event, jail: impl FnOnce(&Event) -> String) {
         // What an attacker can cause at will, and what comes by the million at a start, is at DEBUG; usually nobody wants it.
@@ -60,6 +79,28 @@ impl EventLog {
     /// Events that were never written, because too many waited.
     pub(super) fn left_out(&self) -> u64 {
         self.left_out
+    }
+}
+
+enum Change {
+    Banned,
+    Lifted,
+}
+
+/// What an event tells that an administrator asked for.
+fn by_command(event: &Event) -> Option<Change> {
+    match event {
+        Event::Banned(ban) | Event::Renewed(ban) => match ban.origin {
+            Origin::Command { reason: _ } => Some(Change::Banned),
+            Origin::Log { .. } | Origin::Adopted => None,
+        },
+        Event::Unbanned { prefix: _, jail: _, why } => match why {
+            UnbanReason::ByCommand => Some(Change::Lifted),
+            UnbanReason::Expired | UnbanReason::AllowListed(_) | UnbanReason::Evicted => None,
+        },
+        Event::Found(_) | Event::Restored(_) | Event::Ignored { .. } | Event::Refused { .. } | Event::Full { .. } => {
+            None
+        }
     }
 }
 

@@ -296,14 +296,14 @@ impl<'a> Daemon<'a> {
                         BanOutcome::Renewed => ("renewed", None),
                         BanOutcome::Refused(why) => ("refused", Some(why.to_string())),
                     };
-                    Reply::Change(Change { prefix, outcome: outcome.to_owned(), why })
+                    Reply::Change(Change { prefix, outcome: outcome.into(), why })
                 })
                 .collect(),
             Response::Unban(outcomes) => outcomes
                 .into_iter()
                 .map(|(prefix, lifted)| {
                     let outcome = if lifted { "unbanned" } else { "not-banned" };
-                    Reply::Change(Change { prefix, outcome: outcome.to_owned(), why: None })
+                    Reply::Change(Change { prefix, outcome: outcome.into(), why: None })
                 })
                 .collect(),
             Response::UnbanAll(lifted) => vec![Reply::Lifted(lifted)],
@@ -389,10 +389,8 @@ impl<'a> Daemon<'a> {
         let refused = if bans.is_empty() { Vec::new() } else { self.kernel.enforce(bans) };
         bans.clear();
         prefixes.clear();
-        for event in events.drain(..) {
-            let engine = &self.engine;
-            self.events.send(event, |event| jails::name_in(event, engine));
-        }
+        let engine = &self.engine;
+        self.events.send_all(events.drain(..), |event| jails::name_in(event, engine));
         for (prefix, error) in refused {
             self.unsettled.add(Entry::Ban(prefix));
             self.refused(&error);
