@@ -1,11 +1,12 @@
 //! The yardstick: a program that only drops, run by the same system call.
 
+use std::ffi::CString;
 use std::io::Error;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-
-use crate::tables::Action;
 
 /// `return XDP_DROP`, loaded into the kernel: no object of ours has such a program, so it is made of two instructions.
 pub(crate) struct BareDrop {
@@ -31,6 +32,15 @@ impl BareDrop {
         Ok(Self { fd })
     }
 
+    /// Pins it.
+    pub(crate) fn pin(&self, path: &Path) -> Result<()> {
+        let path = CString::new(path.as_os_str().as_bytes()).context("a path for a pin")?;
+        let mut pin =
+            PinObject { pathname: path.as_ptr() as u64, bpf_fd: self.fd.as_raw_fd().cast_unsigned(), file_flags: 0 };
+        // SAFETY: `pathname` is a string ended by a zero byte, which outlives the call.
+        unsafe { bpf(BPF_OBJ_PIN, &mut pin) }.context("pinning a program that only drops").map(drop)
+    }
+
     /// Whole nanoseconds that one of `repeat` runs took on average.
     pub(crate) fn run(&self, frame: &[u8], repeat: u32) -> Result<u128> {
         let mut run = RunProgram {
@@ -45,7 +55,7 @@ impl BareDrop {
         };
         // SAFETY: the frame, to which `run` points, outlives the call; the kernel gets no place to write a frame to.
         unsafe { bpf(BPF_PROG_TEST_RUN, &mut run) }.context("running a program that only drops")?;
-        ensure!(Action::of(run.retval) == Action::Drop, "the program that only drops returned {}", run.retval);
+        ensure!(run.retval == XDP_DROP, "the program that only drops returned {}", run.retval);
         Ok(run.duration.into())
     }
 }
@@ -83,6 +93,18 @@ struct RunProgram {
     duration: u32,
 }
 
+/// The same for `BPF_OBJ_PIN`.
+#[repr(C)]
+struct PinObject {
+    pathname: u64,
+    bpf_fd: u32,
+    file_flags: u32,
+}
+
+/// Of `enum xdp_action`, `include/uapi/linux/bpf.h`.
+const XDP_DROP: u32 = 1;
+
+const BPF_OBJ_PIN: libc::c_int = 6;
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_PROG_TEST_RUN: libc::c_int = 10;
 const BPF_PROG_TYPE_XDP: u32 = 6;

@@ -8,10 +8,13 @@
 //! nanoseconds, its own part included: hence the program that only drops, measured in the same rounds in the same ways. No driver takes
 //! part, so these are no figures of a network card.
 
+#[expect(dead_code, reason = "another bench attaches it")]
 mod bare;
 #[path = "../../prog_run/frame.rs"]
 #[expect(dead_code, reason = "the tests build more kinds of frames")]
 mod frame;
+#[path = "../pin_folder.rs"]
+mod pin_folder;
 #[path = "../../prog_run/tables.rs"]
 #[expect(dead_code, reason = "the tests do more with the tables")]
 mod tables;

@@ -8,6 +8,7 @@ use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
 
+use crate::pin_folder::PinFolder;
 use crate::tables::Action;
 
 /// Where packages put it.
@@ -23,6 +24,8 @@ const SOURCE: u64 = 1;
 pub(crate) struct XdpFilter {
     ebpf: Ebpf,
     program: String,
+    /// Its maps ask to be pinned.
+    _pins: PinFolder,
 }
 
 impl XdpFilter {
@@ -31,11 +34,14 @@ impl XdpFilter {
         let Some(path) = PLACES.iter().map(|place| Path::new(place).join(OBJECT)).find(|path| path.exists()) else {
             bail!("{OBJECT} is not installed (package xdp-tools)");
         };
-        let mut ebpf = EbpfLoader::new().load_file(&path).with_context(|| format!("loading {}", path.display()))?;
+        let pins = PinFolder::new()?;
+        let mut loader = EbpfLoader::new();
+        loader.default_map_pin_directory(pins.path());
+        let mut ebpf = loader.load_file(&path).with_context(|| format!("loading {}", path.display()))?;
         let program = ebpf.programs().map(|(name, _)| name.to_owned()).next().context("it has no program")?;
         let xdp: &mut Xdp = ebpf.program_mut(&program).context("the program was just there")?.try_into()?;
         xdp.load().context("loading its program into the kernel")?;
-        Ok(Self { ebpf, program })
+        Ok(Self { ebpf, program, _pins: pins })
     }
 
     /// Denies an IPv4 source.
