@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: figures, each against something named, in one run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -27,6 +27,18 @@ enum What {
     },
     /// Nanoseconds the XDP program takes for a packet, at up to a million bans, beside xdp-filter
     Packet,
+    /// Packets a core drops in a real flood on a veth, and what is left for a client, beside xdp-filter, nftables and ipset
+    Flood {
+        /// The daemon, instead of one built now
+        #[arg(long, value_name = "FILE")]
+        blocker: Option<PathBuf>,
+    },
+    /// A million bans: time to load them and to restart with them, and memory, beside nftables and ipset
+    Bans {
+        /// The daemon, instead of one built now
+        #[arg(long, value_name = "FILE")]
+        blocker: Option<PathBuf>,
+    },
 }
 
 /// Measures.
@@ -45,5 +57,26 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
             sudo_runner(&mut command, &[])?;
             run_command(command.args(["bench", "--locked", "--package", "blocker-tests", "--bench", "packet"]))
         }
+        What::Flood { blocker } => {
+            packages::ensure(packages::PACKET_BENCH)?;
+            packages::ensure(packages::FILTERS)?;
+            with_daemon("flood", blocker.as_deref())
+        }
+        What::Bans { blocker } => {
+            packages::ensure(packages::FILTERS)?;
+            with_daemon("bans", blocker.as_deref())
+        }
     }
+}
+
+/// Runs a bench that runs the daemon.
+fn with_daemon(bench: &str, given: Option<&Path>) -> Result<()> {
+    let blocker = match given {
+        Some(given) => run::absolute(given)?,
+        None => run::build(run::Build::Release, None)?,
+    };
+    let mut command = cargo();
+    sudo_runner(&mut command, &["BLOCKER_BIN"])?;
+    command.env("BLOCKER_BIN", blocker);
+    run_command(command.args(["bench", "--locked", "--package", "blocker-tests", "--bench", bench]))
 }

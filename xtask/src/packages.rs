@@ -32,6 +32,16 @@ pub(crate) const LAB: &[Need] = &[
 /// To measure beside: the filter of xdp-tools.
 pub(crate) const PACKET_BENCH: &[Need] = &[Need { what: "xdp-filter", package: "xdp-tools" }];
 
+/// To measure beside: what else drops packets, in network namespaces.
+pub(crate) const FILTERS: &[Need] = &[
+    Need { what: "ip", package: "iproute2" },
+    Need { what: "nsenter", package: "util-linux" },
+    Need { what: "ethtool", package: "ethtool" },
+    Need { what: "nft", package: "nftables" },
+    Need { what: "iptables", package: "iptables" },
+    Need { what: "ipset", package: "ipset" },
+];
+
 /// Installs what is missing of `needs`.
 ///
 /// # Errors
