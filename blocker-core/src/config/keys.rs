@@ -10,7 +10,7 @@ use super::error::Problem;
 use super::ports::{PortRange, Ports, Protocol};
 use super::value::{Kind, Read, Reading};
 use super::walk::{Named, Section};
-use super::{Attach, Config, Daemon, Enabled, Interfaces, Jail, MAX_JAIL_NAME_BYTES, MAX_JAILS, Mode, Places};
+use super::{Attach, Config, Daemon, Enabled, Input, Interfaces, Jail, MAX_JAIL_NAME_BYTES, MAX_JAILS, Mode, Places};
 use crate::filter::Filter;
 use crate::prefix::Prefix;
 use crate::time::{BanTime, parse_span};
@@ -109,12 +109,12 @@ fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<
         (None, Enabled::No) => Some(Vec::new()),
         (None, Enabled::Auto | Enabled::Yes) => None,
     };
-    let log = section.need("log", &LOGS, log);
+    let input = section.need("log", &LOGS, log).map(Input::Files);
     let ports = section.get("ports", &PORTS, builtin.map_or(Ports::All, Builtin::ports));
     let mode = section.get("mode", &MODE, Mode::Enforce);
     let Limits { max_retry, find_time, ban_time } = limits(section, defaults);
     let name = name.to_owned();
-    Some(Jail { name, enabled, filter: filter?, log: log?, ports, mode, max_retry, find_time, ban_time })
+    Some(Jail { name, enabled, filter: filter?, input: input?, ports, mode, max_retry, find_time, ban_time })
 }
 
 /// What a jail is if the file does not say otherwise.

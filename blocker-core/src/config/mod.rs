@@ -8,6 +8,7 @@
 //! This module opens no file: that a log exists or an interface is up is for the daemon to find out.
 
 mod error;
+mod input;
 mod keys;
 mod ports;
 mod services;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::error::{Error, Hint, Problem};
+pub use self::input::Input;
 pub use self::ports::{PortRange, Ports, Protocol};
 pub use self::services::Services;
 use crate::filter::Filter;
@@ -104,8 +106,8 @@ pub struct Jail {
     pub enabled: Enabled,
     /// What is a failure in its logs.
     pub filter: Filter,
-    /// Globs of absolute paths, each once; at least one unless the jail is off.
-    pub log: Vec<String>,
+    /// Where its lines come from.
+    pub input: Input,
     /// What a ban closes.
     pub ports: Ports,
     /// Whether packets are dropped for its bans; [`Daemon::mode`] may say no for all of them.

@@ -13,6 +13,10 @@ fn errors(text: &str) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
 }
 
+fn files(paths: &[&str]) -> Input {
+    Input::Files(paths.iter().copied().map(str::to_owned).collect())
+}
+
 fn tcp(ports: &[u16]) -> Ports {
     Ports::listed(ports.iter().map(|&port| PortRange { protocol: Protocol::Tcp, first: port, last: port }).collect())
 }
@@ -43,7 +47,7 @@ fn an_empty_file_is_a_working_configuration() {
             name: "dovecot".to_owned(),
             enabled: Enabled::Auto,
             filter: Filter::Dovecot,
-            log: vec!["/var/log/mail.log".to_owned(), "/var/log/maillog".to_owned()],
+            input: files(&["/var/log/mail.log", "/var/log/maillog"]),
             ports: tcp(&DOVECOT),
             mode: Mode::Enforce,
             max_retry: 5,
@@ -128,7 +132,7 @@ fn every_key_is_read() {
     );
     assert_eq!(names, ["webmail", "dovecot"], "jails keep the order of the file");
     assert_eq!(jails[0].enabled, Enabled::Yes);
-    assert_eq!(jails[0].log, ["/var/log/webmail/*.log"]);
+    assert_eq!(jails[0].input, files(&["/var/log/webmail/*.log"]));
     assert_eq!(jails[0].ports.to_string(), "25,443,588,5000-5010/tcp 53,5060/udp 588/sctp");
     assert_eq!((jails[0].max_retry, jails[0].find_time, jails[0].ban_time), (10, secs(90), BanTime::Forever));
     assert_eq!(jails[1].enabled, Enabled::No);
@@ -151,7 +155,7 @@ fn a_built_in_jail_stays_beside_those_of_the_file() {
 
     assert_eq!(names, ["dovecot", "b", "a"]);
     assert_eq!(jails[1].ports, Ports::All, "a jail closes everything unless told otherwise");
-    assert_eq!(jails[2].log, Vec::<String>::new(), "a jail that is off needs no log");
+    assert_eq!(jails[2].input, files(&[]), "a jail that is off needs no log");
 }
 
 #[test]

@@ -4,14 +4,12 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use blocker_core::config::{Config, Enabled};
-use blocker_core::engine::SourceId;
 use blocker_core::filter::{Filter, examples};
 use serde::Serialize;
 
 use super::{Globals, output};
 use crate::exit::Failure;
 use crate::settings;
-use crate::source::FileSource;
 
 /// What `check --json` prints.
 #[derive(Serialize)]
@@ -43,11 +41,8 @@ struct CheckedFilter {
 /// As [`settings::load`].
 pub(super) fn load(path: &Path) -> Result<Config> {
     let config = settings::load(path)?;
-    for jail in config.jails.iter().filter(|jail| jail.enabled != Enabled::No) {
-        FileSource::new(SourceId::new(0), jail.log.clone()).map_err(|error| {
-            Failure::Configuration(format!("{}: `jails.{}.log`: {error}", path.display(), jail.name))
-        })?;
-    }
+    crate::daemon::check_inputs(&config)
+        .map_err(|error| Failure::Configuration(format!("{}: {error}", path.display())))?;
     Ok(config)
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use blocker_core::allowlist::Allowed;
-use blocker_core::config::{self, Config, Enabled, Mode, Ports};
+use blocker_core::config::{self, Config, Enabled, Input, Mode, Ports};
 use blocker_core::engine::{AllowReason, Bounds, Engine, Event, Jail, JailId, Limits, Settings, SourceId};
 use blocker_core::time::BanTime;
 
@@ -43,17 +43,21 @@ pub(super) fn name_in(event: &Event, engine: &Engine) -> String {
 /// # Errors
 ///
 /// [`Failure::Configuration`].
-pub(super) fn check_sources(config: &Config) -> Result<()> {
+pub fn check_inputs(config: &Config) -> Result<()> {
     for jail in config.jails.iter().filter(|jail| is_on(jail)) {
-        FileSource::new(SourceId::new(0), jail.log.clone())
-            .map_err(|error| Failure::Configuration(format!("`jails.{}.log`: {error}", jail.name)))?;
+        match &jail.input {
+            Input::Files(patterns) => {
+                FileSource::new(SourceId::new(0), patterns.clone())
+                    .map_err(|error| Failure::Configuration(format!("`jails.{}.log`: {error}", jail.name)))?;
+            }
+        }
     }
     Ok(())
 }
 
 /// Numbers the jails and their sources. The kernel is only asked: what it is to do is in the second part of the answer.
 pub(super) fn number(config: &Config, kernel: &Kernel, sources: &mut Sources) -> Result<(Numbered, NumberedPorts)> {
-    check_sources(config)?;
+    check_inputs(config)?;
     let on: Vec<&config::Jail> = config.jails.iter().filter(|jail| is_on(jail)).collect();
     let manual = JailPorts { name: MANUAL_JAIL.to_owned(), ports: Ports::All, observes: false };
     let ports: Vec<JailPorts> = std::iter::once(manual)
@@ -65,7 +69,7 @@ pub(super) fn number(config: &Config, kernel: &Kernel, sources: &mut Sources) ->
         .collect();
     let ports = kernel.number(ports)?;
     let (&manual, ids) = ports.ids().split_first().context("the jail of bans by command has a number")?;
-    let ids_of_sources = sources.number(on.iter().map(|jail| jail.log.as_slice()));
+    let ids_of_sources = sources.number(on.iter().map(|jail| &jail.input));
     let jails: Vec<NumberedJail> = on
         .into_iter()
         .zip(ids)

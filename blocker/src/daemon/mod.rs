@@ -53,6 +53,8 @@ use looks::Looks;
 use sources::Sources;
 use unsettled::{Entry, Unsettled};
 
+pub use jails::check_inputs;
+
 /// Batches of lines that may wait for this task, over all sources: at most 64 KiB each.
 const MAX_WAITING_BATCHES: usize = 16;
 
@@ -432,7 +434,7 @@ impl<'a> Daemon<'a> {
             "started"
         );
         for jail in &self.numbered.jails {
-            tracing::info!(jail = %jail.config.name, filter = jail.config.filter.name(), logs = %jail.config.log.join(", "), "watches");
+            tracing::info!(jail = %jail.config.name, filter = jail.config.filter.name(), logs = %jail.config.input, "watches");
             tracing::info!(jail = %jail.config.name, ports = %jail.config.ports, "protects");
         }
         if self.numbered.jails.is_empty() {

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use blocker_core::config::Input;
 use blocker_core::engine::SourceId;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::source::{FileSource, SourceEvent, SourceState};
 
-/// Sources by their patterns: a reload that keeps the patterns keeps the source, its place in the files included.
+/// Sources by their inputs: a reload that keeps an input keeps its source, its place in the files included.
 pub(super) struct Sources {
     events: mpsc::Sender<SourceEvent>,
-    by_patterns: BTreeMap<Vec<String>, Source>,
+    by_input: BTreeMap<Input, Source>,
     next: u32,
 }
 
@@ -34,18 +35,18 @@ impl Drop for Source {
 
 impl Sources {
     pub(super) fn new(events: mpsc::Sender<SourceEvent>) -> Self {
-        Self { events, by_patterns: BTreeMap::new(), next: 0 }
+        Self { events, by_input: BTreeMap::new(), next: 0 }
     }
 
-    /// Numbers the sources with these patterns, and marks all others as unwanted.
-    pub(super) fn number<'a>(&mut self, wanted: impl Iterator<Item = &'a [String]>) -> Vec<SourceId> {
-        for source in self.by_patterns.values_mut() {
+    /// Numbers the sources of these inputs, and marks all others as unwanted.
+    pub(super) fn number<'a>(&mut self, wanted: impl Iterator<Item = &'a Input>) -> Vec<SourceId> {
+        for source in self.by_input.values_mut() {
             source.wanted = false;
         }
         wanted
-            .map(|patterns| {
+            .map(|input| {
                 let next = self.next;
-                let source = self.by_patterns.entry(patterns.to_vec()).or_insert_with(|| Source {
+                let source = self.by_input.entry(input.clone()).or_insert_with(|| Source {
                     id: SourceId::new(next),
                     wanted: true,
                     task: None,
@@ -62,30 +63,30 @@ impl Sources {
 
     /// Ends the sources that nobody wants, and begins those that do not run.
     pub(super) fn start(&mut self) -> Result<()> {
-        self.by_patterns.retain(|_, source| source.wanted);
-        for (patterns, source) in &mut self.by_patterns {
-            if source.task.is_none() {
-                let follower = FileSource::new(source.id, patterns.clone())?;
-                source.task = Some(tokio::spawn(follower.run(self.events.clone())));
-            }
+        self.by_input.retain(|_, source| source.wanted);
+        for (input, source) in self.by_input.iter_mut().filter(|(_, source)| source.task.is_none()) {
+            let events = self.events.clone();
+            source.task = Some(match input {
+                Input::Files(patterns) => tokio::spawn(FileSource::new(source.id, patterns.clone())?.run(events)),
+            });
         }
         Ok(())
     }
 
     /// Keeps what a source says of itself.
     pub(super) fn set_state(&mut self, id: SourceId, state: SourceState) {
-        if let Some(source) = self.by_patterns.values_mut().find(|source| source.id == id) {
+        if let Some(source) = self.by_input.values_mut().find(|source| source.id == id) {
             source.state = state;
         }
     }
 
     /// What a source last said of itself.
     pub(super) fn state(&self, id: SourceId) -> Option<&SourceState> {
-        self.by_patterns.values().find(|source| source.id == id).map(|source| &source.state)
+        self.by_input.values().find(|source| source.id == id).map(|source| &source.state)
     }
 
     /// What all of them last said.
     pub(super) fn states(&self) -> impl Iterator<Item = &SourceState> {
-        self.by_patterns.values().map(|source| &source.state)
+        self.by_input.values().map(|source| &source.state)
     }
 }
