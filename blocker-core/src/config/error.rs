@@ -55,6 +55,11 @@ pub enum Problem {
         /// What may stand there.
         expected: &'static str,
     },
+    /// Another key says already what it would.
+    Excluded {
+        /// The other key.
+        by: &'static str,
+    },
     /// An entry of a list is in it twice.
     Twice {
         /// As written.
@@ -101,6 +106,9 @@ impl fmt::Display for Sentence<'_> {
             Problem::Entry { found, expected } => write!(f, "`{key}` has {found}, expected {expected}"),
             Problem::NoSuch { found, what, hint } => write!(f, "`{key}`: no {what} is called {found}{hint}"),
             Problem::Missing { expected } => write!(f, "`{key}` is missing, expected {expected}"),
+            Problem::Excluded { by } => {
+                write!(f, "`{key}` and `{by}` exclude each other: a jail has one input, make two jails of it")
+            }
             Problem::Twice { found } => write!(f, "`{key}` has {found} twice"),
             Problem::TooManyEntries(most) => write!(f, "`{key}` has more than {most} entries"),
             Problem::TooManyJails(most) => write!(f, "`{key}` is one jail too many: at most {most}"),

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::Problem;
+use super::input::{Input, input};
 use super::ports::{PortRange, Ports, Protocol};
 use super::value::{Kind, Read, Reading};
 use super::walk::{Named, Section};
-use super::{Attach, Config, Daemon, Enabled, Input, Interfaces, Jail, MAX_JAIL_NAME_BYTES, MAX_JAILS, Mode, Places};
+use super::{Attach, Config, Daemon, Enabled, Interfaces, Jail, MAX_JAIL_NAME_BYTES, MAX_JAILS, Mode, Places};
 use crate::filter::Filter;
 use crate::prefix::Prefix;
 use crate::time::{BanTime, parse_span};
@@ -40,6 +41,7 @@ fn daemon(section: &mut Section<'_, '_>) -> Daemon {
         max_bans_ipv4: section.get("max_bans_ipv4", &CAPACITY, None),
         max_bans_ipv6: section.get("max_bans_ipv6", &CAPACITY, None),
         ipv6_prefix: section.get("ipv6_prefix", &IPV6_PREFIX, 64),
+        max_line_bytes: section.get("max_line_bytes", &LINE_BYTES, 8 * 1024),
         state: section.get("state", &DIRECTORY, PathBuf::from("/var/lib/blocker")),
         runtime: section.get("runtime", &SOCKET_DIRECTORY, PathBuf::from("/run/blocker")),
         pins: section.get("pins", &DIRECTORY, PathBuf::from("/sys/fs/bpf/blocker")),
@@ -109,7 +111,7 @@ fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<
         (None, Enabled::No) => Some(Vec::new()),
         (None, Enabled::Auto | Enabled::Yes) => None,
     };
-    let input = section.need("log", &LOGS, log).map(Input::Files);
+    let input = input(section, log.map(Input::Files));
     let ports = section.get("ports", &PORTS, builtin.map_or(Ports::All, Builtin::ports));
     let mode = section.get("mode", &MODE, Mode::Enforce);
     let Limits { max_retry, find_time, ban_time } = limits(section, defaults);
@@ -214,7 +216,7 @@ fn path(value: Reading<'_>, max_bytes: usize) -> Read<PathBuf> {
     value.or_unexpected(value.text().filter(|text| is_path(text, max_bytes)).map(PathBuf::from))
 }
 
-fn is_path(text: &str, max_bytes: usize) -> bool {
+pub(super) fn is_path(text: &str, max_bytes: usize) -> bool {
     text.starts_with('/') && text.len() <= max_bytes && !text.contains(char::is_control)
 }
 
@@ -240,6 +242,14 @@ const IPV6_PREFIX: Kind<u8> = Kind {
     read: |value| {
         let number = value.number().and_then(|number| u8::try_from(number).ok());
         value.or_unexpected(number.filter(|number| (32..=128).contains(number)))
+    },
+};
+
+const LINE_BYTES: Kind<usize> = Kind {
+    expected: "a whole number from 1024 to 65536",
+    read: |value| {
+        let number = value.number().and_then(|number| usize::try_from(number).ok());
+        value.or_unexpected(number.filter(|number| (1 << 10..=1 << 16).contains(number)))
     },
 };
 
@@ -294,7 +304,7 @@ const FILTER: Kind<Filter> = Kind {
     },
 };
 
-const LOGS: Kind<Vec<String>> = Kind {
+pub(super) const LOGS: Kind<Vec<String>> = Kind {
     expected: "absolute paths of log files, in which *, ? and [] stand for what varies",
     read: |value| {
         value.list(1, |value| {

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::error::{Error, Hint, Problem};
-pub use self::input::Input;
+pub use self::input::{Input, MAX_SOCKET_BYTES, SyslogSocket};
 pub use self::ports::{PortRange, Ports, Protocol};
 pub use self::services::Services;
 use crate::filter::Filter;
@@ -57,6 +57,9 @@ pub struct Daemon {
     pub max_bans_ipv6: Option<u32>,
     /// Bits of an IPv6 address by which failures are counted and banned, 32 to 128.
     pub ipv6_prefix: u8,
+    /// The longest line that is judged, in bytes before its newline, 1 to 64 KiB; longer ones are skipped whole. 8 KiB is what
+    /// rsyslog keeps of a message by default; RFC 5424 asks of receivers no more than 2,048.
+    pub max_line_bytes: usize,
     /// The directory of what outlives a reboot; absolute.
     pub state: PathBuf,
     /// The directory of the control socket; absolute, and short enough for a socket in it.

@@ -112,6 +112,11 @@ impl<'a> Reading<'a> {
         if faults.is_empty() { Ok(entries) } else { Err(faults) }
     }
 
+    /// The value, if it is a list of strings.
+    pub(super) fn texts(self) -> Option<Vec<&'a str>> {
+        self.value.get_ref().as_array()?.iter().map(|value| value.get_ref().as_str()).collect()
+    }
+
     fn fault(self, problem: Problem) -> Vec<Fault> {
         vec![Fault { at: self.value.span().start, problem }]
     }

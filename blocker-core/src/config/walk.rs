@@ -151,6 +151,21 @@ impl<'d> Section<'_, 'd> {
         }
     }
 
+    /// The value of `key`; inside, `None` if it is faulty.
+    pub(super) fn optional<T>(&mut self, key: &'static str, kind: &Kind<T>) -> Option<Option<T>> {
+        match self.find(key, kind) {
+            Found::Value(value) => Some(Some(value)),
+            Found::Faulty => Some(None),
+            Found::Absent => None,
+        }
+    }
+
+    /// Notes a fault of `key`, which is there.
+    pub(super) fn fault_at(&mut self, key: &'static str, problem: Problem) {
+        let at = self.entry(key).map_or(self.at, |(at, _)| at);
+        self.fault(at, key, problem);
+    }
+
     /// Makes `key` one that is known, and a fault if it is there.
     pub(super) fn unsupported(&mut self, key: &'static str) {
         if let Some((at, _)) = self.entry(key) {

@@ -43,7 +43,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Runs the daemon in the foreground
-    Run,
+    Run(run::Options),
     /// Reads the configuration, runs the filters' examples, and says what is wrong
     Check,
     /// Says whether this machine can do it, in which mode each interface is or would be, and what would help
@@ -75,7 +75,7 @@ pub fn main() -> ExitCode {
     let Arguments { config, json, verbose, command } = Arguments::parse();
     let globals = Globals { config, json, verbose };
     let result = match command {
-        Command::Run => run::run(&globals),
+        Command::Run(options) => run::run(&globals, &options),
         Command::Check => check::check(&globals),
         Command::Doctor => doctor::doctor(&globals),
         Command::Status(options) => status::status(&globals, &options),

@@ -106,6 +106,9 @@ fn print_jail(jail: &JailStatus) -> Result<()> {
     for file in &jail.files {
         output::line(&format!("  reads {}", file.escape_debug()))?;
     }
+    for stream in &jail.streams {
+        output::line(&format!("  reads {}", stream.escape_debug()))?;
+    }
     for pattern in &jail.waiting {
         output::line(&format!("  waits for {pattern}"))?;
     }

@@ -195,6 +195,8 @@ pub struct JailStatus {
     pub ban_time: String,
     /// Files that are read.
     pub files: Vec<String>,
+    /// What else is read: the output of a command, a socket, standard input.
+    pub streams: Vec<String>,
     /// Patterns that match no file yet.
     pub waiting: Vec<String>,
     /// Lines that told of failures.

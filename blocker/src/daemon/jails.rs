@@ -47,9 +47,11 @@ pub fn check_inputs(config: &Config) -> Result<()> {
     for jail in config.jails.iter().filter(|jail| is_on(jail)) {
         match &jail.input {
             Input::Files(patterns) => {
-                FileSource::new(SourceId::new(0), patterns.clone())
+                FileSource::new(SourceId::new(0), patterns.clone(), config.daemon.max_line_bytes)
                     .map_err(|error| Failure::Configuration(format!("`jails.{}.log`: {error}", jail.name)))?;
             }
+            // What is there is found out when it is opened, and told.
+            Input::Command(_) | Input::Syslog(_) | Input::Stdin => {}
         }
     }
     Ok(())

@@ -29,7 +29,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use blocker_core::config::{Attach, Config};
+use blocker_core::config::{Attach, Config, Input};
 use blocker_core::engine::{self, AdoptedBan, BanOutcome, Command, Engine, Event, JailSet, Line, Response};
 use blocker_core::prefix::Prefix;
 use blocker_core::time::{BanTime, Until};
@@ -75,8 +75,16 @@ struct Batch {
     events: Vec<Event>,
 }
 
+/// What the command line says besides.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Every jail reads standard input instead of its own input; the daemon ends when that does.
+    pub stdin: bool,
+}
+
 struct Daemon<'a> {
     config_path: &'a Path,
+    options: Options,
     config: Config,
     /// Of the maps.
     capacity: Capacity,
@@ -93,6 +101,8 @@ struct Daemon<'a> {
     refused: (u64, String),
     unsettled: Unsettled,
     batch: Batch,
+    /// Whether standard input was all there is to read, and has ended.
+    is_over: bool,
     /// Of how many tables [`Daemon::warn_of_fill`] has said so.
     tables_nearly_full: usize,
 }
@@ -102,7 +112,8 @@ struct Daemon<'a> {
 /// # Errors
 ///
 /// What keeps it from starting. Once it runs, errors are logged and shown by `status`.
-pub async fn run(config_path: &Path, config: Config) -> Result<()> {
+pub async fn run(config_path: &Path, config: Config, options: Options) -> Result<()> {
+    let config = options.apply(config);
     limits::raise();
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
@@ -116,7 +127,7 @@ pub async fn run(config_path: &Path, config: Config) -> Result<()> {
     let mut kernel = Kernel::open(&config.daemon.pins, capacity)?;
     kernel.set_object_directory(config.daemon.runtime.clone());
     let server = Server::bind(&config.daemon.runtime)?;
-    let mut daemon = Daemon::start(config_path, config, kernel, capacity, lines_in)?;
+    let mut daemon = Daemon::start(config_path, options, config, kernel, capacity, lines_in)?;
     let drops = daemon.kernel.take_drops().context("the ring of drops has a reader")?;
     let mut drops = Drops::listen(drops).context("reading the ring of drops")?;
     let mut server = tokio::spawn(server.run(calls_in));
@@ -142,6 +153,9 @@ pub async fn run(config_path: &Path, config: Config) -> Result<()> {
             _ = interrupt.recv() => break,
         }
         daemon.look_after();
+        if daemon.is_over {
+            break;
+        }
     }
     drop(calls);
     if tokio::time::timeout(STOP_WITHIN, &mut server).await.is_err() {
@@ -150,6 +164,24 @@ pub async fn run(config_path: &Path, config: Config) -> Result<()> {
     }
     tracing::info!("stopped; bans stay in force until they end (`blocker detach` removes them)");
     Ok(())
+}
+
+impl Options {
+    /// The configuration as the command line wants it.
+    fn apply(self, mut config: Config) -> Config {
+        if self.stdin {
+            for jail in &mut config.jails {
+                jail.input = Input::Stdin;
+            }
+        }
+        config
+    }
+}
+
+/// What changes only at a restart, besides the [`capacity`].
+fn fixed(config: &Config) -> (&Path, &Path, &Path, usize) {
+    let daemon = &config.daemon;
+    (&daemon.state, &daemon.runtime, &daemon.pins, daemon.max_line_bytes)
 }
 
 /// How many bans the maps are to take.
@@ -166,17 +198,19 @@ fn capacity(config: &Config) -> Capacity {
 impl<'a> Daemon<'a> {
     fn start(
         config_path: &'a Path,
+        options: Options,
         config: Config,
         kernel: Kernel,
         capacity: Capacity,
         lines: mpsc::Sender<SourceEvent>,
     ) -> Result<Self> {
-        let mut sources = Sources::new(lines);
+        let mut sources = Sources::new(lines, config.daemon.max_line_bytes);
         let (numbered, ports) = jails::number(&config, &kernel, &mut sources)?;
         let mut engine = Engine::new(jails::settings(&config, &numbered, capacity));
         engine.name_gone_jails(kernel.jail_names().map(|(id, name)| (id, name.to_owned())));
         let mut daemon = Self {
             config_path,
+            options,
             config,
             capacity,
             started: Instant::now(),
@@ -190,6 +224,7 @@ impl<'a> Daemon<'a> {
             refused: (0, String::new()),
             unsettled: Unsettled::default(),
             batch: Batch::default(),
+            is_over: false,
             tables_nearly_full: 0,
         };
         // Whom never to drop comes before whatever may drop more.
@@ -229,6 +264,7 @@ impl<'a> Daemon<'a> {
                 }
             }
             SourceEvent::State(id, state) => self.sources.set_state(id, state),
+            SourceEvent::End => self.is_over = true,
         }
     }
 
@@ -319,13 +355,11 @@ impl<'a> Daemon<'a> {
     /// Builds the new configuration whole, then swaps; if that cannot be done, everything stays as it was. Whom never to
     /// drop reaches the kernel before the ports that may drop more, and the mode comes last.
     fn reload(&mut self) -> Result<()> {
-        let config = settings::load(self.config_path)?;
-        let fixed =
-            |config: &Config| (config.daemon.state.clone(), config.daemon.runtime.clone(), config.daemon.pins.clone());
+        let config = self.options.apply(settings::load(self.config_path)?);
         if fixed(&config) != fixed(&self.config) || capacity(&config) != self.capacity {
             return Err(crate::exit::Failure::Configuration(format!(
-                "{}: `state`, `runtime`, `pins`, `max_bans_ipv4` and `max_bans_ipv6` in `daemon` change only at a restart, \
-                 which keeps all bans",
+                "{}: `state`, `runtime`, `pins`, `max_bans_ipv4`, `max_bans_ipv6` and `max_line_bytes` in `daemon` change only at \
+                 a restart, which keeps all bans",
                 self.config_path.display()
             ))
             .into());

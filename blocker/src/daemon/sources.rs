@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use blocker_core::config::Input;
 use blocker_core::engine::SourceId;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::source::{FileSource, SourceEvent, SourceState};
+use crate::source::{CommandSource, FileSource, SourceEvent, SourceState, SyslogSource, read_stdin};
 
 /// Sources by their inputs: a reload that keeps an input keeps its source, its place in the files included.
 pub(super) struct Sources {
     events: mpsc::Sender<SourceEvent>,
+    /// The longest line that is judged.
+    max_line_bytes: usize,
     by_input: BTreeMap<Input, Source>,
     next: u32,
 }
@@ -34,8 +36,8 @@ impl Drop for Source {
 }
 
 impl Sources {
-    pub(super) fn new(events: mpsc::Sender<SourceEvent>) -> Self {
-        Self { events, by_input: BTreeMap::new(), next: 0 }
+    pub(super) fn new(events: mpsc::Sender<SourceEvent>, max_line_bytes: usize) -> Self {
+        Self { events, max_line_bytes, by_input: BTreeMap::new(), next: 0 }
     }
 
     /// Numbers the sources of these inputs, and marks all others as unwanted.
@@ -65,9 +67,17 @@ impl Sources {
     pub(super) fn start(&mut self) -> Result<()> {
         self.by_input.retain(|_, source| source.wanted);
         for (input, source) in self.by_input.iter_mut().filter(|(_, source)| source.task.is_none()) {
-            let events = self.events.clone();
-            source.task = Some(match input {
-                Input::Files(patterns) => tokio::spawn(FileSource::new(source.id, patterns.clone())?.run(events)),
+            let (events, max_line_bytes) = (self.events.clone(), self.max_line_bytes);
+            source.task = Some(match input.clone() {
+                Input::Files(patterns) => {
+                    tokio::spawn(FileSource::new(source.id, patterns, max_line_bytes)?.run(events))
+                }
+                Input::Command(words) => tokio::spawn(CommandSource::new(source.id, words, max_line_bytes).run(events)),
+                Input::Syslog(socket) => tokio::spawn(SyslogSource::new(source.id, socket, max_line_bytes).run(events)),
+                Input::Stdin => {
+                    read_stdin(source.id, max_line_bytes, events.clone()).context("reading standard input")?;
+                    tokio::spawn(async move { events.closed().await })
+                }
             });
         }
         Ok(())

@@ -88,6 +88,7 @@ impl Daemon<'_> {
             files: state.map_or_else(Vec::new, |state| {
                 state.files.iter().map(|file| file.path.display().to_string()).collect()
             }),
+            streams: state.map_or_else(Vec::new, |state| state.streams.clone()),
             waiting: state.map_or_else(Vec::new, |state| state.waiting.clone()),
             failures: stats.failures,
             attempts: number(stats.attempts),

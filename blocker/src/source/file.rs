@@ -43,26 +43,27 @@ const LOOKING_CREDIT: Duration = Duration::from_millis(100);
 pub struct FileSource {
     id: SourceId,
     patterns: Vec<PathPattern>,
+    max_line_bytes: usize,
 }
 
 impl FileSource {
-    /// Prepares to follow the files that `patterns` name, each an absolute path whose components may be globs. Opens
-    /// nothing yet.
+    /// Prepares to follow the files that `patterns` name, each an absolute path whose components may be globs. Lines of
+    /// more than `max_line_bytes` are skipped. Opens nothing yet.
     ///
     /// # Errors
     ///
     /// If a pattern is relative, names no file, contains `**` or is not a valid glob.
-    pub fn new(id: SourceId, patterns: Vec<String>) -> Result<Self, SourceError> {
+    pub fn new(id: SourceId, patterns: Vec<String>, max_line_bytes: usize) -> Result<Self, SourceError> {
         let patterns = patterns.into_iter().map(PathPattern::parse).collect::<Result<_, _>>()?;
-        Ok(Self { id, patterns })
+        Ok(Self { id, patterns, max_line_bytes })
     }
 
     /// Follows the files until nobody receives `events`.
     ///
     /// Needs a runtime with I/O and time. Reads at most 64 KiB between two points where other tasks have their turn.
     pub async fn run(self, events: Sender<SourceEvent>) {
-        let Self { id, patterns } = self;
-        let mut follower = Follower::new(id, patterns, Watch::new());
+        let Self { id, patterns, max_line_bytes } = self;
+        let mut follower = Follower::new(id, patterns, Watch::new(), max_line_bytes);
         let mut notifications = notifications(&follower);
         let mut scan_due = follower.scan(Instant::now().into_std()).then(Instant::now);
         let mut rested_at = Instant::now();

@@ -57,6 +57,7 @@ pub(super) struct Follower {
     source: SourceId,
     patterns: Vec<PathPattern>,
     watch: Watch,
+    max_line_bytes: usize,
     /// The open files, in the order in which they were found.
     followed: Vec<Followed>,
     /// Where to begin in files that are not open: closed ones, and those that were there at the start and could not be
@@ -106,11 +107,12 @@ enum Closing {
 
 impl Follower {
     /// Follows nothing yet.
-    pub(super) fn new(source: SourceId, patterns: Vec<PathPattern>, watch: Watch) -> Self {
+    pub(super) fn new(source: SourceId, patterns: Vec<PathPattern>, watch: Watch, max_line_bytes: usize) -> Self {
         Self {
             source,
             patterns,
             watch,
+            max_line_bytes,
             followed: Vec::new(),
             remembered: Remembered::default(),
             is_first_scan: true,
@@ -225,6 +227,7 @@ impl Follower {
         }
         Some(SourceState {
             files: self.followed.iter().map(file).collect(),
+            streams: Vec::new(),
             waiting: self.waiting.clone(),
             problems: problems.into_sentences(),
             counters: self.counters,
@@ -325,7 +328,7 @@ impl Follower {
             None if self.is_first_scan => Start::After(file.metadata()?.len()),
             None => Start::Beginning,
         };
-        let tail = Tail::new(file, start)?;
+        let tail = Tail::new(file, start, self.max_line_bytes)?;
         self.remembered.forget(identity);
         info!(file = ?found.path, offset = tail.offset(), "following log file");
         self.followed.push(Followed {

@@ -1,10 +1,10 @@
 //! Bytes into lines, with a bound.
 //!
 //! A [`LineSplitter`] takes the bytes of one file in whatever pieces they are read and puts the finished lines into a
-//! [`Batch`]. It keeps the beginning of the one line that is not finished, at most [`MAX_LINE_BYTES`].
+//! [`Batch`]. It keeps the beginning of the one line that is not finished, at most as many bytes as a line may have.
 //!
 //! ```text
-//!                 newline                        longer than MAX_LINE_BYTES: counted
+//!                 newline                        longer than a line may be: counted
 //!   keeping ───────────────────▶ keeping      keeping ───────────────────▶ skipping
 //!                                                ▲          newline            │
 //!                                                └─────────────────────────────┘
@@ -13,25 +13,30 @@
 //! A longer line is skipped whole, never cut and judged: with the right length of user name an attacker could otherwise
 //! choose where the line ends.
 
+use memchr::memchr;
+
 use super::Batch;
 
-/// The longest line that is judged, in bytes before its newline: what rsyslog keeps of a message by default. RFC 5424 asks
-/// of receivers no more than 2,048.
-pub const MAX_LINE_BYTES: usize = 8 * 1024;
-
 /// Splits the bytes of one file into lines.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct LineSplitter {
-    /// The beginning of the line that is not finished; empty while skipping, never longer than [`MAX_LINE_BYTES`].
+    /// The longest line that is judged, in bytes before its newline.
+    max_bytes: usize,
+    /// The beginning of the line that is not finished; empty while skipping, never longer than `max_bytes`.
     partial: Vec<u8>,
     /// Whether everything up to the next newline is dropped.
     skipping: bool,
 }
 
 impl LineSplitter {
+    /// Begins at the beginning of a line.
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self { max_bytes, partial: Vec::new(), skipping: false }
+    }
+
     /// Begins in the middle of a line, the rest of which is not a line.
-    pub(super) fn mid_line() -> Self {
-        Self { partial: Vec::new(), skipping: true }
+    pub(super) fn mid_line(max_bytes: usize) -> Self {
+        Self { skipping: true, ..Self::new(max_bytes) }
     }
 
     /// Whether the bytes taken so far end within a line that is dropped.
@@ -47,11 +52,11 @@ impl LineSplitter {
     /// Takes `bytes`, puts the lines that end in them into `batch`, and returns how many lines were found too long.
     pub(super) fn push(&mut self, mut bytes: &[u8], batch: &mut Batch) -> u64 {
         let mut overlong = 0;
-        while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
+        while let Some(end) = memchr(b'\n', bytes) {
             let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
             if self.skipping {
                 self.skipping = false;
-            } else if self.partial.len() + line.len() > MAX_LINE_BYTES {
+            } else if self.partial.len() + line.len() > self.max_bytes {
                 overlong += 1;
             } else if self.partial.is_empty() {
                 batch.push(line);
@@ -65,7 +70,7 @@ impl LineSplitter {
         if self.skipping {
             return overlong;
         }
-        if self.partial.len() + bytes.len() > MAX_LINE_BYTES {
+        if self.partial.len() + bytes.len() > self.max_bytes {
             self.partial.clear();
             self.skipping = true;
             return overlong + 1;
@@ -90,9 +95,11 @@ mod tests {
 
     use super::*;
 
+    const MAX: usize = 8 * 1024;
+
     #[test]
     fn keeps_a_partial_line_until_it_ends() {
-        let (lines, overlong) = split(LineSplitter::default(), &[b"one\ntw", b"", b"o", b"\nthree"]);
+        let (lines, overlong) = split(LineSplitter::new(MAX), &[b"one\ntw", b"", b"o", b"\nthree"]);
 
         assert_eq!(lines, [b"one".to_vec(), b"two".to_vec()]);
         assert_eq!(overlong, 0);
@@ -100,21 +107,21 @@ mod tests {
 
     #[test]
     fn a_crlf_cut_in_two_leaves_no_carriage_return() {
-        let (lines, _) = split(LineSplitter::default(), &[b"one\r", b"\n\r\n\ntwo\n"]);
+        let (lines, _) = split(LineSplitter::new(MAX), &[b"one\r", b"\n\r\n\ntwo\n"]);
 
         assert_eq!(lines, [b"one".to_vec(), b"two".to_vec()]);
     }
 
     #[test]
     fn passes_nul_and_invalid_utf8_through() {
-        let (lines, _) = split(LineSplitter::default(), &[b"\0a\xff\xfe\x1b[31m\n"]);
+        let (lines, _) = split(LineSplitter::new(MAX), &[b"\0a\xff\xfe\x1b[31m\n"]);
 
         assert_eq!(lines, [b"\0a\xff\xfe\x1b[31m".to_vec()]);
     }
 
     #[test]
     fn begun_mid_line_the_rest_of_it_is_not_a_line() {
-        let (lines, overlong) = split(LineSplitter::mid_line(), &[b"rest", b" of it\nwhole\n"]);
+        let (lines, overlong) = split(LineSplitter::mid_line(MAX), &[b"rest", b" of it\nwhole\n"]);
 
         assert_eq!(lines, [b"whole".to_vec()]);
         assert_eq!(overlong, 0, "a rest is not counted as an overlong line");
@@ -122,13 +129,13 @@ mod tests {
 
     #[test]
     fn the_longest_line_is_judged_and_one_byte_more_is_not() {
-        let longest = vec![b'x'; MAX_LINE_BYTES];
-        for cut in [0, 1, MAX_LINE_BYTES - 1, MAX_LINE_BYTES] {
-            let (lines, overlong) = split(LineSplitter::default(), &[&longest[..cut], &longest[cut..], b"\nnext\n"]);
+        let longest = vec![b'x'; MAX];
+        for cut in [0, 1, MAX - 1, MAX] {
+            let (lines, overlong) = split(LineSplitter::new(MAX), &[&longest[..cut], &longest[cut..], b"\nnext\n"]);
             assert_eq!(lines, [longest.clone(), b"next".to_vec()], "cut at {cut}");
             assert_eq!(overlong, 0);
 
-            let (lines, overlong) = split(LineSplitter::default(), &[&longest[..cut], &longest[cut..], b"x\nnext\n"]);
+            let (lines, overlong) = split(LineSplitter::new(MAX), &[&longest[..cut], &longest[cut..], b"x\nnext\n"]);
             assert_eq!(lines, [b"next".to_vec()], "cut at {cut}");
             assert_eq!(overlong, 1, "counted once, cut at {cut}");
         }
@@ -136,7 +143,7 @@ mod tests {
 
     #[test]
     fn an_endless_line_takes_no_memory() {
-        let mut splitter = LineSplitter::default();
+        let mut splitter = LineSplitter::new(MAX);
         let mut batch = Batch::new(SourceId::new(0), LogId::new(0), false);
         let chunk = vec![b'x'; 64 * 1024];
 
@@ -144,7 +151,7 @@ mod tests {
 
         assert_eq!(overlong, 1);
         assert!(batch.is_empty());
-        assert!(splitter.partial.capacity() <= MAX_LINE_BYTES, "{} bytes kept", splitter.partial.capacity());
+        assert!(splitter.partial.capacity() <= MAX, "{} bytes kept", splitter.partial.capacity());
     }
 
     proptest! {
@@ -157,7 +164,7 @@ mod tests {
             cuts.sort_unstable();
             let pieces: Vec<_> = cuts.windows(2).map(|cut| &text[cut[0]..cut[1]]).collect();
 
-            prop_assert_eq!(split(LineSplitter::default(), &pieces), split(LineSplitter::default(), &[&text]));
+            prop_assert_eq!(split(LineSplitter::new(MAX), &pieces), split(LineSplitter::new(MAX), &[&text]));
         }
     }
 

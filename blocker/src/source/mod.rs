@@ -5,10 +5,11 @@
 //! no address; a line is bytes, and whatever an attacker wrote into them is passed on unread.
 //!
 //! - [`mod@file`]: files named by paths and globs, followed over rotation and truncation.
+//! - `command`: what a program prints. `syslog`: what is sent by syslog's protocols. `stdin`: standard input.
 //!
 //! Inside: `follower` (which files are followed, and until when), `find` and `pattern` (which files the globs name),
 //! `remembered` (where to begin in files that are not open), `tail` (one followed file), `lines` (bytes into lines), `watch`
-//! (inotify), `problems` (what is in the way), `look` (what a doctor wants to know).
+//! (inotify), `stream` (lines of a pipe), `problems` (what is in the way), `look` (what a doctor wants to know).
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use blocker_core::engine::{LogId, SourceId};
 
+mod command;
 pub mod file;
 mod find;
 mod follower;
@@ -24,15 +26,20 @@ mod look;
 mod pattern;
 mod problems;
 mod remembered;
+mod stdin;
+mod stream;
+mod syslog;
 mod tail;
 #[cfg(test)]
 mod testing;
 mod watch;
 
+pub use command::CommandSource;
 pub use file::FileSource;
-pub use lines::MAX_LINE_BYTES;
-pub use look::{Seen, SeenFile, look};
+//! (inotify), `stream` (lines of a pipe), `problems` (what is in the way), `look` (what a doctor wants to know).
 pub use problems::MAX_PROBLEMS;
+pub use stdin::read_stdin;
+pub use syslog::SyslogSource;
 
 /// What a source tells the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +50,8 @@ pub enum SourceEvent {
     /// files for the first time: from then on no line written to them is missed. Counters alone change at most once a
     /// second.
     State(SourceId, SourceState),
+    /// There will be nothing more, ever: standard input has ended.
+    End,
 }
 
 /// A number for a log that is begun to be read. No other log of this process has it, until there have been 2^32 of them.
@@ -53,7 +62,7 @@ pub(crate) fn number_log() -> LogId {
 
 /// Lines read at once from one log.
 ///
-/// No line is empty, contains a newline, ends with the carriage return of a CRLF or is longer than [`MAX_LINE_BYTES`].
+/// No line is empty, contains a newline, ends with the carriage return of a CRLF or is longer than a line may be.
 /// NULs, escapes and invalid UTF-8 are as the file has them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Batch {
@@ -127,6 +136,8 @@ impl fmt::Debug for Batch {
 pub struct SourceState {
     /// The files that are followed, oldest first; rotated ones which may still be written to among them.
     pub files: Vec<FollowedFile>,
+    /// What else is read, for people.
+    pub streams: Vec<String>,
     /// The patterns that match no file. The source waits for one to appear.
     pub waiting: Vec<String>,
     /// What hinders the source, one sentence each: at most [`MAX_PROBLEMS`], and how many more there are. Each
@@ -163,7 +174,7 @@ pub struct SourceCounters {
     pub lines: u64,
     /// Bytes read.
     pub bytes: u64,
-    /// Lines longer than [`MAX_LINE_BYTES`], skipped whole.
+    /// Lines that are too long, skipped whole.
     pub overlong_lines: u64,
     /// Lines whose beginning was read and dropped because their end cannot come: the file was truncated or closed.
     pub unfinished_lines: u64,

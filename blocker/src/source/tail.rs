@@ -118,12 +118,12 @@ impl Tail {
         OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)
     }
 
-    /// Begins to follow an open file.
+    /// Begins to follow an open file, whose lines are judged up to a length of `max_line_bytes`.
     ///
     /// # Errors
     ///
     /// If the file is not a regular one, or what is before the start cannot be read.
-    pub(super) fn new(file: File, start: Start) -> io::Result<Self> {
+    pub(super) fn new(file: File, start: Start, max_line_bytes: usize) -> io::Result<Self> {
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
@@ -133,7 +133,7 @@ impl Tail {
             file,
             offset: 0,
             before: Vec::with_capacity(CHECKED_BYTES),
-            lines: LineSplitter::default(),
+            lines: LineSplitter::new(max_line_bytes),
             past_end: metadata.len(),
             in_hole: false,
         };
@@ -144,14 +144,14 @@ impl Tail {
                 tail.before = bytes_before(&tail.file, offset)?;
                 tail.offset = offset;
                 if tail.before.last().is_some_and(|&byte| byte != b'\n') {
-                    tail.lines = LineSplitter::mid_line();
+                    tail.lines = LineSplitter::mid_line(max_line_bytes);
                 }
             }
             Start::Resume(Position { offset, before, skipping }) => {
                 tail.offset = offset;
                 tail.before = before;
                 if skipping {
-                    tail.lines = LineSplitter::mid_line();
+                    tail.lines = LineSplitter::mid_line(max_line_bytes);
                 }
             }
         }

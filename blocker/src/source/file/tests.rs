@@ -66,7 +66,7 @@ async fn rotation_under_continuous_writing_loses_and_repeats_no_line() {
                 rotations_seen.store(state.counters.rotations, Ordering::Release);
                 assert_eq!(state.problems, [""; 0]);
             }
-            Ok(None) => panic!("the source has ended"),
+            Ok(Some(SourceEvent::End) | None) => panic!("the source has ended"),
             Err(_) => panic!("{total} of {LINES} lines seen, first missing: {:?}", missing(&times_seen)),
         }
     }
@@ -142,7 +142,7 @@ async fn waits_for_a_file_and_tells_when_it_has_found_it() {
 #[tokio::test]
 async fn ends_when_nobody_listens() {
     let dir = TempDir::new();
-    let source = FileSource::new(SourceId::new(3), vec![dir.text("mail.log")]).expect("the pattern is good");
+    let source = FileSource::new(SourceId::new(3), vec![dir.text("mail.log")], 8192).expect("the pattern is good");
     let (sender, receiver) = mpsc::channel(1);
     let running = tokio::spawn(source.run(sender));
 
@@ -152,7 +152,7 @@ async fn ends_when_nobody_listens() {
 }
 
 fn start(patterns: &[String], capacity: usize) -> mpsc::Receiver<SourceEvent> {
-    let source = FileSource::new(SourceId::new(3), patterns.to_vec()).expect("the patterns are good");
+    let source = FileSource::new(SourceId::new(3), patterns.to_vec(), 8192).expect("the patterns are good");
     let (sender, receiver) = mpsc::channel(capacity);
     tokio::spawn(source.run(sender));
     receiver

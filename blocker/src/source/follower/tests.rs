@@ -311,7 +311,7 @@ impl Subject {
 
     fn with_watch(patterns: &[String], watch: Watch) -> Self {
         let patterns = patterns.iter().map(|text| PathPattern::parse(text.clone()).expect("the pattern is good"));
-        let follower = Follower::new(SourceId::new(0), patterns.collect(), watch);
+        let follower = Follower::new(SourceId::new(0), patterns.collect(), watch, 8192);
         let mut subject = Self { follower, now: Instant::now(), state: SourceState::default(), past: HashSet::new() };
         while subject.follower.scan(subject.now) {}
         assert_eq!(subject.settle(), NONE, "what was there is not read");

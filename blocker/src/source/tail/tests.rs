@@ -4,9 +4,10 @@ use std::os::unix::fs::FileExt;
 
 use blocker_core::engine::{LogId, SourceId};
 
-use super::super::lines::MAX_LINE_BYTES;
 use super::super::testing::{TempDir, appender};
 use super::*;
+
+const MAX_LINE_BYTES: usize = 8 * 1024;
 
 #[test]
 fn reads_from_the_beginning_and_keeps_a_partial_line_until_it_ends() {
@@ -236,7 +237,7 @@ fn follows_regular_files_alone() {
 
     for name in ["fifo", ""] {
         let file = Tail::open(&dir.path(name)).expect("opening does not wait for a writer");
-        let error = Tail::new(file, Start::Beginning).expect_err("it is not a file");
+        let error = Tail::new(file, Start::Beginning, MAX_LINE_BYTES).expect_err("it is not a file");
         assert_eq!(error.to_string(), "not a regular file");
     }
 }
@@ -253,7 +254,7 @@ struct Reader {
 impl Reader {
     fn open(dir: &TempDir, start: Start) -> Self {
         let file = Tail::open(&dir.path("log")).expect("the file exists");
-        let tail = Tail::new(file, start).expect("the file can be followed");
+        let tail = Tail::new(file, start, MAX_LINE_BYTES).expect("the file can be followed");
         Self { tail, buffer: Buffer::new(), truncations: 0, dropped_lines: 0, overlong_lines: 0 }
     }
 

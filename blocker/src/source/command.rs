@@ -1,0 +1,222 @@
+//! What a program prints, as a source: `docker logs -f mail`.
+//!
+//! The program is a child without a shell, in a process group of its own, with both its outputs in one pipe. It is begun again
+//! when it ends, after 1, 2, 4 … 60 seconds, and ended with all it began when the source is.
+
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use blocker_core::engine::SourceId;
+use nix::fcntl::OFlag;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{Pid, pipe2};
+use tokio::net::unix::pipe;
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc::Sender;
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use super::SourceEvent;
+use super::stream::{LineStream, Teller, Unwanted};
+
+/// How long the first wait is before an ended program is begun again; each is twice the one before.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+
+/// The longest wait. A program that ran for longer has the first wait again.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// A source of lines: what a program prints.
+#[derive(Debug)]
+pub struct CommandSource {
+    id: SourceId,
+    /// The program and its arguments; not empty.
+    words: Vec<String>,
+    max_line_bytes: usize,
+}
+
+impl CommandSource {
+    /// Prepares to run the program `words` begins with. Lines of more than `max_line_bytes` are skipped. Begins nothing yet.
+    #[must_use]
+    pub fn new(id: SourceId, words: Vec<String>, max_line_bytes: usize) -> Self {
+        Self { id, words, max_line_bytes }
+    }
+
+    /// Runs it, again and again, until nobody receives `events`.
+    ///
+    /// Needs a runtime with I/O and time.
+    pub async fn run(self, events: Sender<SourceEvent>) {
+        let mut teller = Teller::new(self.id, events);
+        let mut wait = FIRST_WAIT;
+        loop {
+            let began_at = Instant::now();
+            let Ok(end) = self.run_once(&mut teller).await else { return };
+            if began_at.elapsed() > LONGEST_WAIT {
+                wait = FIRST_WAIT;
+            }
+            let problem = format!("{}: {end}; it is begun again after {} s", self.name(), wait.as_secs());
+            warn!(problem, "log source is hindered");
+            teller.state.streams.clear();
+            teller.state.problems = vec![problem];
+            if teller.tell().await.is_err() {
+                return;
+            }
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = teller.unwanted() => return,
+            }
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+    }
+
+    /// Runs it to its end, and says how it ended.
+    async fn run_once(&self, teller: &mut Teller) -> Result<String, Unwanted> {
+        let (mut running, output) = match self.begin() {
+            Ok(begun) => begun,
+            Err(error) => return Ok(format!("cannot be started: {error}")),
+        };
+        info!(command = self.name(), process = running.0.id(), "reads what a command prints");
+        teller.state.streams = vec![self.name()];
+        teller.state.problems.clear();
+        teller.tell().await?;
+        let mut stream = LineStream::new(output, self.id, self.max_line_bytes);
+        loop {
+            let next = tokio::select! {
+                next = stream.next() => next,
+                () = teller.unwanted() => return Err(Unwanted),
+            };
+            match next {
+                Ok(Some(piece)) => teller.lines(piece).await?,
+                Ok(None) => break,
+                Err(error) => return Ok(format!("reading what it prints: {error}")),
+            }
+        }
+        teller.state.counters.unfinished_lines += u64::from(stream.has_unfinished_line());
+        // Its output is closed: what it still does, nobody sees.
+        tokio::select! {
+            status = running.0.wait() => Ok(match status {
+                Ok(status) => ended(status),
+                Err(error) => format!("waiting for it: {error}"),
+            }),
+            () = sleep(FIRST_WAIT) => Ok("closed its output".to_owned()),
+        }
+    }
+
+    fn begin(&self) -> io::Result<(Running, pipe::Receiver)> {
+        let (program, arguments) =
+            self.words.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no program"))?;
+        let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+        let child = Command::new(program)
+            .args(arguments)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(write.try_clone()?)
+            .stderr(write)
+            .process_group(0)
+            .spawn()?;
+        Ok((Running(child), pipe::Receiver::from_owned_fd(read)?))
+    }
+
+    fn name(&self) -> String {
+        format!("command {}", self.words.join(" ")).escape_debug().to_string()
+    }
+}
+
+fn ended(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with exit status {code}"),
+        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+/// A program that runs; with it ends all that it began.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Without a number it has ended and was waited for: the group may be another's by now.
+        if let Some(leader) = self.0.id().and_then(|id| i32::try_from(id).ok())
+            && let Err(error) = killpg(Pid::from_raw(leader), Signal::SIGKILL)
+        {
+            warn!(%error, process = leader, "cannot end a command");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn source(words: &[&str]) -> CommandSource {
+        CommandSource::new(SourceId::new(1), words.iter().copied().map(str::to_owned).collect(), 8192)
+    }
+
+    #[tokio::test]
+    async fn both_outputs_are_read_and_the_end_is_told_and_it_is_begun_again() {
+        let (events_in, mut events) = mpsc::channel(16);
+        let task = tokio::spawn(source(&["sh", "-c", "echo out; echo err >&2; exit 3"]).run(events_in));
+        let mut lines = Vec::new();
+        let mut problems = Vec::new();
+
+        while lines.len() < 4 {
+            match timeout(PATIENCE, events.recv()).await.unwrap().unwrap() {
+                SourceEvent::Lines(batch) => {
+                    lines.extend(batch.lines().map(|line| String::from_utf8(line.to_vec()).unwrap()));
+                }
+                SourceEvent::State(_, state) => problems.extend(state.problems),
+                SourceEvent::End => panic!("a command is begun again"),
+            }
+        }
+        task.abort();
+
+        assert_eq!(lines, ["out", "err", "out", "err"]);
+        assert!(problems[0].ends_with("ended with exit status 3; it is begun again after 1 s"), "{problems:?}");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_not_there_is_a_problem() {
+        let (events_in, mut events) = mpsc::channel(16);
+        let task = tokio::spawn(source(&["/nonexistent/program"]).run(events_in));
+
+        let SourceEvent::State(_, state) = timeout(PATIENCE, events.recv()).await.unwrap().unwrap() else {
+            panic!("there is nothing to read")
+        };
+        task.abort();
+
+        assert!(state.problems[0].starts_with("command /nonexistent/program: cannot be started: "), "{state:?}");
+    }
+
+    #[tokio::test]
+    async fn with_the_source_ends_all_that_the_program_began() {
+        let (events_in, mut events) = mpsc::channel(16);
+        // The shell's child has the same group, and prints its number.
+        let script = "sh -c 'echo $$; exec sleep 600' & wait";
+        let task = tokio::spawn(source(&["sh", "-c", script]).run(events_in));
+        let child = loop {
+            if let SourceEvent::Lines(batch) = timeout(PATIENCE, events.recv()).await.unwrap().unwrap() {
+                let line = batch.lines().next().unwrap().to_vec();
+                break Pid::from_raw(String::from_utf8(line).unwrap().parse().unwrap());
+            }
+        };
+
+        task.abort();
+
+        let deadline = Instant::now() + PATIENCE;
+        // A dead child of a dead parent may wait for init: it runs no more.
+        let runs = || {
+            std::fs::read_to_string(format!("/proc/{child}/stat"))
+                .is_ok_and(|stat| !stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')))
+        };
+        while runs() {
+            assert!(Instant::now() < deadline, "{child} still runs");
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
