@@ -94,7 +94,8 @@ const COMMAND: Kind<Vec<String>> = Kind {
 const SYSLOG: Kind<SyslogSocket> = Kind {
     expected: "an absolute path of at most 107 bytes, or \"udp://127.0.0.1:5514\" or \"tcp://[::1]:5514\", on a loopback address",
     read: |value| {
-        let loopback = |addr: &str| addr.parse().ok().filter(|addr: &SocketAddr| addr.ip().is_loopback());
+        let loopback =
+            |addr: &str| addr.parse().ok().filter(|addr: &SocketAddr| addr.ip().is_loopback() && addr.port() != 0);
         let socket = value.text().and_then(|text| match text.split_once("://") {
             Some(("udp", addr)) => loopback(addr).map(SyslogSocket::Udp),
             Some(("tcp", addr)) => loopback(addr).map(SyslogSocket::Tcp),

@@ -161,6 +161,60 @@ fn a_built_in_jail_stays_beside_those_of_the_file() {
 }
 
 #[test]
+fn a_jail_reads_what_its_one_input_says() {
+    let udp = || "127.0.0.1:5514".parse().unwrap();
+    let tcp = || "[::1]:514".parse().unwrap();
+    let words = ["docker", "logs", "-f", "a b"].map(str::to_owned).to_vec();
+    let rows = [
+        ("log = '/a'", files(&["/a"])),
+        ("command = ['docker', 'logs', '-f', 'a b']", Input::Command(words)),
+        ("syslog = '/run/log.sock'", Input::Syslog(SyslogSocket::Unix("/run/log.sock".to_owned()))),
+        ("syslog = 'udp://127.0.0.1:5514'", Input::Syslog(SyslogSocket::Udp(udp()))),
+        ("syslog = 'tcp://[::1]:514'", Input::Syslog(SyslogSocket::Tcp(tcp()))),
+    ];
+    for (text, input) in rows {
+        // In the place of a built-in jail's files, and in a jail that has none.
+        for table in ["[jails.dovecot]\n", "[jails.mail]\nfilter = 'dovecot'\n"] {
+            let jails = config(&format!("{table}{text}\n")).jails;
+            assert_eq!(jails.last().unwrap().input, input, "{text}");
+        }
+        assert!(!input.to_string().is_empty());
+    }
+}
+
+#[test]
+fn two_inputs_of_one_jail_exclude_each_other() {
+    let text = "[jails.dovecot]\nsyslog = '/a'\ncommand = ['a']\nlog = '/a'\n";
+
+    assert_eq!(
+        errors(text),
+        [
+            "line 2: `jails.dovecot.syslog` and `log` exclude each other: a jail has one input, make two jails of it",
+            "line 3: `jails.dovecot.command` and `log` exclude each other: a jail has one input, make two jails of it",
+        ]
+    );
+}
+
+#[test]
+fn the_longest_line_is_a_setting() {
+    for bytes in [1_024, 65_536] {
+        assert_eq!(config(&format!("[daemon]\nmax_line_bytes = {bytes}")).daemon.max_line_bytes, bytes);
+    }
+}
+
+#[test]
+fn a_command_is_bounded() {
+    let command = |words: usize, bytes: usize| {
+        let words: Vec<String> = (0..words).map(|_| format!("'{}'", "a".repeat(bytes))).collect();
+        format!("[jails.dovecot]\ncommand = [{}]\n", words.join(", "))
+    };
+
+    assert!(matches!(config(&command(64, 4_096)).jails[0].input, Input::Command(_)));
+    assert_eq!(errors(&command(65, 1)).len(), 1);
+    assert_eq!(errors(&command(1, 4_097)).len(), 1);
+}
+
+#[test]
 fn negative_ban_times_are_forever() {
     for written in ["-1", "-86400", "'-1'", "'forever'"] {
         assert_eq!(
@@ -201,6 +255,12 @@ fn faulty_values_are_said_with_place_and_expectation() {
         "expected \"auto\", or names of interfaces of 1 to 15 characters, in which *, ? and [] stand for what varies";
     let long_pattern = format!("interfaces = '{}*'", "e".repeat(64));
     let long_pattern_shown = format!("is \"{}…\"", "e".repeat(60));
+    let line_bytes = "expected a whole number from 1024 to 65536";
+    let command = "expected a program and its arguments: [\"docker\", \"logs\", \"-f\", \"mail\"]";
+    let syslog = "expected an absolute path of at most 107 bytes, or \"udp://127.0.0.1:5514\" or \"tcp://[::1]:5514\", on a \
+                  loopback address";
+    let long_socket = format!("syslog = '/{}'", "s".repeat(107));
+    let long_socket_shown = format!("is \"/{}…\"", "s".repeat(59));
     let prefixes = "expected addresses and networks such as \"192.0.2.9\" or \"2001:db8::/64\"";
     let logs = "expected absolute paths of log files, in which *, ? and [] stand for what varies";
     let ports = "expected services and ports such as \"imap\", 588, \"5000-5010\", \"sip/udp\" or \"588/sctp\", or \"all\" by itself";
@@ -230,6 +290,21 @@ fn faulty_values_are_said_with_place_and_expectation() {
         ("daemon", "ipv6_prefix = 129", "is 129", "expected a whole number from 32 to 128"),
         ("daemon", "ipv6_prefix = '/64'", "is \"/64\"", "expected a whole number from 32 to 128"),
         ("daemon", "state = 'lib'", "is \"lib\"", "expected an absolute path"),
+        ("daemon", "max_line_bytes = 1023", "is 1023", line_bytes),
+        ("daemon", "max_line_bytes = 65537", "is 65537", line_bytes),
+        ("daemon", "max_line_bytes = '8k'", "is \"8k\"", line_bytes),
+        ("jails.dovecot", "command = 'docker logs -f mail'", "is \"docker logs -f mail\"", command),
+        ("jails.dovecot", "command = []", "is an empty list", command),
+        ("jails.dovecot", "command = ['']", "is a list", command),
+        ("jails.dovecot", "command = ['a', 1]", "is a list", command),
+        ("jails.dovecot", "command = [\"a\\u0000\"]", "is a list", command),
+        ("jails.dovecot", "syslog = true", "is true", syslog),
+        ("jails.dovecot", "syslog = 'log.sock'", "is \"log.sock\"", syslog),
+        ("jails.dovecot", "syslog = 'udp://192.0.2.1:514'", "is \"udp://192.0.2.1:514\"", syslog),
+        ("jails.dovecot", "syslog = 'udp://127.0.0.1:0'", "is \"udp://127.0.0.1:0\"", syslog),
+        ("jails.dovecot", "syslog = 'udp://localhost:514'", "is \"udp://localhost:514\"", syslog),
+        ("jails.dovecot", "syslog = 'tls://127.0.0.1:514'", "is \"tls://127.0.0.1:514\"", syslog),
+        ("jails.dovecot", &long_socket, &long_socket_shown, syslog),
         ("daemon", "pins = {}", "is a table", "expected an absolute path"),
         ("jails.dovecot", "log = 'mail.log'", "is \"mail.log\"", logs),
         ("jails.dovecot", "log = []", "is an empty list", logs),
@@ -425,6 +500,8 @@ fn piece() -> impl Strategy<Value = String> {
         "mode",
         "allow",
         "log",
+        "command",
+        "syslog",
         "ports",
         "ban_time",
         "max_retry",
@@ -481,7 +558,7 @@ proptest! {
     #[test]
     fn no_value_panics(value in any::<String>(), number in any::<i128>()) {
         let keys = ["daemon.interfaces", "daemon.allow", "daemon.state", "defaults.find_time", "defaults.ban_time",
-            "jails.dovecot.ports", "jails.dovecot.log", "jails.dovecot.filter", "jails.dovecot.enabled"];
+            "jails.dovecot.ports", "jails.dovecot.log", "jails.dovecot.command", "jails.dovecot.syslog", "daemon.max_line_bytes", "jails.dovecot.filter", "jails.dovecot.enabled"];
         let text: String = keys
             .into_iter()
             .flat_map(|key| [format!("{key} = {value:?}\n"), format!("{key} = [{number}, '''{value}''']\n")])

@@ -65,7 +65,8 @@ impl Sources {
 
     /// Ends the sources that nobody wants, and begins those that do not run.
     pub(super) fn start(&mut self) -> Result<()> {
-        self.by_input.retain(|_, source| source.wanted);
+        // Standard input cannot be had a second time.
+        self.by_input.retain(|input, source| source.wanted || *input == Input::Stdin);
         for (input, source) in self.by_input.iter_mut().filter(|(_, source)| source.task.is_none()) {
             let (events, max_line_bytes) = (self.events.clone(), self.max_line_bytes);
             source.task = Some(match input.clone() {

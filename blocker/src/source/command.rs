@@ -1,7 +1,10 @@
 //! What a program prints, as a source: `docker logs -f mail`.
 //!
 //! The program is a child without a shell, in a process group of its own, with both its outputs in one pipe. It is begun again
-//! when it ends, after 1, 2, 4 … 60 seconds, and ended with all it began when the source is.
+//! when it ends, after 1, 2, 4 … 60 seconds, and ended with all it began when the source is. What it prints at its beginning is
+//! past (`stream`); what it printed in an earlier run already is not judged again (`printed`).
+//!
+//! If the daemon is killed, the program lives until it prints the next line; systemd ends it with the unit.
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -10,6 +13,7 @@ use std::time::Duration;
 use blocker_core::engine::SourceId;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::{Pid, pipe2};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
@@ -18,6 +22,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::SourceEvent;
+use super::printed::Printed;
 use super::stream::{LineStream, Teller, Unwanted};
 
 /// How long the first wait is before an ended program is begun again; each is twice the one before.
@@ -25,6 +30,10 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 /// The longest wait. A program that ran for longer has the first wait again.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// How long a program may live on when its outputs are closed, and how often it is looked at.
+const END_WITHIN: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A source of lines: what a program prints.
 #[derive(Debug)]
@@ -47,10 +56,11 @@ impl CommandSource {
     /// Needs a runtime with I/O and time.
     pub async fn run(self, events: Sender<SourceEvent>) {
         let mut teller = Teller::new(self.id, events);
+        let mut printed = Printed::default();
         let mut wait = FIRST_WAIT;
         loop {
             let began_at = Instant::now();
-            let Ok(end) = self.run_once(&mut teller).await else { return };
+            let Ok(end) = self.run_once(&mut teller, &mut printed).await else { return };
             if began_at.elapsed() > LONGEST_WAIT {
                 wait = FIRST_WAIT;
             }
@@ -63,15 +73,15 @@ impl CommandSource {
             }
             tokio::select! {
                 () = sleep(wait) => {}
-                () = teller.unwanted() => return,
+                Unwanted = teller.idle() => return,
             }
             wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
 
     /// Runs it to its end, and says how it ended.
-    async fn run_once(&self, teller: &mut Teller) -> Result<String, Unwanted> {
-        let (mut running, output) = match self.begin() {
+    async fn run_once(&self, teller: &mut Teller, printed: &mut Printed) -> Result<String, Unwanted> {
+        let (running, output) = match self.begin() {
             Ok(begun) => begun,
             Err(error) => return Ok(format!("cannot be started: {error}")),
         };
@@ -79,27 +89,25 @@ impl CommandSource {
         teller.state.streams = vec![self.name()];
         teller.state.problems.clear();
         teller.tell().await?;
+        printed.begin();
         let mut stream = LineStream::new(output, self.id, self.max_line_bytes);
         loop {
             let next = tokio::select! {
                 next = stream.next() => next,
-                () = teller.unwanted() => return Err(Unwanted),
+                unwanted = teller.idle() => return Err(unwanted),
             };
             match next {
-                Ok(Some(piece)) => teller.lines(piece).await?,
+                Ok(Some(mut piece)) => {
+                    printed.strike(&mut piece.batch);
+                    teller.lines(piece).await?;
+                    stream.await_pause();
+                }
                 Ok(None) => break,
                 Err(error) => return Ok(format!("reading what it prints: {error}")),
             }
         }
         teller.state.counters.unfinished_lines += u64::from(stream.has_unfinished_line());
-        // Its output is closed: what it still does, nobody sees.
-        tokio::select! {
-            status = running.0.wait() => Ok(match status {
-                Ok(status) => ended(status),
-                Err(error) => format!("waiting for it: {error}"),
-            }),
-            () = sleep(FIRST_WAIT) => Ok("closed its output".to_owned()),
-        }
+        Ok(running.end().await)
     }
 
     fn begin(&self) -> io::Result<(Running, pipe::Receiver)> {
@@ -134,14 +142,46 @@ fn ended(status: ExitStatus) -> String {
 /// A program that runs; with it ends all that it began.
 struct Running(Child);
 
+impl Running {
+    /// Waits for the end of a program whose outputs are closed, and says how it ended. What it began ends, too.
+    async fn end(mut self) -> String {
+        let deadline = Instant::now() + END_WITHIN;
+        while !self.has_ended() && Instant::now() < deadline {
+            sleep(LOOK_EVERY).await;
+        }
+        let was_over = self.has_ended();
+        // Before it is waited for: until then the number of its group can be nobody else's.
+        self.kill();
+        match self.0.wait().await {
+            Ok(_) if !was_over => "closed its output".to_owned(),
+            Ok(status) => ended(status),
+            Err(error) => format!("waiting for it: {error}"),
+        }
+    }
+
+    /// Its number; none after it was waited for.
+    fn leader(&self) -> Option<Pid> {
+        self.0.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw)
+    }
+
+    /// Whether it has ended, without waiting for it.
+    fn has_ended(&self) -> bool {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        self.leader().is_none_or(|leader| !matches!(waitid(Id::Pid(leader), flags), Ok(WaitStatus::StillAlive)))
+    }
+
+    fn kill(&self) {
+        if let Some(leader) = self.leader()
+            && let Err(error) = killpg(leader, Signal::SIGKILL)
+        {
+            warn!(%error, process = %leader, "cannot end a command");
+        }
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
-        // Without a number it has ended and was waited for: the group may be another's by now.
-        if let Some(leader) = self.0.id().and_then(|id| i32::try_from(id).ok())
-            && let Err(error) = killpg(Pid::from_raw(leader), Signal::SIGKILL)
-        {
-            warn!(%error, process = leader, "cannot end a command");
-        }
+        self.kill();
     }
 }
 
@@ -150,6 +190,7 @@ mod tests {
     use tokio::sync::mpsc;
     use tokio::time::timeout;
 
+    use super::super::testing::TempDir;
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(60);
@@ -160,12 +201,14 @@ mod tests {
 
     #[tokio::test]
     async fn both_outputs_are_read_and_the_end_is_told_and_it_is_begun_again() {
+        let dir = TempDir::new();
         let (events_in, mut events) = mpsc::channel(16);
-        let task = tokio::spawn(source(&["sh", "-c", "echo out; echo err >&2; exit 3"]).run(events_in));
+        let script = format!("cd {}; echo run >> runs; echo out $(wc -l < runs); echo err >&2; exit 3", dir.text(""));
+        let task = tokio::spawn(source(&["sh", "-c", &script]).run(events_in));
         let mut lines = Vec::new();
         let mut problems = Vec::new();
 
-        while lines.len() < 4 {
+        while lines.len() < 3 {
             match timeout(PATIENCE, events.recv()).await.unwrap().unwrap() {
                 SourceEvent::Lines(batch) => {
                     lines.extend(batch.lines().map(|line| String::from_utf8(line.to_vec()).unwrap()));
@@ -176,8 +219,20 @@ mod tests {
         }
         task.abort();
 
-        assert_eq!(lines, ["out", "err", "out", "err"]);
+        assert_eq!(lines[..2], ["out 1", "err"]);
+        assert_eq!(lines[2], "out 2", "what the first run printed already is not new: {lines:?}");
         assert!(problems[0].ends_with("ended with exit status 3; it is begun again after 1 s"), "{problems:?}");
+    }
+
+    #[tokio::test]
+    async fn with_the_program_ends_what_it_left_behind() {
+        let (events_in, mut events) = mpsc::channel(16);
+        let script = "sh -c 'echo $$; exec sleep 600 >/dev/null 2>&1' & sleep 0.1";
+        let task = tokio::spawn(source(&["sh", "-c", script]).run(events_in));
+        let child = first_number(&mut events).await;
+
+        assert_ends(child).await;
+        task.abort();
     }
 
     #[tokio::test]
@@ -199,24 +254,32 @@ mod tests {
         // The shell's child has the same group, and prints its number.
         let script = "sh -c 'echo $$; exec sleep 600' & wait";
         let task = tokio::spawn(source(&["sh", "-c", script]).run(events_in));
-        let child = loop {
-            if let SourceEvent::Lines(batch) = timeout(PATIENCE, events.recv()).await.unwrap().unwrap() {
-                let line = batch.lines().next().unwrap().to_vec();
-                break Pid::from_raw(String::from_utf8(line).unwrap().parse().unwrap());
-            }
-        };
+        let child = first_number(&mut events).await;
 
         task.abort();
 
+        assert_ends(child).await;
+    }
+
+    async fn first_number(events: &mut mpsc::Receiver<SourceEvent>) -> Pid {
+        loop {
+            if let SourceEvent::Lines(batch) = timeout(PATIENCE, events.recv()).await.unwrap().unwrap() {
+                let line = batch.lines().next().unwrap().to_vec();
+                return Pid::from_raw(String::from_utf8(line).unwrap().parse().unwrap());
+            }
+        }
+    }
+
+    async fn assert_ends(process: Pid) {
         let deadline = Instant::now() + PATIENCE;
         // A dead child of a dead parent may wait for init: it runs no more.
         let runs = || {
-            std::fs::read_to_string(format!("/proc/{child}/stat"))
+            std::fs::read_to_string(format!("/proc/{process}/stat"))
                 .is_ok_and(|stat| !stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')))
         };
         while runs() {
-            assert!(Instant::now() < deadline, "{child} still runs");
-            sleep(Duration::from_millis(5)).await;
+            assert!(Instant::now() < deadline, "{process} still runs");
+            sleep(LOOK_EVERY).await;
         }
     }
 }

@@ -9,7 +9,8 @@
 //!
 //! Inside: `follower` (which files are followed, and until when), `find` and `pattern` (which files the globs name),
 //! `remembered` (where to begin in files that are not open), `tail` (one followed file), `lines` (bytes into lines), `watch`
-//! (inotify), `stream` (lines of a pipe), `problems` (what is in the way), `look` (what a doctor wants to know).
+//! (inotify), `stream` (lines of a pipe), `printed` (what a command has printed before), `problems` (what is in the way),
+//! `look` (what a doctor wants to know).
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ mod follower;
 mod lines;
 mod look;
 mod pattern;
+mod printed;
 mod problems;
 mod remembered;
 mod stdin;
@@ -36,7 +38,7 @@ mod watch;
 
 pub use command::CommandSource;
 pub use file::FileSource;
-//! (inotify), `stream` (lines of a pipe), `problems` (what is in the way), `look` (what a doctor wants to know).
+pub use look::{Seen, SeenFile, look};
 pub use problems::MAX_PROBLEMS;
 pub use stdin::read_stdin;
 pub use syslog::SyslogSource;
@@ -115,6 +117,24 @@ impl Batch {
     /// Whether there is no line.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
+    }
+
+    /// Keeps the lines of which `keep` is true.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&[u8]) -> bool) {
+        let Self { bytes, ends, .. } = self;
+        let (mut start, mut kept) = (0, 0);
+        ends.retain_mut(|end| {
+            let line = start..*end;
+            start = *end;
+            if !keep(&bytes[line.clone()]) {
+                return false;
+            }
+            bytes.copy_within(line.clone(), kept);
+            kept += line.len();
+            *end = kept;
+            true
+        });
+        bytes.truncate(kept);
     }
 
     /// The lines in their order, without their ends.
@@ -235,6 +255,8 @@ mod tests {
 
         assert_eq!(lines, [&b"first"[..], b"second", b"\0\xff\r", b"x"]);
         assert_eq!(batch.len(), 4);
+        batch.retain(|line| line.len() != 6);
+        assert_eq!(batch.lines().collect::<Vec<_>>(), [&b"first"[..], b"\0\xff\r", b"x"]);
         assert_eq!((batch.source(), batch.log(), batch.is_past()), (SourceId::new(7), LogId::new(5), true));
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::Sender;
 use tracing::warn;
 
 use super::lines::LineSplitter;
-use super::stream::PAUSE;
+use super::stream::{BEGIN_WITHIN, PAUSE};
 use super::{Batch, SourceEvent, SourceState, number_log};
 
 /// Bytes read at once.
@@ -50,7 +50,7 @@ fn send_all(id: SourceId, max_line_bytes: usize, events: &Sender<SourceEvent>) -
                 0
             }
         };
-        is_past &= !(has_begun && began_at.elapsed() >= PAUSE);
+        is_past &= began_at.elapsed() < if has_begun { PAUSE } else { BEGIN_WITHIN };
         has_begun = true;
         let mut batch = Batch::new(id, log, is_past);
         if bytes == 0 {

@@ -6,19 +6,24 @@
 //! Who may write to the socket can get anybody banned: the unix socket is root's alone (mode 0600), and the loopback addresses
 //! are open to every local user, as those of any log daemon are.
 
-use std::fs::{self, Permissions};
+use std::convert::Infallible;
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use blocker_core::config::SyslogSocket;
 use blocker_core::engine::{LogId, SourceId};
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr, setsockopt, sockopt};
+use nix::sys::stat::{Mode, fchmod};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram};
 use tokio::sync::mpsc::{self, Sender};
-use tokio::time::sleep;
+use tokio::task::JoinSet;
+use tokio::time::{interval, sleep};
 use tracing::{debug, warn};
 
 use super::stream::{Piece, Teller, Unwanted};
@@ -31,8 +36,15 @@ use frames::Frames;
 /// Connections at once; further ones wait in the backlog.
 const MAX_CONNECTIONS: usize = 64;
 
-/// Messages taken at once from a datagram socket.
-const MAX_MESSAGES: usize = 64;
+/// Datagrams taken at once, and the bytes after which no further one is.
+const MAX_DATAGRAMS: usize = 64;
+const MAX_BATCH_BYTES: usize = 64 * 1024;
+
+/// What the kernel keeps of UDP until it is taken; what does not fit is lost to it.
+const UDP_BUFFER_BYTES: usize = 4 << 20;
+
+/// How often it is seen to that the unix socket's name still leads to it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long until a socket that cannot be had is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -74,20 +86,29 @@ impl SyslogSource {
             }
             tokio::select! {
                 () = sleep(AGAIN_AFTER) => {}
-                () = teller.unwanted() => return,
+                Unwanted = teller.idle() => return,
             }
         }
     }
 
-    async fn serve(&self, teller: &mut Teller) -> Result<std::convert::Infallible, End> {
+    async fn serve(&self, teller: &mut Teller) -> Result<Infallible, End> {
         match &self.socket {
             SyslogSocket::Unix(path) => {
                 let socket = Named::bind(Path::new(path))?;
                 self.listening(teller).await?;
-                self.datagrams(teller, &Datagrams::Unix(&socket.socket)).await
+                let datagrams = Datagrams::Unix(&socket.socket);
+                tokio::select! {
+                    end = self.datagrams(teller, &datagrams) => end,
+                    () = socket.until_lost() => {
+                        Err(io::Error::new(io::ErrorKind::NotFound, "the socket's name was taken away").into())
+                    }
+                }
             }
             SyslogSocket::Udp(addr) => {
                 let socket = UdpSocket::bind(addr).await?;
+                if let Err(error) = setsockopt(&socket, sockopt::RcvBufForce, &UDP_BUFFER_BYTES) {
+                    debug!(%error, "the UDP socket keeps the buffer that it has");
+                }
                 self.listening(teller).await?;
                 self.datagrams(teller, &Datagrams::Udp(&socket)).await
             }
@@ -102,40 +123,49 @@ impl SyslogSource {
     }
 
     /// Each datagram is a message.
-    async fn datagrams(&self, teller: &mut Teller, socket: &Datagrams<'_>) -> Result<std::convert::Infallible, End> {
+    async fn datagrams(&self, teller: &mut Teller, socket: &Datagrams<'_>) -> Result<Infallible, End> {
         let log = number_log();
         // One byte more than a message may have tells one that is longer.
         let mut buffer = vec![0; self.max_line_bytes + 1];
         loop {
             let mut length = tokio::select! {
                 received = socket.receive(&mut buffer) => received?,
-                () = teller.unwanted() => return Err(End::Unwanted(Unwanted)),
+                unwanted = teller.idle() => return Err(unwanted.into()),
             };
-            let mut piece = Piece { batch: Batch::new(self.id, log, false), bytes: 0, overlong_lines: 0 };
-            loop {
+            let mut piece = Piece::new(Batch::new(self.id, log, false));
+            for number in 1.. {
                 message(&mut buffer[..length], self.max_line_bytes, &mut piece);
-                if piece.batch.len() >= MAX_MESSAGES {
+                if number == MAX_DATAGRAMS || piece.bytes >= MAX_BATCH_BYTES {
                     break;
                 }
-                match socket.try_receive(&mut buffer) {
-                    Ok(next) => length = next,
-                    // None waits; what else is wrong, the next look finds, too.
-                    Err(_) => break,
-                }
+                // That there is none is an error, too; what else is wrong, the next look finds.
+                let Ok(next) = socket.try_receive(&mut buffer) else { break };
+                length = next;
             }
             teller.lines(piece).await?;
         }
     }
 
-    async fn connections(&self, teller: &mut Teller, addr: SocketAddr) -> Result<std::convert::Infallible, End> {
+    async fn connections(&self, teller: &mut Teller, addr: SocketAddr) -> Result<Infallible, End> {
         let listener = TcpListener::bind(addr).await?;
         self.listening(teller).await?;
         // One place: a connection reads on when what it read before has been taken.
         let (pieces_in, mut pieces) = mpsc::channel(1);
-        let mut connections = tokio::task::JoinSet::new();
+        let mut connections = JoinSet::new();
         loop {
+            let is_full = connections.len() == MAX_CONNECTIONS;
+            if is_full == teller.state.problems.is_empty() {
+                teller.state.problems.clear();
+                if is_full {
+                    let problem =
+                        format!("syslog {}: {MAX_CONNECTIONS} connections are open, further ones wait", self.socket);
+                    warn!(problem, "log source is hindered");
+                    teller.state.problems.push(problem);
+                }
+                teller.tell().await?;
+            }
             tokio::select! {
-                accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+                accepted = listener.accept(), if !is_full => match accepted {
                     Ok((stream, _)) => {
                         connections.spawn(connection(stream, self.id, self.max_line_bytes, pieces_in.clone()));
                     }
@@ -146,7 +176,7 @@ impl SyslogSource {
                 },
                 Some(_ended) = connections.join_next() => {}
                 Some(piece) = pieces.recv() => teller.lines(piece).await?,
-                () = teller.unwanted() => return Err(End::Unwanted(Unwanted)),
+                unwanted = teller.idle() => return Err(unwanted.into()),
             }
         }
     }
@@ -207,20 +237,22 @@ fn message(bytes: &mut [u8], max_bytes: usize, piece: &mut Piece) {
     piece.batch.push(line);
 }
 
-/// Reads the messages of one connection until it ends, or breaks the protocol.
+/// Reads the messages of one connection until it ends. A message that is cut by the end is none.
 async fn connection(mut stream: TcpStream, source: SourceId, max_bytes: usize, pieces: Sender<Piece>) {
     let log: LogId = number_log();
     let mut frames = Frames::new(max_bytes);
     let mut buffer = vec![0; 16 * 1024].into_boxed_slice();
     loop {
-        let bytes = match stream.read(&mut buffer).await {
-            Ok(0) | Err(_) => return,
-            Ok(bytes) => bytes,
-        };
-        let mut piece = Piece { batch: Batch::new(source, log, false), bytes: 0, overlong_lines: 0 };
-        piece.overlong_lines += frames.push(&buffer[..bytes], |frame| message(frame, max_bytes, &mut piece));
+        let bytes = stream.read(&mut buffer).await.unwrap_or(0);
+        let mut piece = Piece::new(Batch::new(source, log, false));
+        if bytes == 0 {
+            piece.unfinished_lines = frames.has_unfinished_message().into();
+        } else {
+            let overlong = frames.push(&buffer[..bytes], |frame| message(frame, max_bytes, &mut piece));
+            piece.overlong_lines += overlong;
+        }
         piece.bytes = bytes;
-        if pieces.send(piece).await.is_err() {
+        if pieces.send(piece).await.is_err() || bytes == 0 {
             return;
         }
     }
@@ -230,6 +262,8 @@ async fn connection(mut stream: TcpStream, source: SourceId, max_bytes: usize, p
 struct Named {
     socket: UnixDatagram,
     path: PathBuf,
+    /// Device and inode of the name.
+    identity: (u64, u64),
 }
 
 impl Named {
@@ -237,8 +271,10 @@ impl Named {
     fn bind(path: &Path) -> io::Result<Self> {
         match fs::symlink_metadata(path) {
             Ok(there) if there.file_type().is_socket() => {
-                if UnixDatagram::unbound()?.connect(path).is_ok() {
-                    return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process receives there"));
+                match UnixDatagram::unbound()?.connect(path) {
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+                    Err(error) => return Err(error),
+                    Ok(()) => return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process receives there")),
                 }
                 fs::remove_file(path)?;
             }
@@ -246,19 +282,41 @@ impl Named {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let socket = UnixDatagram::bind(path)?;
-        let named = Self { socket, path: path.to_owned() };
-        fs::set_permissions(path, Permissions::from_mode(0o600))?;
-        Ok(named)
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket = socket::socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
+        // Linux gives the name what the socket has, so at no moment may others send.
+        fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR)?;
+        socket::bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+        let identity = identity(path)?;
+        let socket = UnixDatagram::from_std(std::os::unix::net::UnixDatagram::from(socket))?;
+        Ok(Self { socket, path: path.to_owned(), identity })
+    }
+
+    /// Waits until the name leads elsewhere, so that nobody finds the socket any more.
+    async fn until_lost(&self) {
+        let mut looks = interval(LOOK_EVERY);
+        while self.is_named() {
+            looks.tick().await;
+        }
+    }
+
+    fn is_named(&self) -> bool {
+        identity(&self.path).is_ok_and(|identity| identity == self.identity)
     }
 }
 
 impl Drop for Named {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.path) {
+        if self.is_named()
+            && let Err(error) = fs::remove_file(&self.path)
+        {
             debug!(%error, path = %self.path.display(), "a socket was not removed");
         }
     }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Messages in a stream of bytes, as RFC 6587 frames them: `LENGTH MESSAGE` (section 3.4.1), or each ended by a newline
 //! (section 3.4.2). A message begins with `<`, a length with a digit other than 0, so each says itself which it is.
 
+use memchr::memchr;
+
 /// Most digits of a length; a longer one is no length.
 const MAX_DIGITS: usize = 7;
 
@@ -69,7 +71,7 @@ impl Frames {
                         overlong += self.end(&mut hand_on);
                     }
                 }
-                State::Line => match rest.iter().position(|&byte| byte == b'\n') {
+                State::Line => match memchr(b'\n', rest) {
                     Some(end) => {
                         self.keep(&rest[..end]);
                         rest = &rest[end + 1..];
@@ -83,6 +85,14 @@ impl Frames {
             }
         }
         overlong
+    }
+
+    /// Whether a message was begun whose end has not come.
+    pub(super) fn has_unfinished_message(&self) -> bool {
+        match self.state {
+            State::Between => false,
+            State::Length { .. } | State::Counted { .. } | State::Line => true,
+        }
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -124,6 +134,18 @@ mod tests {
 
         assert_eq!(messages, ["<22>one", "<22>two", "<22>three\r", "<22>fo\nur", "<22>five"]);
         assert_eq!(overlong, 0);
+    }
+
+    #[test]
+    fn a_message_that_is_cut_is_none_and_known() {
+        for (text, is_cut) in
+            [("<22>one\n", false), ("7 <22>two", false), ("<22>o", true), ("9 <22>two", true), ("12", true)]
+        {
+            let mut frames = Frames::new(20);
+            frames.push(text.as_bytes(), |_| {});
+
+            assert_eq!(frames.has_unfinished_message(), is_cut, "{text}");
+        }
     }
 
     #[test]

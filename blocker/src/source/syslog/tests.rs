@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::{TcpStream, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 
 use tokio::time::timeout;
@@ -65,6 +66,49 @@ async fn a_dead_socket_is_replaced_and_a_living_one_is_not() {
     assert!(state(&mut others).await.problems[0].ends_with("another process receives there"));
     first.abort();
     second.abort();
+}
+
+#[tokio::test]
+async fn a_socket_whose_name_is_taken_away_is_made_anew_and_another_s_name_stays() {
+    let dir = TempDir::new();
+    let path = dir.path("log.sock");
+    let (task, mut events) = start(SyslogSocket::Unix(dir.text("log.sock")));
+    state(&mut events).await;
+
+    dir.remove("log.sock");
+    assert!(state(&mut events).await.problems[0].ends_with("the socket's name was taken away"));
+    assert!(state(&mut events).await.problems.is_empty());
+    UnixDatagram::unbound().unwrap().send_to(b"<22>one", &path).unwrap();
+    assert_eq!(lines(&mut events, 1).await, ["<22>one"]);
+
+    dir.remove("log.sock");
+    dir.write("log.sock", b"");
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    assert!(path.exists());
+}
+
+#[tokio::test]
+async fn further_connections_wait_and_are_told() {
+    let addr = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (task, mut events) = start(SyslogSocket::Tcp(addr));
+    state(&mut events).await;
+    let mut streams: Vec<_> = (0..=MAX_CONNECTIONS).map(|_| TcpStream::connect(addr).unwrap()).collect();
+    assert!(state(&mut events).await.problems[0].ends_with("64 connections are open, further ones wait"));
+
+    streams[MAX_CONNECTIONS].write_all(b"<22>last\n<22>cu").unwrap();
+    streams.remove(0);
+    assert_eq!(lines(&mut events, 1).await, ["<22>last"]);
+    drop(streams);
+
+    let unfinished = loop {
+        let state = state(&mut events).await;
+        if state.counters.unfinished_lines > 0 {
+            break state;
+        }
+    };
+    assert_eq!(unfinished.problems, [""; 0]);
+    task.abort();
 }
 
 #[tokio::test]
