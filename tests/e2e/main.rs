@@ -14,6 +14,7 @@ mod hostile;
 mod independence;
 mod interfaces;
 mod lists;
+mod logs;
 mod past;
 mod refusals;
 mod reload;

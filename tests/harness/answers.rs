@@ -57,6 +57,8 @@ pub struct Status {
     pub jails: Vec<Jail>,
     /// How many bans there are.
     pub bans: BanCounts,
+    /// Lines of logs.
+    pub lines: LineCounts,
     /// Packets and bytes per reason, over all interfaces.
     pub counters: BTreeMap<String, Counter>,
     /// What is not as it should be.
@@ -96,6 +98,12 @@ pub struct Interface {
 pub struct Jail {
     /// Its name.
     pub name: String,
+    /// Files that are read.
+    pub files: Vec<String>,
+    /// Those of them that are looked at every second, and on which file system they are.
+    pub unannounced: BTreeMap<String, String>,
+    /// What else is read.
+    pub streams: Vec<String>,
     /// Lines that told of a failure.
     pub failures: u64,
     /// Attempts they stood for.
@@ -115,6 +123,15 @@ pub struct BanCounts {
     pub ipv6: u64,
     /// Wider or other prefixes.
     pub networks: u64,
+}
+
+/// Lines in [`Status`].
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct LineCounts {
+    /// Judged.
+    pub judged: u64,
+    /// Too long, skipped whole.
+    pub overlong: u64,
 }
 
 /// A counter in [`Status`].

@@ -117,6 +117,30 @@ impl<'net> Daemon<'net> {
         self.await_attached()
     }
 
+    /// The same, all jails reading standard input, which is the file or FIFO at `path`.
+    ///
+    /// # Errors
+    ///
+    /// If it ends, or is not ready within 15 s.
+    pub fn start_reading(&mut self, path: &Path) -> Result<Status> {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "exec \"$@\" <\"$0\""]).arg(path);
+        self.start_by(shell, &["run", "--stdin"])
+    }
+
+    /// The same, run by `runner`, whose last arguments are the command and its own.
+    ///
+    /// # Errors
+    ///
+    /// If it ends, or is not ready within 15 s.
+    pub fn start_by(&mut self, mut runner: Command, arguments: &[&str]) -> Result<Status> {
+        ensure!(self.process.is_none(), "blocker is started already");
+        let command = self.command(arguments);
+        runner.arg(command.get_program()).args(command.get_args());
+        self.process = Some(Process::spawn("blocker", runner)?);
+        self.await_attached()
+    }
+
     fn await_attached(&self) -> Result<Status> {
         wait::until("blocker to answer and attach", READY, || {
             let status = self.status().map_err(|error| format!("{error:#}\n{}", self.printed()))?;
@@ -181,6 +205,13 @@ impl<'net> Daemon<'net> {
         );
         written.expect("writing to a string never fails");
         text
+    }
+
+    /// The same, the jail `dovecot` having another input than the log: `input` is the line that says it.
+    #[must_use]
+    pub fn configuration_with_input(&self, settings: &Settings, input: &str) -> String {
+        let log = format!("log = [\"{}\"]", self.log.path().display());
+        self.configuration(settings).replacen(&log, input, 1)
     }
 
     /// Replaces the configuration file; a running daemon is not told.
@@ -286,6 +317,18 @@ impl<'net> Daemon<'net> {
             None => Ok(()),
             Some(status) => Err(anyhow!("blocker ended with {status}:\n{}", process.printed())),
         }
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Errors
+    ///
+    /// If it does not end within 20 s, or ends with another code than 0.
+    pub fn await_end(&mut self) -> Result<()> {
+        let mut process = self.process.take().context("blocker is not started")?;
+        let status = process.wait(PATIENCE)?;
+        ensure!(status.success(), "blocker ended with {status}:\n{}", process.printed());
+        Ok(())
     }
 
     /// Asks it to end, as systemd does, and waits.

@@ -20,6 +20,8 @@ pub(crate) const LAB: &[Need] = &[
     Need { what: "ip", package: "iproute2" },
     Need { what: "nsenter", package: "util-linux" },
     Need { what: "setpriv", package: "util-linux" },
+    Need { what: "logger", package: "bsdutils" },
+    Need { what: "mount", package: "mount" },
     Need { what: "curl", package: "curl" },
     Need { what: "dovecot", package: "dovecot-core" },
     Need { what: "/usr/lib/dovecot/imap-login", package: "dovecot-imapd" },

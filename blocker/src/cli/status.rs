@@ -104,7 +104,8 @@ fn print_jail(jail: &JailStatus) -> Result<()> {
         output::line(&format!("  {} failures in lines from before were too old to count", jail.too_old))?;
     }
     for file in &jail.files {
-        output::line(&format!("  reads {}", file.escape_debug()))?;
+        let how = jail.unannounced.get(file).map(|name| format!(" ({name}: looked at every second)"));
+        output::line(&format!("  reads {}{}", file.escape_debug(), how.unwrap_or_default()))?;
     }
     for stream in &jail.streams {
         output::line(&format!("  reads {}", stream.escape_debug()))?;

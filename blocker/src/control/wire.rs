@@ -195,6 +195,9 @@ pub struct JailStatus {
     pub ban_time: String,
     /// Files that are read.
     pub files: Vec<String>,
+    /// Of those the ones on a file system that may not announce writes, which are looked at every second; and which it is.
+    #[serde(default)]
+    pub unannounced: BTreeMap<String, String>,
     /// What else is read: the output of a command, a socket, standard input.
     pub streams: Vec<String>,
     /// Patterns that match no file yet.

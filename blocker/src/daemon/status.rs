@@ -14,6 +14,7 @@ use super::{Daemon, fill};
 use crate::clock::Reading;
 use crate::control::wire::{Ban, BanCounts, InterfaceStatus, JailStatus, LineCounts, PacketCount, Status};
 use crate::kernel::{MANUAL_JAIL, Totals};
+use crate::source::FollowedFile;
 
 impl Daemon<'_> {
     pub(super) fn status(&self) -> Result<Status> {
@@ -88,6 +89,7 @@ impl Daemon<'_> {
             files: state.map_or_else(Vec::new, |state| {
                 state.files.iter().map(|file| file.path.display().to_string()).collect()
             }),
+            unannounced: state.into_iter().flat_map(|state| &state.files).filter_map(unannounced).collect(),
             streams: state.map_or_else(Vec::new, |state| state.streams.clone()),
             waiting: state.map_or_else(Vec::new, |state| state.waiting.clone()),
             failures: stats.failures,
@@ -147,6 +149,11 @@ impl Daemon<'_> {
         }
         problems
     }
+}
+
+/// A file on a file system that may not announce writes, and which it is.
+fn unannounced(file: &FollowedFile) -> Option<(String, String)> {
+    file.file_system.map(|name| (file.path.display().to_string(), name.to_owned()))
 }
 
 fn counts(counters: Vec<(Outcome, Counter)>) -> BTreeMap<String, PacketCount> {

@@ -32,6 +32,7 @@ use blocker_core::engine::{LogId, SourceId};
 use nix::errno::Errno;
 use tracing::{debug, info, warn};
 
+use super::filesystem::unannounced;
 use super::find::{Found, find, leads_elsewhere};
 use super::pattern::PathPattern;
 use super::problems::Problems;
@@ -40,9 +41,9 @@ use super::tail::{Buffer, Identity, Start, Tail};
 use super::watch::Watch;
 use super::{Batch, FollowedFile, SourceCounters, SourceState, Standing, number_log};
 
-/// Most files one source follows at once; more that match are told and counted as a problem. Each takes a descriptor
-/// and up to 16 KiB for its unfinished line, so 8 MiB in all.
-const MAX_FILES: usize = 512;
+/// Most files one source follows at once; more that match are told and counted as a problem. Each takes a descriptor, some
+/// 500 bytes, and up to twice the longest line while a line in it is unfinished: 16 MiB in all at the default of 8 KiB.
+const MAX_FILES: usize = 1024;
 
 /// Most rotated files kept open by one source. Beyond that the one followed longest is read to its end and closed.
 const MAX_ROTATED: usize = 8;
@@ -86,6 +87,7 @@ struct Followed {
     /// Where it was last found.
     path: PathBuf,
     standing: Standing,
+    file_system: Option<&'static str>,
     /// Whether there may be something to read.
     is_dirty: bool,
     is_watched: bool,
@@ -220,6 +222,7 @@ impl Follower {
             path: followed.path.clone(),
             offset: followed.tail.offset(),
             standing: followed.standing,
+            file_system: followed.file_system,
         };
         let mut problems = self.problems.clone();
         for problem in self.followed.iter().filter_map(|followed| followed.problem.as_ref()) {
@@ -306,36 +309,36 @@ impl Follower {
 
     /// Begins to follow a file if there is `room`. Returns whether it does.
     fn open(&mut self, found: &Found, room: bool, now: Instant) -> io::Result<bool> {
-        let opened = if room { Tail::open(&found.path).map(Some) } else { Ok(None) };
-        let (file, identity) = match opened {
-            Ok(Some(file)) => {
-                let identity = Identity::of(&file.metadata()?);
-                (file, identity)
-            }
-            not_opened => {
-                // What it holds at the start is not for this source to judge, even if it can be opened only later.
-                if self.is_first_scan {
-                    self.remembered.put(found.identity, Start::After(found.length));
-                }
-                return not_opened.map(|_| false);
-            }
-        };
+        let opened = if room { self.open_in_room(found, now) } else { Ok(false) };
+        // What it holds at the start is not for this source to judge, even if it can be opened only later.
+        if self.is_first_scan && (!room || opened.is_err()) {
+            self.remembered.put(found.identity, Start::After(found.length));
+        }
+        opened
+    }
+
+    fn open_in_room(&mut self, found: &Found, now: Instant) -> io::Result<bool> {
+        let file = Tail::open(&found.path)?;
+        let metadata = file.metadata()?;
+        let identity = Identity::of(&metadata);
         if self.followed.iter().any(|followed| followed.tail.identity() == identity) {
             return Ok(false);
         }
         let start = match self.remembered.get(identity) {
             Some(start) => start.clone(),
-            None if self.is_first_scan => Start::After(file.metadata()?.len()),
+            None if self.is_first_scan => Start::After(metadata.len()),
             None => Start::Beginning,
         };
+        let file_system = unannounced(&file);
         let tail = Tail::new(file, start, self.max_line_bytes)?;
         self.remembered.forget(identity);
-        info!(file = ?found.path, offset = tail.offset(), "following log file");
+        info!(file = ?found.path, offset = tail.offset(), file_system, "following log file");
         self.followed.push(Followed {
             tail,
             log: number_log(),
             path: found.path.clone(),
             standing: Standing::Current,
+            file_system,
             is_dirty: true,
             is_watched: false,
             active_at: now,

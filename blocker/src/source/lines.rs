@@ -75,6 +75,10 @@ impl LineSplitter {
             self.skipping = true;
             return overlong + 1;
         }
+        if bytes.is_empty() && self.partial.is_empty() {
+            // Of a thousand logs, few are within a line at any time.
+            self.partial = Vec::new();
+        }
         self.partial.extend_from_slice(bytes);
         overlong
     }
@@ -152,6 +156,17 @@ mod tests {
         assert_eq!(overlong, 1);
         assert!(batch.is_empty());
         assert!(splitter.partial.capacity() <= MAX, "{} bytes kept", splitter.partial.capacity());
+    }
+
+    #[test]
+    fn between_lines_no_memory_is_held() {
+        let mut splitter = LineSplitter::new(MAX);
+        let mut batch = Batch::new(SourceId::new(0), LogId::new(0), false);
+
+        splitter.push(&[b'x'; MAX], &mut batch);
+        splitter.push(b"\n", &mut batch);
+
+        assert_eq!((batch.len(), splitter.partial.capacity()), (1, 0));
     }
 
     proptest! {

@@ -9,8 +9,8 @@
 //!
 //! Inside: `follower` (which files are followed, and until when), `find` and `pattern` (which files the globs name),
 //! `remembered` (where to begin in files that are not open), `tail` (one followed file), `lines` (bytes into lines), `watch`
-//! (inotify), `stream` (lines of a pipe), `printed` (what a command has printed before), `problems` (what is in the way),
-//! `look` (what a doctor wants to know).
+//! (inotify), `stream` (lines of a pipe), `printed` (what a command has printed before), `filesystem` (which announce
+//! nothing), `problems` (what is in the way), `look` (what a doctor wants to know).
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,6 +20,7 @@ use blocker_core::engine::{LogId, SourceId};
 
 mod command;
 pub mod file;
+mod filesystem;
 mod find;
 mod follower;
 mod lines;
@@ -176,6 +177,8 @@ pub struct FollowedFile {
     pub offset: u64,
     /// Whether the path still leads to it.
     pub standing: Standing,
+    /// The file system that it is on, if that may not announce writes: then they are found within a second.
+    pub file_system: Option<&'static str>,
 }
 
 /// Whether the path of a followed file still leads to it.

@@ -10,6 +10,11 @@
 //! is new and whether what was read is still there. If it is not, reading begins again at 0. A file that is emptied and then
 //! regrows with the same bytes before the same offset is not noticed; log lines carry their time.
 //!
+//! # What is no text
+//!
+//! Some loggers write UTF-16. No line of it would ever match, in silence, so such a file is an error for as long as its
+//! first bytes say so, and stays where it is: made text in place, it is read from its beginning.
+//!
 //! # The past
 //!
 //! When reading begins, at the opening or again at 0, what is in the file was written at some time before. So much of it
@@ -31,6 +36,9 @@ const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Bytes before the offset that are compared on every read. Longer than any timestamp, so a later line differs in them.
 const CHECKED_BYTES: usize = 64;
+
+/// First bytes of a file that are looked at for what it is.
+const HEAD_BYTES: usize = 16;
 
 /// What tells one file from another, whatever it is called.
 ///
@@ -106,6 +114,8 @@ pub(super) struct Tail {
     lines: LineSplitter,
     /// What the file held when reading of it began, in bytes from its start.
     past_end: u64,
+    /// Whether its first bytes are known to be those of a text.
+    is_text: bool,
     /// Nothing but NULs was read since the file was truncated: a writer that does not append leaves a hole up to the
     /// place where it goes on.
     in_hole: bool,
@@ -135,6 +145,7 @@ impl Tail {
             before: Vec::with_capacity(CHECKED_BYTES),
             lines: LineSplitter::new(max_line_bytes),
             past_end: metadata.len(),
+            is_text: false,
             in_hole: false,
         };
         match start {
@@ -196,6 +207,9 @@ impl Tail {
 
     /// Reads the next piece and puts the lines that end in it into `batch`.
     pub(super) fn read(&mut self, buffer: &mut Buffer, batch: &mut Batch) -> io::Result<Progress> {
+        if !self.is_text {
+            self.is_text = self.begins_as_text()?;
+        }
         let known = self.before.len();
         let past = usize::try_from(self.past_end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
         let wanted = if past == 0 { CHUNK_BYTES } else { past.min(CHUNK_BYTES) };
@@ -225,10 +239,28 @@ impl Tail {
         })
     }
 
+    /// Whether the first bytes are certainly a text's; an error if they are UTF-16.
+    fn begins_as_text(&self) -> io::Result<bool> {
+        let mut bytes = [0; HEAD_BYTES];
+        let length = read_at(&self.file, &mut bytes, 0)?;
+        let head = &bytes[..length];
+        let pairs = || head.chunks_exact(2);
+        let is_ascii = |byte: u8| byte != 0 && byte < 0x80;
+        let is_utf16 = head.starts_with(b"\xff\xfe")
+            || head.starts_with(b"\xfe\xff")
+            || (length >= 4 && pairs().all(|pair| is_ascii(pair[0]) && pair[1] == 0))
+            || (length >= 4 && pairs().all(|pair| pair[0] == 0 && is_ascii(pair[1])));
+        if is_utf16 {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "this is UTF-16: have it written as UTF-8"));
+        }
+        Ok(length >= 4)
+    }
+
     fn begin_again(&mut self) -> io::Result<Progress> {
         self.past_end = self.file.metadata()?.len();
         self.offset = 0;
         self.before.clear();
+        self.is_text = false;
         self.in_hole = true;
         let is_line_dropped = self.lines.reset();
         Ok(Progress { bytes: 0, overlong_lines: 0, is_truncated: true, is_line_dropped, has_more: true })

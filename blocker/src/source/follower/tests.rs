@@ -246,6 +246,48 @@ fn a_file_that_may_not_be_read_at_the_start_is_told_and_read_from_there_when_it_
 }
 
 #[test]
+fn utf16_is_told_and_not_read_and_the_text_in_its_place_is() {
+    let dir = TempDir::new();
+    dir.write("mail.log", b"\xff\xfeo\0l\0d\0\n\0");
+    let mut subject = Subject::new(&[dir.text("mail.log")]);
+    let problem = format!("reading {:?}: this is UTF-16: have it written as UTF-8", dir.path("mail.log"));
+    assert_eq!(subject.state.problems, [problem]);
+
+    dir.append("mail.log", b"n\0e\0w\0\n\0");
+    assert_eq!(subject.settle(), NONE);
+    assert_eq!(subject.state.problems.len(), 1);
+    dir.write("mail.log", b"one of those that are longer than before\n");
+
+    assert_eq!(subject.settle(), ["one of those that are longer than before"]);
+    assert_eq!(subject.state.problems, NONE);
+}
+
+#[test]
+fn of_more_files_than_the_bound_all_are_followed_that_there_is_room_for_and_the_rest_is_told() {
+    let dir = TempDir::new();
+    let name = |number: usize| format!("{number:04}.log");
+    for number in 0..=MAX_FILES {
+        dir.write(&name(number), b"old\n");
+    }
+    let mut subject = Subject::new(&[dir.text("*.log")]);
+    assert_eq!(subject.state.files.len(), MAX_FILES);
+    assert_eq!(subject.state.problems, ["1 more files match than the 1024 that are followed at once"]);
+
+    for number in 0..=MAX_FILES {
+        dir.append(&name(number), b"new\n");
+    }
+    assert_eq!(subject.settle().len(), MAX_FILES);
+    dir.remove(&name(0));
+    subject.pass(QUIET_TIME);
+    subject.pass(Duration::from_secs(1));
+
+    assert_eq!(subject.pass(Duration::from_secs(1)), NONE);
+    dir.append(&name(MAX_FILES), b"newer\n");
+    assert_eq!(subject.settle(), ["newer"]);
+    assert_eq!(subject.state.problems, NONE);
+}
+
+#[test]
 fn without_notifications_everything_is_found_at_the_next_tick() {
     let dir = TempDir::new();
     dir.write("mail.log", b"");

@@ -231,6 +231,43 @@ fn another_file_with_the_same_inode_is_not_resumed_but_begun() {
 }
 
 #[test]
+fn utf16_is_an_error_until_the_file_is_text() {
+    let text = "one two\nthree\n";
+    let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let wide_be: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    for written in [[b"\xff\xfe", &wide[..]].concat(), [b"\xfe\xff", &wide_be[..]].concat(), wide, wide_be] {
+        for start in [Start::Beginning, Start::After(written.len() as u64)] {
+            let dir = TempDir::new();
+            dir.write("log", &written);
+            let mut reader = Reader::open(&dir, start.clone());
+            for _ in 0..2 {
+                let mut batch = Batch::new(SourceId::new(0), LogId::new(0), false);
+                let error = reader.tail.read(&mut reader.buffer, &mut batch).expect_err("it is no text");
+                assert_eq!(error.to_string(), "this is UTF-16: have it written as UTF-8", "{start:?}");
+                assert!(batch.is_empty());
+            }
+
+            dir.write("log", text.as_bytes());
+
+            assert_eq!(reader.read(), ["one two", "three"], "{start:?}");
+        }
+    }
+}
+
+#[test]
+fn nul_at_the_beginning_makes_no_utf16() {
+    let dir = TempDir::new();
+    dir.write("log", b"");
+    let mut reader = Reader::open(&dir, Start::Beginning);
+
+    dir.append("log", b"a");
+    assert_eq!(reader.read(), [""; 0]);
+    dir.append("log", b"\0bc\n\xc3\xa4\n");
+
+    assert_eq!(reader.read(), ["a\0bc", "ä"]);
+}
+
+#[test]
 fn follows_regular_files_alone() {
     let dir = TempDir::new();
     nix::unistd::mkfifo(&dir.path("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO can be made");
