@@ -19,6 +19,7 @@ pub mod config;
 pub mod engine;
 pub mod filter;
 pub mod jail;
+pub mod journal;
 pub mod policy;
 pub mod prefix;
 pub mod record;
