@@ -102,9 +102,8 @@ impl Matches {
     pub fn are_fulfilled(&self, has: impl Fn(&str, &[u8]) -> bool) -> bool {
         let fulfils = |wanted: &Match| has(&wanted.field, wanted.value.as_bytes());
         self.0.iter().any(|all| {
-            all.iter().all(|wanted| {
-                fulfils(wanted) || all.iter().any(|other| other.field == wanted.field && fulfils(other))
-            })
+            all.iter()
+                .all(|wanted| fulfils(wanted) || all.iter().any(|other| other.field == wanted.field && fulfils(other)))
         })
     }
 }
@@ -129,13 +128,8 @@ mod tests {
     use super::*;
 
     /// A dovecot's entry, with a field that has two values.
-    const ENTRY: [(&str, &[u8]); 5] = [
-        ("_SYSTEMD_UNIT", b"dovecot.service"),
-        ("_UID", b"0"),
-        ("_COMM", b"log"),
-        ("TAG", b"one"),
-        ("TAG", b"two"),
-    ];
+    const ENTRY: [(&str, &[u8]); 5] =
+        [("_SYSTEMD_UNIT", b"dovecot.service"), ("_UID", b"0"), ("_COMM", b"log"), ("TAG", b"one"), ("TAG", b"two")];
 
     #[test]
     fn all_fields_must_match_and_one_value_of_each() {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::error::Problem;
 use super::keys::{LOGS, is_path};
 use super::value::Kind;
-use super::walk::Section;
+use super::walk::{Found, Section};
 
 /// Where a jail's lines come from: one of the keys `log`, `command` and `syslog` of its table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,17 +64,15 @@ const MAX_WORDS: usize = 64;
 /// Longest word of a command, in bytes.
 const MAX_WORD_BYTES: usize = 4096;
 
-/// Reads the one key that says it; `default` if there is none.
-pub(super) fn input(section: &mut Section<'_, '_>, default: Option<Input>) -> Option<Input> {
+/// Reads the one key that says it.
+pub(super) fn input(section: &mut Section<'_, '_>) -> Found<Input> {
     let given = [
-        ("log", section.optional("log", &LOGS).map(|log| log.map(Input::Files))),
-        ("command", section.optional("command", &COMMAND).map(|command| command.map(Input::Command))),
-        ("syslog", section.optional("syslog", &SYSLOG).map(|socket| socket.map(Input::Syslog))),
+        ("log", section.find("log", &LOGS).map(Input::Files)),
+        ("command", section.find("command", &COMMAND).map(Input::Command)),
+        ("syslog", section.find("syslog", &SYSLOG).map(Input::Syslog)),
     ];
-    let mut given = given.into_iter().filter_map(|(key, input)| Some((key, input?)));
-    let Some((first, input)) = given.next() else {
-        return default.or_else(|| section.need("log", &LOGS, None).map(Input::Files));
-    };
+    let mut given = given.into_iter().filter(|(_, input)| !matches!(input, Found::Absent));
+    let Some((first, input)) = given.next() else { return Found::Absent };
     for (key, _) in given {
         section.fault_at(key, Problem::Excluded { by: first });
     }

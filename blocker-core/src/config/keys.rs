@@ -10,9 +10,10 @@ use super::error::Problem;
 use super::input::{Input, input};
 use super::ports::{PortRange, Ports, Protocol};
 use super::value::{Kind, Read, Reading};
-use super::walk::{Named, Section};
-use super::{Attach, Config, Daemon, Enabled, Interfaces, Jail, MAX_JAIL_NAME_BYTES, MAX_JAILS, Mode, Places};
+use super::walk::{Found, Named, Section};
+use super::{Attach, Config, Daemon, Enabled, Interfaces, Jail, Journal, MAX_JAIL_NAME_BYTES, MAX_JAILS, Mode, Places};
 use crate::filter::Filter;
+use crate::journal::{Matches, Unmatchable};
 use crate::prefix::Prefix;
 use crate::time::{BanTime, parse_span};
 
@@ -102,21 +103,50 @@ fn name_problem(name: &str) -> Option<Problem> {
 
 fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<Jail> {
     let builtin = BUILTIN.iter().find(|builtin| builtin.name == name);
-    section.unsupported("journal");
     let enabled = section.get("enabled", &ENABLED, Enabled::Auto);
     let filter =
         section.need("filter", &FILTER, builtin.map(|builtin| builtin.filter).or_else(|| Filter::by_name(name)));
-    let log = match (builtin, enabled) {
-        (Some(builtin), _) => Some(builtin.log.iter().copied().map(str::to_owned).collect()),
-        (None, Enabled::No) => Some(Vec::new()),
-        (None, Enabled::Auto | Enabled::Yes) => None,
-    };
-    let input = input(section, log.map(Input::Files));
+    let inputs = inputs(section, builtin, enabled, filter);
     let ports = section.get("ports", &PORTS, builtin.map_or(Ports::All, Builtin::ports));
     let mode = section.get("mode", &MODE, Mode::Enforce);
     let Limits { max_retry, find_time, ban_time } = limits(section, defaults);
     let name = name.to_owned();
-    Some(Jail { name, enabled, filter: filter?, input: input?, ports, mode, max_retry, find_time, ban_time })
+    let (input, journal) = inputs?;
+    Some(Jail { name, enabled, filter: filter?, input, journal, ports, mode, max_retry, find_time, ban_time })
+}
+
+/// Where a jail's lines come from. A built-in jail that names neither files nor the journal reads both.
+fn inputs(
+    section: &mut Section<'_, '_>,
+    builtin: Option<&Builtin>,
+    enabled: Enabled,
+    filter: Option<Filter>,
+) -> Option<(Option<Input>, Option<Journal>)> {
+    let input = input(section);
+    let journal = section.find("journal", &MATCHES);
+    let trust = section.get("journal_trust", &TRUST, filter.and_then(Filter::journal_trust));
+    let namespace = section.get("journal_namespace", &NAMESPACE, None);
+    let directory = section.get("journal_directory", &JOURNAL_DIRECTORY, None);
+    let (input, matches) = match (input, journal, builtin) {
+        (Found::Faulty, _, _) | (_, Found::Faulty, _) => return None,
+        (Found::Absent, Found::Absent, Some(builtin)) => (
+            Some(Input::Files(builtin.log.iter().copied().map(str::to_owned).collect())),
+            Matches::read(builtin.journal.iter().copied()).ok(),
+        ),
+        (Found::Absent, Found::Absent, None) if enabled == Enabled::No => (None, None),
+        (Found::Absent, Found::Absent, None) => (Some(Input::Files(section.need("log", &LOGS, None)?)), None),
+        (Found::Value(input), Found::Absent, _) => (Some(input), None),
+        (Found::Absent, Found::Value(matches), _) => (None, Some(matches)),
+        (Found::Value(input), Found::Value(matches), _) => (Some(input), Some(matches)),
+    };
+    let Some(matches) = matches else {
+        let is_about_journal = ["journal_trust", "journal_namespace", "journal_directory"];
+        if is_about_journal.into_iter().any(|key| section.has(key)) {
+            section.need("journal", &MATCHES, None)?;
+        }
+        return Some((input, None));
+    };
+    Some((input, Some(Journal { matches, trust, namespace, directory })))
 }
 
 /// What a jail is if the file does not say otherwise.
@@ -124,6 +154,8 @@ struct Builtin {
     name: &'static str,
     filter: Filter,
     log: &'static [&'static str],
+    /// Its entries in the journal.
+    journal: &'static [&'static str],
     /// TCP; the registered numbers, which no file of services can move.
     ports: &'static [u16],
 }
@@ -139,6 +171,7 @@ const BUILTIN: &[Builtin] = &[Builtin {
     name: "dovecot",
     filter: Filter::Dovecot,
     log: &["/var/log/mail.log", "/var/log/maillog"],
+    journal: &["_SYSTEMD_UNIT=dovecot.service"],
     // pop3, pop3s, imap, imaps, submission, submissions, sieve
     ports: &[110, 995, 143, 993, 587, 465, 4190],
 }];
@@ -311,6 +344,62 @@ pub(super) const LOGS: Kind<Vec<String>> = Kind {
             let path = value.text().filter(|text| is_path(text, MAX_PATH_BYTES));
             value.or_unexpected(path.map(str::to_owned))
         })
+    },
+};
+
+const MATCHES: Kind<Matches> = Kind {
+    expected: EXPECTED_MATCHES,
+    read: |value| match matches(value)? {
+        Some(matches) => Ok(matches),
+        None => value.or_unexpected(None),
+    },
+};
+
+/// An empty list trusts everybody.
+const TRUST: Kind<Option<Matches>> = Kind { expected: EXPECTED_MATCHES, read: matches };
+
+const EXPECTED_MATCHES: &str = "matches as journalctl takes them, such as \"_SYSTEMD_UNIT=dovecot.service\", with \"+\" \
+                                between alternatives";
+
+/// `None` for an empty list.
+fn matches(value: Reading<'_>) -> Read<Option<Matches>> {
+    let entries = value.entries();
+    let mut words = Vec::new();
+    for entry in &entries {
+        match entry.text() {
+            Some(word) => words.push(word),
+            None => return entry.or_unexpected(None),
+        }
+    }
+    match Matches::read(words) {
+        Ok(matches) => Ok(Some(matches)),
+        Err(Unmatchable::None) => Ok(None),
+        Err(Unmatchable::Word(place) | Unmatchable::Plus(place)) => {
+            entries.get(place).copied().unwrap_or(value).or_unexpected(None)
+        }
+        Err(Unmatchable::TooMany) => value.or_unexpected(None),
+    }
+}
+
+const NAMESPACE: Kind<Option<String>> = Kind {
+    expected: "the name of a journal's namespace, 1 to 64 letters, digits, _, -, . and :, or \"\"",
+    read: |value| {
+        if value.text() == Some("") {
+            return Ok(None);
+        }
+        let is_name = |text: &&str| {
+            let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte);
+            (1..=64).contains(&text.len()) && text.bytes().all(is_of_name)
+        };
+        value.or_unexpected(value.text().filter(is_name).map(|text| Some(text.to_owned())))
+    },
+};
+
+const JOURNAL_DIRECTORY: Kind<Option<PathBuf>> = Kind {
+    expected: "an absolute path, or \"\"",
+    read: |value| match value.text() {
+        Some("") => Ok(None),
+        Some(_) | None => path(value, MAX_PATH_BYTES).map(Some),
     },
 };
 

@@ -25,6 +25,7 @@ pub use self::input::{Input, MAX_SOCKET_BYTES, SyslogSocket};
 pub use self::ports::{PortRange, Ports, Protocol};
 pub use self::services::Services;
 use crate::filter::Filter;
+use crate::journal::Matches;
 use crate::prefix::Prefix;
 use crate::time::BanTime;
 
@@ -109,8 +110,10 @@ pub struct Jail {
     pub enabled: Enabled,
     /// What is a failure in its logs.
     pub filter: Filter,
-    /// Where its lines come from.
-    pub input: Input,
+    /// Where its lines come from, besides the journal if it reads that; `None` if it reads the journal alone, or is off.
+    pub input: Option<Input>,
+    /// What it reads of the journal.
+    pub journal: Option<Journal>,
     /// What a ban closes.
     pub ports: Ports,
     /// Whether packets are dropped for its bans; [`Daemon::mode`] may say no for all of them.
@@ -121,6 +124,19 @@ pub struct Jail {
     pub find_time: Duration,
     /// How long a ban lasts.
     pub ban_time: BanTime,
+}
+
+/// What a jail reads of the systemd journal.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Journal {
+    /// Which entries.
+    pub matches: Matches,
+    /// Which of them count, by what the journal itself says of their sender; `None` for all.
+    pub trust: Option<Matches>,
+    /// Of a namespace: 1 to 64 bytes of letters, digits, `_`, `-`, `.` and `:`; `None` for the default one.
+    pub namespace: Option<String>,
+    /// Where its files are, if not where journald writes; absolute.
+    pub directory: Option<PathBuf>,
 }
 
 /// Whether a jail runs.

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::journal::Matches;
 
 fn config(text: &str) -> Config {
     read(text, &Services::builtin()).unwrap_or_else(|errors| panic!("{text}\n{errors:#?}"))
@@ -13,12 +14,18 @@ fn errors(text: &str) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
 }
 
-fn files(paths: &[&str]) -> Input {
-    Input::Files(paths.iter().copied().map(str::to_owned).collect())
+fn files(paths: &[&str]) -> Option<Input> {
+    Some(Input::Files(paths.iter().copied().map(str::to_owned).collect()))
 }
 
 fn tcp(ports: &[u16]) -> Ports {
     Ports::listed(ports.iter().map(|&port| PortRange { protocol: Protocol::Tcp, first: port, last: port }).collect())
+}
+
+/// What is read of the journal, with Dovecot's trust.
+fn journal(words: &[&str]) -> Journal {
+    let matches = Matches::read(words.iter().copied()).expect("they are matches");
+    Journal { matches, trust: Filter::Dovecot.journal_trust(), namespace: None, directory: None }
 }
 
 const DOVECOT: [u16; 7] = [110, 143, 465, 587, 993, 995, 4190];
@@ -49,6 +56,7 @@ fn an_empty_file_is_a_working_configuration() {
             enabled: Enabled::Auto,
             filter: Filter::Dovecot,
             input: files(&["/var/log/mail.log", "/var/log/maillog"]),
+            journal: Some(journal(&["_SYSTEMD_UNIT=dovecot.service"])),
             ports: tcp(&DOVECOT),
             mode: Mode::Enforce,
             max_retry: 5,
@@ -86,7 +94,7 @@ fn the_shipped_file_shows_every_key_with_its_default() {
         "runtime",
         "pins",
     ];
-    for key in daemons.into_iter().chain(["enabled", "filter", "log", "ports"]) {
+    for key in daemons.into_iter().chain(["enabled", "filter", "log", "journal", "journal_trust", "ports"]) {
         assert_eq!(settings.iter().filter(|line| line.starts_with(&format!("{key} = "))).count(), 1, "{key}");
     }
     for key in ["mode", "max_retry", "find_time", "ban_time"] {
@@ -157,7 +165,7 @@ fn a_built_in_jail_stays_beside_those_of_the_file() {
 
     assert_eq!(names, ["dovecot", "b", "a"]);
     assert_eq!(jails[1].ports, Ports::All, "a jail closes everything unless told otherwise");
-    assert_eq!(jails[2].input, files(&[]), "a jail that is off needs no log");
+    assert_eq!(jails[2].input, None, "a jail that is off needs no log");
 }
 
 #[test]
@@ -166,7 +174,7 @@ fn a_jail_reads_what_its_one_input_says() {
     let tcp = || "[::1]:514".parse().unwrap();
     let words = ["docker", "logs", "-f", "a b"].map(str::to_owned).to_vec();
     let rows = [
-        ("log = '/a'", files(&["/a"])),
+        ("log = '/a'", Input::Files(vec!["/a".to_owned()])),
         ("command = ['docker', 'logs', '-f', 'a b']", Input::Command(words)),
         ("syslog = '/run/log.sock'", Input::Syslog(SyslogSocket::Unix("/run/log.sock".to_owned()))),
         ("syslog = 'udp://127.0.0.1:5514'", Input::Syslog(SyslogSocket::Udp(udp()))),
@@ -176,7 +184,7 @@ fn a_jail_reads_what_its_one_input_says() {
         // In the place of a built-in jail's files, and in a jail that has none.
         for table in ["[jails.dovecot]\n", "[jails.mail]\nfilter = 'dovecot'\n"] {
             let jails = config(&format!("{table}{text}\n")).jails;
-            assert_eq!(jails.last().unwrap().input, input, "{text}");
+            assert_eq!(jails.last().unwrap().input.as_ref(), Some(&input), "{text}");
         }
         assert!(!input.to_string().is_empty());
     }
@@ -332,10 +340,6 @@ fn faults_of_whole_keys_have_words_of_their_own() {
         (
             "[daemon]\nfail2ban = '/etc/fail2ban'",
             &["line 2: `daemon.fail2ban` is not supported by this version of blocker: remove it"],
-        ),
-        (
-            "[jails.dovecot]\njournal = ['_SYSTEMD_UNIT=dovecot.service']",
-            &["line 2: `jails.dovecot.journal` is not supported by this version of blocker: remove it"],
         ),
         ("jails = 5", &["line 1: `jails` is 5, expected a table"]),
         ("[[jails.dovecot]]", &["line 1: `jails.dovecot` is a list, expected a table"]),
@@ -589,4 +593,51 @@ fn the_daemon_is_found_by_a_file_with_faults() {
     let Places { runtime, pins, ipv6_prefix } = places(text);
     assert_eq!(ipv6_prefix, 64);
     assert_eq!((runtime, pins), ("/tmp/run".into(), "/sys/fs/bpf/blocker".into()));
+}
+
+#[test]
+fn a_jail_reads_what_it_names_files_or_the_journal_or_both() {
+    let paths = |input: Option<&Input>| match input {
+        Some(Input::Files(paths)) => paths.len(),
+        _ => 0,
+    };
+    let of = |text: &str| {
+        let jails = config(text).jails;
+        let [jail] = jails.as_slice() else { panic!("{jails:?}") };
+        (paths(jail.input.as_ref()), jail.journal.clone())
+    };
+    let named = ["_SYSTEMD_UNIT=a.service", "_UID=0", "+", "_COMM=b", "+", "_COMM=c"];
+    let key = format!("journal = {named:?}\n");
+
+    assert_eq!(of("[jails.dovecot]\nlog = '/a'\n"), (1, None));
+    assert_eq!(of(&format!("[jails.dovecot]\n{key}")), (0, Some(journal(&named))));
+    assert_eq!(of(&format!("[jails.dovecot]\nlog = '/a'\n{key}")), (1, Some(journal(&named))));
+    assert_eq!(
+        of("[jails.dovecot]\njournal_trust = []\njournal_namespace = 'mail'\njournal_directory = '/j'\n"),
+        (
+            2,
+            Some(Journal {
+                trust: None,
+                namespace: Some("mail".to_owned()),
+                directory: Some("/j".into()),
+                ..journal(&["_SYSTEMD_UNIT=dovecot.service"])
+            })
+        )
+    );
+}
+
+#[test]
+fn what_journalctl_would_not_take_is_said_where_it_stands() {
+    let expected = "expected matches as journalctl takes them, such as \"_SYSTEMD_UNIT=dovecot.service\", with \"+\" between \
+                    alternatives";
+    for (text, found) in [
+        ("journal = [\n'_UID=0',\n'dovecot']", "line 4: `jails.dovecot.journal` has \"dovecot\""),
+        ("journal = ['_UID=0', '+']", "line 2: `jails.dovecot.journal` has \"+\""),
+        ("journal = []", "line 2: `jails.dovecot.journal` is an empty list"),
+        ("journal_trust = ['x']", "line 2: `jails.dovecot.journal_trust` has \"x\""),
+    ] {
+        assert_eq!(errors(&format!("[jails.dovecot]\n{text}\n")), [format!("{found}, {expected}")], "{text}");
+    }
+    let errors = errors("[jails.dovecot]\nlog = '/a'\njournal_trust = []\n");
+    assert!(errors[0].contains("`jails.dovecot.journal` is missing"), "{errors:?}");
 }

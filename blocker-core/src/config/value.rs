@@ -85,6 +85,14 @@ impl<'a> Reading<'a> {
         self.fault(Problem::NoSuch { found, what, hint: hint(self.text().unwrap_or_default(), known, listed) })
     }
 
+    /// The entries of a list; a value by itself is a list of one.
+    pub(super) fn entries(self) -> Vec<Self> {
+        match self.value.get_ref().as_array() {
+            Some(values) => values.iter().map(|value| Self { value, in_list: true, ..self }).collect(),
+            None => vec![self],
+        }
+    }
+
     /// Reads a list of at least `least` entries, none of them written twice; a value by itself is a list of one.
     pub(super) fn list<T>(self, least: usize, entry: impl Fn(Self) -> Read<T>) -> Read<Vec<T>> {
         let Some(values) = self.value.get_ref().as_array() else {

@@ -151,15 +151,6 @@ impl<'d> Section<'_, 'd> {
         }
     }
 
-    /// The value of `key`; inside, `None` if it is faulty.
-    pub(super) fn optional<T>(&mut self, key: &'static str, kind: &Kind<T>) -> Option<Option<T>> {
-        match self.find(key, kind) {
-            Found::Value(value) => Some(Some(value)),
-            Found::Faulty => Some(None),
-            Found::Absent => None,
-        }
-    }
-
     /// Notes a fault of `key`, which is there.
     pub(super) fn fault_at(&mut self, key: &'static str, problem: Problem) {
         let at = self.entry(key).map_or(self.at, |(at, _)| at);
@@ -208,7 +199,13 @@ impl<'d> Section<'_, 'd> {
         self.fault(entry.at, entry.name, problem);
     }
 
-    fn find<T>(&mut self, key: &'static str, kind: &Kind<T>) -> Found<T> {
+    /// Whether `key` is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|table| table.contains_key(key))
+    }
+
+    /// The value of `key`, if there is one without a fault.
+    pub(super) fn find<T>(&mut self, key: &'static str, kind: &Kind<T>) -> Found<T> {
         let Some((_, value)) = self.entry(key) else {
             return Found::Absent;
         };
@@ -261,8 +258,23 @@ impl<'d> Section<'_, 'd> {
     }
 }
 
-enum Found<T> {
+/// What is found at a key.
+pub(super) enum Found<T> {
+    /// A value.
     Value(T),
+    /// Something else, of which the faults are noted.
     Faulty,
+    /// Nothing.
     Absent,
+}
+
+impl<T> Found<T> {
+    /// The value as something else.
+    pub(super) fn map<U>(self, make: impl FnOnce(T) -> U) -> Found<U> {
+        match self {
+            Self::Value(value) => Found::Value(make(value)),
+            Self::Faulty => Found::Faulty,
+            Self::Absent => Found::Absent,
+        }
+    }
 }

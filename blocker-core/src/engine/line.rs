@@ -62,7 +62,7 @@ impl Engine {
     }
 
     /// Has each jail of `source` judge a record that came `times` times, the last time when it was `made`. Says whether
-    /// it is a failure to one of them.
+    /// it is a failure to one of them, counted or not.
     fn judge(
         &mut self,
         source: SourceId,
@@ -71,21 +71,34 @@ impl Engine {
         made: Option<Timestamp>,
         now: Timestamp,
     ) -> bool {
+        let times = times.saturating_mul(record.repeats);
         let mut failures: Vec<(JailId, Failure<'_>)> = Vec::new();
         let mut known = false;
+        let mut told_before = false;
         for jail in self.jails.iter().filter(|jail| jail.sources.contains(&source)) {
+            let record = &Record { repeats: 1, ..*record };
             match jail.filter.map_or(Judgement::NoMatch, |filter| filter.judge(record)) {
-                Judgement::Failure(failure) => failures.push((jail.id, failure.times(times))),
+                Judgement::Failure(failure) => {
+                    let counts = match jail.sources.len() {
+                        0 | 1 => times,
+                        _ => self.twins.count(jail.id, source, record.message, times, self.now),
+                    };
+                    if counts > 0 {
+                        failures.push((jail.id, failure.times(counts)));
+                    } else {
+                        told_before = true;
+                    }
+                }
                 Judgement::Ignored(_) => known = true,
                 Judgement::NoMatch => {}
             }
         }
-        let is_failure = !failures.is_empty();
-        match (is_failure, known) {
+        match (!failures.is_empty(), known || told_before) {
             (true, _) => self.counters.failures += 1,
             (false, true) => self.counters.ignored += 1,
             (false, false) => self.counters.no_match += 1,
         }
+        let is_failure = told_before || !failures.is_empty();
         for (jail, failure) in failures {
             match made {
                 Some(made) => self.handle_failure(jail, failure, made, now),

@@ -26,6 +26,7 @@ mod logs;
 mod request;
 mod settings;
 mod stats;
+mod twins;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -53,6 +54,7 @@ pub use stats::{JailStats, Stats};
 
 use logs::Logs;
 use stats::Counters;
+use twins::Twins;
 
 /// The state machine between the logs and the kernel.
 #[derive(Debug)]
@@ -66,6 +68,7 @@ pub struct Engine {
     book: Book,
     tracker: Tracker,
     logs: Logs,
+    twins: Twins,
     calendar: Calendar,
     commands: VecDeque<Command>,
     counters: Counters,
@@ -86,6 +89,7 @@ impl Engine {
             book: Book::new(bounds),
             tracker: Tracker::new(bounds.max_sources),
             logs: Logs::default(),
+            twins: Twins::default(),
             calendar: Calendar::default(),
             commands: VecDeque::new(),
             counters: Counters::default(),

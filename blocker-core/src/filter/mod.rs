@@ -13,6 +13,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::attempts::Attempts;
+use crate::journal::Matches;
 use crate::record::Record;
 
 /// One failed login, or several on one connection, by one source.
@@ -84,6 +85,18 @@ impl Filter {
         match self {
             Self::Dovecot => "dovecot",
         }
+    }
+
+    /// From whom an entry of the journal must be to count, if the configuration does not say: what the journal itself
+    /// says of the sender, because any user of the machine can write in a service's name.
+    #[must_use]
+    pub fn journal_trust(self) -> Option<Matches> {
+        let words = match self {
+            // Its processes hand their lines to Dovecot's own log process, which runs as root. Others of the unit run as
+            // the users whose mail they have, and so do the programs that those start.
+            Self::Dovecot => ["_SYSTEMD_UNIT=dovecot.service", "_UID=0"],
+        };
+        Matches::read(words).ok()
     }
 
     /// Says what `record` tells, as often as it stands for.
