@@ -217,7 +217,7 @@ fn a_command_is_bounded() {
         format!("[jails.dovecot]\ncommand = [{}]\n", words.join(", "))
     };
 
-    assert!(matches!(config(&command(64, 4_096)).jails[0].input, Input::Command(_)));
+    assert!(matches!(config(&command(64, 4_096)).jails[0].input, Some(Input::Command(_))));
     assert_eq!(errors(&command(65, 1)).len(), 1);
     assert_eq!(errors(&command(1, 4_097)).len(), 1);
 }

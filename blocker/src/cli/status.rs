@@ -110,6 +110,9 @@ fn print_jail(jail: &JailStatus) -> Result<()> {
     for stream in &jail.streams {
         output::line(&format!("  reads {}", stream.escape_debug()))?;
     }
+    for matches in &jail.journal {
+        output::line(&format!("  reads the journal: {}", matches.escape_debug()))?;
+    }
     for pattern in &jail.waiting {
         output::line(&format!("  waits for {pattern}"))?;
     }

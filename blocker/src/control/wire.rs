@@ -200,7 +200,9 @@ pub struct JailStatus {
     pub unannounced: BTreeMap<String, String>,
     /// What else is read: the output of a command, a socket, standard input.
     pub streams: Vec<String>,
-    /// Patterns that match no file yet.
+    /// Matches by which the journal is read.
+    pub journal: Vec<String>,
+    /// Patterns that match no file yet, and why there is no journal.
     pub waiting: Vec<String>,
     /// Lines that told of failures.
     pub failures: u64,

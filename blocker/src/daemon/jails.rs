@@ -22,7 +22,8 @@ pub(super) struct Numbered {
 #[derive(Clone, Debug)]
 pub(super) struct NumberedJail {
     pub(super) id: JailId,
-    pub(super) source: SourceId,
+    /// Files, the journal, or both.
+    pub(super) sources: Vec<SourceId>,
     pub(super) config: config::Jail,
 }
 
@@ -71,12 +72,18 @@ pub(super) fn number(config: &Config, kernel: &Kernel, sources: &mut Sources) ->
         .collect();
     let ports = kernel.number(ports)?;
     let (&manual, ids) = ports.ids().split_first().context("the jail of bans by command has a number")?;
-    let ids_of_sources = sources.number(on.iter().map(|jail| &jail.input));
+    // In the order of the jails, as numbers of these that have one.
+    let mut inputs = sources.number(on.iter().filter_map(|jail| jail.input.as_ref())).into_iter();
+    let inputs: Vec<Option<SourceId>> = on.iter().map(|jail| jail.input.as_ref().and_then(|_| inputs.next())).collect();
+    let journals = sources.number_journals(on.iter().map(|jail| Some((jail.journal.clone()?, jail.input.is_some()))));
     let jails: Vec<NumberedJail> = on
         .into_iter()
         .zip(ids)
-        .zip(ids_of_sources)
-        .map(|((config, &id), source)| NumberedJail { id, source, config: config.clone() })
+        .zip(journals)
+        .map(|((config, &id), journal)| {
+            let sources = file_of(&config.name).into_iter().chain(journal).collect();
+            NumberedJail { id, sources, config: config.clone() }
+        })
         .collect();
     Ok((Numbered { jails, manual }, ports))
 }
@@ -91,11 +98,11 @@ pub(super) fn settings(config: &Config, numbered: &Numbered, capacity: Capacity)
         // Nothing is counted here; a ban by command without `--for` lasts until it is lifted.
         limits: Limits { max_retry: 1, find_time: std::time::Duration::from_secs(1), ban_time: BanTime::Forever },
     };
-    let jails = numbered.jails.iter().map(|NumberedJail { id, source, config }| Jail {
+    let jails = numbered.jails.iter().map(|NumberedJail { id, sources, config }| Jail {
         id: *id,
         name: config.name.clone(),
         filter: Some(config.filter),
-        sources: vec![*source],
+        sources: sources.clone(),
         limits: Limits { max_retry: config.max_retry, find_time: config.find_time, ban_time: config.ban_time },
     });
     let allow = config.daemon.allow.iter().map(|&prefix| Allowed { prefix, why: AllowReason::Configured });

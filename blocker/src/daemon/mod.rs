@@ -18,6 +18,7 @@ mod events;
 mod fill;
 mod interfaces;
 mod jails;
+mod journals;
 mod limits;
 mod looks;
 mod sources;

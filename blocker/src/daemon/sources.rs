@@ -8,6 +8,7 @@ use blocker_core::engine::SourceId;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::journals::{Journals, Wanted};
 use crate::source::{CommandSource, FileSource, SourceEvent, SourceState, SyslogSource, read_stdin};
 
 /// Sources by their inputs: a reload that keeps an input keeps its source, its place in the files included.
@@ -16,6 +17,7 @@ pub(super) struct Sources {
     /// The longest line that is judged.
     max_line_bytes: usize,
     by_input: BTreeMap<Input, Source>,
+    journals: Journals,
     next: u32,
 }
 
@@ -37,7 +39,7 @@ impl Drop for Source {
 
 impl Sources {
     pub(super) fn new(events: mpsc::Sender<SourceEvent>, max_line_bytes: usize) -> Self {
-        Self { events, max_line_bytes, by_input: BTreeMap::new(), next: 0 }
+        Self { journals: Journals::new(events.clone()), events, max_line_bytes, by_input: BTreeMap::new(), next: 0 }
     }
 
     /// Numbers the sources of these inputs, and marks all others as unwanted.
@@ -63,6 +65,21 @@ impl Sources {
             .collect()
     }
 
+    /// Numbers the sources of the journal, in the same way.
+    pub(super) fn number_journals(&mut self, wanted: impl Iterator<Item = Option<Wanted>>) -> Vec<Option<SourceId>> {
+        self.journals.want_none();
+        wanted
+            .map(|wanted| {
+                let next = SourceId::new(self.next);
+                let id = self.journals.number(wanted?, next);
+                if id == next {
+                    self.next += 1;
+                }
+                Some(id)
+            })
+            .collect()
+    }
+
     /// Ends the sources that nobody wants, and begins those that do not run.
     pub(super) fn start(&mut self) -> Result<()> {
         // Standard input cannot be had a second time.
@@ -81,6 +98,7 @@ impl Sources {
                 }
             });
         }
+        self.journals.start();
         Ok(())
     }
 
@@ -88,16 +106,23 @@ impl Sources {
     pub(super) fn set_state(&mut self, id: SourceId, state: SourceState) {
         if let Some(source) = self.by_input.values_mut().find(|source| source.id == id) {
             source.state = state;
+        } else {
+            self.journals.set_state(id, state);
         }
     }
 
-    /// What a source last said of itself.
-    pub(super) fn state(&self, id: SourceId) -> Option<&SourceState> {
-        self.by_input.values().find(|source| source.id == id).map(|source| &source.state)
+    /// What some sources last said of themselves.
+    pub(super) fn states_of(&self, ids: &[SourceId]) -> impl Iterator<Item = &SourceState> {
+        self.numbered_states().filter(|(id, _)| ids.contains(id)).map(|(_, state)| state)
     }
 
     /// What all of them last said.
     pub(super) fn states(&self) -> impl Iterator<Item = &SourceState> {
-        self.by_input.values().map(|source| &source.state)
+        self.numbered_states().map(|(_, state)| state)
+    }
+
+    fn numbered_states(&self) -> impl Iterator<Item = (SourceId, &SourceState)> {
+        let others = self.by_input.values().map(|source| (source.id, &source.state));
+        others.chain(self.journals.states())
     }
 }

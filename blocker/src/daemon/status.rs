@@ -14,7 +14,7 @@ use super::{Daemon, fill};
 use crate::clock::Reading;
 use crate::control::wire::{Ban, BanCounts, InterfaceStatus, JailStatus, LineCounts, PacketCount, Status};
 use crate::kernel::{MANUAL_JAIL, Totals};
-use crate::source::FollowedFile;
+use crate::source::{FollowedFile, SourceState};
 
 impl Daemon<'_> {
     pub(super) fn status(&self) -> Result<Status> {
@@ -77,7 +77,8 @@ impl Daemon<'_> {
 
     fn jail(&self, stats: &JailStats) -> JailStatus {
         let numbered = self.numbered.jails.iter().find(|jail| jail.id == stats.id);
-        let state = numbered.and_then(|jail| self.sources.state(jail.source));
+        let sources = numbered.map_or(&[][..], |jail| jail.sources.as_slice());
+        let states: Vec<&SourceState> = self.sources.states_of(sources).collect();
         let limits = numbered.map(|jail| &jail.config);
         JailStatus {
             name: stats.name.clone(),
@@ -86,12 +87,11 @@ impl Daemon<'_> {
             max_retry: limits.map_or(0, |config| config.max_retry),
             find_time: limits.map_or_else(String::new, |config| format_span(config.find_time)),
             ban_time: limits.map_or_else(|| "forever".to_owned(), |config| config.ban_time.to_string()),
-            files: state.map_or_else(Vec::new, |state| {
-                state.files.iter().map(|file| file.path.display().to_string()).collect()
-            }),
-            unannounced: state.into_iter().flat_map(|state| &state.files).filter_map(unannounced).collect(),
-            streams: state.map_or_else(Vec::new, |state| state.streams.clone()),
-            waiting: state.map_or_else(Vec::new, |state| state.waiting.clone()),
+            files: states.iter().flat_map(|state| &state.files).map(|file| file.path.display().to_string()).collect(),
+            unannounced: states.iter().flat_map(|state| &state.files).filter_map(unannounced).collect(),
+            streams: states.iter().flat_map(|state| state.streams.clone()).collect(),
+            journal: states.iter().filter_map(|state| state.journal.clone()).collect(),
+            waiting: states.iter().flat_map(|state| state.waiting.clone()).collect(),
             failures: stats.failures,
             attempts: number(stats.attempts),
             tracked: stats.tracked,

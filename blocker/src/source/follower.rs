@@ -231,6 +231,7 @@ impl Follower {
         Some(SourceState {
             files: self.followed.iter().map(file).collect(),
             streams: Vec::new(),
+            journal: None,
             waiting: self.waiting.clone(),
             problems: problems.into_sentences(),
             counters: self.counters,

@@ -4,8 +4,9 @@
 //! the daemon's bounded channel, and waits when that is full (a file is its own queue). It knows no filter, no jail and
 //! no address; a line is bytes, and whatever an attacker wrote into them is passed on unread.
 //!
-//! - [`mod@file`]: files named by paths and globs, followed over rotation and truncation.
-//! - `command`: what a program prints. `syslog`: what is sent by syslog's protocols. `stdin`: standard input.
+//! - [`mod@file`]: files named by paths and globs, followed over rotation and truncation;
+//! - [`journal`]: the systemd journal, one reader for all jails;
+//! - `command`: what a program prints; `syslog`: what is sent by syslog's protocols; `stdin`: standard input.
 //!
 //! Inside: `follower` (which files are followed, and until when), `find` and `pattern` (which files the globs name),
 //! `remembered` (where to begin in files that are not open), `tail` (one followed file), `lines` (bytes into lines), `watch`
@@ -23,6 +24,7 @@ pub mod file;
 mod filesystem;
 mod find;
 mod follower;
+pub mod journal;
 mod lines;
 mod look;
 mod pattern;
@@ -39,6 +41,7 @@ mod watch;
 
 pub use command::CommandSource;
 pub use file::FileSource;
+pub use journal::{JournalInput, JournalPlace, JournalReader};
 pub use look::{Seen, SeenFile, look};
 pub use problems::MAX_PROBLEMS;
 pub use stdin::read_stdin;
@@ -159,6 +162,8 @@ pub struct SourceState {
     pub files: Vec<FollowedFile>,
     /// What else is read, for people.
     pub streams: Vec<String>,
+    /// The matches on the journal, while it is followed.
+    pub journal: Option<String>,
     /// The patterns that match no file. The source waits for one to appear.
     pub waiting: Vec<String>,
     /// What hinders the source, one sentence each: at most [`MAX_PROBLEMS`], and how many more there are. Each
@@ -199,6 +204,8 @@ pub struct SourceCounters {
     pub bytes: u64,
     /// Lines that are too long, skipped whole.
     pub overlong_lines: u64,
+    /// Entries of the journal that match and are not from where they would have to be to count.
+    pub untrusted: u64,
     /// Lines whose beginning was read and dropped because their end cannot come: the file was truncated or closed.
     pub unfinished_lines: u64,
     /// How often a file was found truncated or rewritten, and read again from its beginning.

@@ -1,0 +1,309 @@
+//! The systemd journal as a source: one reader for all jails that read the same journal.
+//!
+//! # Theory of operation
+//!
+//! The reader runs `journalctl` with the union of all matches and takes its export format (`export`). Each entry goes as a
+//! line (`line`) to the jails whose own matches it fulfils, if it is from where their trust says.
+//!
+//! ```text
+//!   begin ──▶ the last entry's cursor ──▶ catch up ──▶ follow ──▶ ended, or other jails
+//!                                            ▲                        │ after 1, 2, 4 … 60 s, or at once
+//!                                            └────────────────────────┘ from the cursor of the last entry
+//! ```
+//!
+//! Catching up is a `journalctl` that ends by itself, so what was in the journal before is told from what comes: the
+//! first is past. It also reads what an earlier boot wrote, which one that follows does not.
+//!
+//! The cursor is asked for with its own entry, which is then left out here, and not with `--after-cursor`: before systemd
+//! 255 that leaves out the first entry also if it is another one, because the cursor's was vacuumed
+//! (<https://github.com/systemd/systemd/issues/30288>).
+//!
+//! When the daemon is slow, nothing more is read, and `journalctl` waits: the journal is the queue. When the daemon is gone, its
+//! pipe closes, and `journalctl` ends.
+
+mod child;
+mod export;
+mod input;
+mod line;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tracing::{info, warn};
+
+use child::{Child, Phase, Trouble};
+use export::{Entry, Malformed, Parser};
+use input::Reading;
+
+pub use input::JournalInput;
+
+use super::SourceEvent;
+
+/// Which journal is read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JournalPlace {
+    /// Of a namespace (`LogNamespace=` in a unit); the default one if `None`.
+    pub namespace: Option<String>,
+    /// The directory of its files, if it is not where journald writes.
+    pub directory: Option<PathBuf>,
+}
+
+/// The reader of one journal.
+#[derive(Debug)]
+pub struct JournalReader {
+    place: JournalPlace,
+    inputs: watch::Receiver<Vec<JournalInput>>,
+    readings: Vec<Reading>,
+    position: Position,
+    trouble: Option<Trouble>,
+}
+
+/// Where to go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Position {
+    /// At the end of the journal, wherever that is when it is looked for.
+    End,
+    /// Behind the entry of this cursor.
+    Behind(String),
+    /// At the beginning: nothing was in it when it was looked at.
+    Beginning,
+}
+
+/// Why reading has ended.
+enum Ended {
+    /// Other jails read it now.
+    InputsChanged,
+    /// Nobody receives, or asks for, anything.
+    Unwanted,
+    /// `journalctl` has read all there is.
+    CaughtUp,
+    /// Something is in the way.
+    Trouble(Trouble),
+}
+
+impl JournalReader {
+    /// Prepares to read from the end of a journal. `inputs` may change while it is read; when it is dropped, the reader
+    /// ends.
+    pub fn new(place: JournalPlace, inputs: watch::Receiver<Vec<JournalInput>>) -> Self {
+        Self { place, inputs, readings: Vec::new(), position: Position::End, trouble: None }
+    }
+
+    /// Reads until nobody receives `events` or gives inputs.
+    ///
+    /// Needs a runtime with I/O and time.
+    pub async fn run(mut self, events: mpsc::Sender<SourceEvent>) {
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            self.take_inputs();
+            let began = Instant::now();
+            let before = self.position.clone();
+            let trouble = match self.read(&events).await {
+                Ended::Unwanted => return,
+                Ended::InputsChanged | Ended::CaughtUp => continue,
+                Ended::Trouble(trouble) => trouble,
+            };
+            if self.position != before || began.elapsed() >= LONGEST_PAUSE {
+                pause = SHORTEST_PAUSE;
+            }
+            if self.trouble.as_ref() != Some(&trouble) {
+                warn!(problem = %trouble, "the journal cannot be read");
+            }
+            if trouble == Trouble::Cursor {
+                self.position = Position::End;
+            }
+            self.trouble = Some(trouble);
+            if self.tell_all(&events).await.is_err() {
+                return;
+            }
+            tokio::select! {
+                () = sleep(pause) => {}
+                changed = self.inputs.changed() => if changed.is_err() { return },
+                () = events.closed() => return,
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Takes up what is wanted now. What an input had counted stays with it.
+    fn take_inputs(&mut self) {
+        let inputs = self.inputs.borrow_and_update().clone();
+        // Who comes later does not ask for what was before; the first ones begin at the end in any case.
+        let since = if self.readings.is_empty() { None } else { Some(wall_micros()) };
+        let mut old = std::mem::take(&mut self.readings);
+        self.readings = inputs
+            .into_iter()
+            .map(|input| match old.iter().position(|reading| reading.is_of(&input)) {
+                Some(place) => old.swap_remove(place),
+                None => Reading::new(input, since),
+            })
+            .collect();
+    }
+
+    async fn read(&mut self, events: &mpsc::Sender<SourceEvent>) -> Ended {
+        if self.readings.is_empty() {
+            return match self.inputs.changed().await {
+                Ok(()) => Ended::InputsChanged,
+                Err(_) => Ended::Unwanted,
+            };
+        }
+        if self.position == Position::End {
+            self.position = Position::Beginning;
+            match self.pass(Phase::Last, events).await {
+                Ended::CaughtUp => {}
+                other => {
+                    // Unless journalctl itself says that there is no journal, nobody knows what is in it.
+                    if self.position == Position::Beginning && !matches!(other, Ended::Trouble(Trouble::NoJournal)) {
+                        self.position = Position::End;
+                    }
+                    return other;
+                }
+            }
+        }
+        // From here on no entry is missed.
+        for reading in &mut self.readings {
+            reading.note_begun();
+        }
+        if self.tell_all(events).await.is_err() {
+            return Ended::Unwanted;
+        }
+        match self.pass(Phase::CatchUp, events).await {
+            Ended::CaughtUp => {}
+            other => return other,
+        }
+        if self.trouble.take().is_some() {
+            info!("the journal can be read");
+            if self.tell_all(events).await.is_err() {
+                return Ended::Unwanted;
+            }
+        }
+        match self.pass(Phase::Follow, events).await {
+            Ended::CaughtUp => Ended::Trouble(Trouble::Ended("journalctl ended".to_owned())),
+            other => other,
+        }
+    }
+
+    /// Runs one `journalctl` to its end.
+    async fn pass(&mut self, phase: Phase, events: &mpsc::Sender<SourceEvent>) -> Ended {
+        let cursor = match &self.position {
+            Position::Behind(cursor) if phase != Phase::Last => Some(cursor.clone()),
+            Position::Behind(_) | Position::Beginning | Position::End => None,
+        };
+        let mut child = match Child::spawn(&self.place, phase, cursor.as_deref(), &self.readings) {
+            Ok(child) => child,
+            Err(trouble) => return Ended::Trouble(trouble),
+        };
+        let mut parser = Parser::default();
+        let mut ticks = interval(TELL_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            // Only waiting can be interrupted: what was read is handed over whole, so the cursor is right.
+            let read = tokio::select! {
+                read = child.read() => read,
+                changed = self.inputs.changed() => {
+                    return if changed.is_ok() { Ended::InputsChanged } else { Ended::Unwanted };
+                }
+                _ = ticks.tick() => {
+                    if self.tell_counters(events).await.is_err() {
+                        return Ended::Unwanted;
+                    }
+                    continue;
+                }
+                () = events.closed() => return Ended::Unwanted,
+            };
+            match read {
+                Ok([]) => break,
+                Ok(bytes) => {
+                    if let Err(error) = self.take(&mut parser, bytes, phase, cursor.as_deref()) {
+                        return Ended::Trouble(Trouble::Ended(error.to_string()));
+                    }
+                }
+                Err(error) => return Ended::Trouble(Trouble::Ended(format!("reading from journalctl: {error}"))),
+            }
+            if self.hand_over(events).await.is_err() {
+                return Ended::Unwanted;
+            }
+        }
+        match child.end().await {
+            Some(trouble) => Ended::Trouble(trouble),
+            None => Ended::CaughtUp,
+        }
+    }
+
+    /// Takes what `journalctl` wrote: lines into the batches, the cursor of the last entry.
+    fn take(
+        &mut self,
+        parser: &mut Parser,
+        bytes: &[u8],
+        phase: Phase,
+        begun_at: Option<&str>,
+    ) -> Result<(), Malformed> {
+        let Self { readings, position, .. } = self;
+        parser.push(bytes, |entry| {
+            let cursor = cursor(entry);
+            if cursor.is_some() && cursor == begun_at {
+                return;
+            }
+            if phase != Phase::Last {
+                for reading in readings.iter_mut() {
+                    reading.take(entry, phase == Phase::CatchUp);
+                }
+            }
+            if let Some(cursor) = cursor {
+                *position = Position::Behind(cursor.to_owned());
+            }
+        })
+    }
+
+    /// Sends the lines that were taken.
+    async fn hand_over(&mut self, events: &mpsc::Sender<SourceEvent>) -> Result<(), Gone> {
+        for batch in self.readings.iter_mut().filter_map(Reading::take_batch) {
+            events.send(SourceEvent::Lines(batch)).await.map_err(|_| Gone)?;
+        }
+        Ok(())
+    }
+
+    async fn tell_counters(&mut self, events: &mpsc::Sender<SourceEvent>) -> Result<(), Gone> {
+        for reading in self.readings.iter_mut().filter(|reading| reading.has_news()) {
+            let state = reading.state(self.trouble.as_ref());
+            events.send(SourceEvent::State(reading.source(), state)).await.map_err(|_| Gone)?;
+        }
+        Ok(())
+    }
+
+    async fn tell_all(&mut self, events: &mpsc::Sender<SourceEvent>) -> Result<(), Gone> {
+        for reading in &mut self.readings {
+            let state = reading.state(self.trouble.as_ref());
+            events.send(SourceEvent::State(reading.source(), state)).await.map_err(|_| Gone)?;
+        }
+        Ok(())
+    }
+}
+
+/// Nobody receives.
+struct Gone;
+
+/// An entry's cursor, if it is one that may be given to `journalctl` again.
+fn cursor(entry: &Entry) -> Option<&str> {
+    let text = str::from_utf8(entry.value("__CURSOR")?).ok()?;
+    let is_cursor = (1..=MAX_CURSOR_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    is_cursor.then_some(text)
+}
+
+fn wall_micros() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Longest cursor, in bytes: systemd's have some 130.
+const MAX_CURSOR_BYTES: usize = 512;
+
+/// How long to wait before `journalctl` is started again: first, and at most.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// How often changed counters are told.
+const TELL_EVERY: Duration = Duration::from_secs(1);
