@@ -47,12 +47,12 @@ pub(super) fn name_in(event: &Event, engine: &Engine) -> String {
 pub fn check_inputs(config: &Config) -> Result<()> {
     for jail in config.jails.iter().filter(|jail| is_on(jail)) {
         match &jail.input {
-            Input::Files(patterns) => {
+            Some(Input::Files(patterns)) => {
                 FileSource::new(SourceId::new(0), patterns.clone(), config.daemon.max_line_bytes)
                     .map_err(|error| Failure::Configuration(format!("`jails.{}.log`: {error}", jail.name)))?;
             }
             // What is there is found out when it is opened, and told.
-            Input::Command(_) | Input::Syslog(_) | Input::Stdin => {}
+            Some(Input::Command(_) | Input::Syslog(_) | Input::Stdin) | None => {}
         }
     }
     Ok(())
@@ -79,9 +79,9 @@ pub(super) fn number(config: &Config, kernel: &Kernel, sources: &mut Sources) ->
     let jails: Vec<NumberedJail> = on
         .into_iter()
         .zip(ids)
-        .zip(journals)
-        .map(|((config, &id), journal)| {
-            let sources = file_of(&config.name).into_iter().chain(journal).collect();
+        .zip(inputs.into_iter().zip(journals))
+        .map(|((config, &id), (input, journal))| {
+            let sources = input.into_iter().chain(journal).collect();
             NumberedJail { id, sources, config: config.clone() }
         })
         .collect();

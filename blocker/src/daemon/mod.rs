@@ -172,7 +172,8 @@ impl Options {
     fn apply(self, mut config: Config) -> Config {
         if self.stdin {
             for jail in &mut config.jails {
-                jail.input = Input::Stdin;
+                jail.input = Some(Input::Stdin);
+                jail.journal = None;
             }
         }
         config

@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use blocker_core::journal::MAX_FIELD_NAME_BYTES;
 
-use crate::source::MAX_LINE_BYTES;
+use super::line::MAX_LINE_BYTES;
 
 /// Longest value that is kept: of the fields that are asked for, only messages are long. A longer one is skipped whole.
 const MAX_VALUE_BYTES: usize = MAX_LINE_BYTES;

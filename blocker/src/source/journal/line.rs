@@ -6,7 +6,10 @@
 //! host, the number of the process and the time are the journal's own word.
 
 use super::export::Entry;
-use crate::source::MAX_LINE_BYTES;
+
+/// The longest line that an entry makes, and the longest message that is kept of one: an entry with more is skipped whole. The
+/// journal cuts none, and a service writes none as long.
+pub(super) const MAX_LINE_BYTES: usize = 8 * 1024;
 
 /// The entry's line; `None` if there is no message in it, or a longer one than is judged.
 pub(super) fn line(entry: &Entry) -> Option<Vec<u8>> {

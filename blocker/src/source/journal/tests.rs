@@ -85,7 +85,7 @@ fn who_comes_later_is_not_told_what_was_before() {
 #[test]
 fn what_is_too_long_is_counted_and_what_says_nothing_is_not() {
     let mut reader = reader(vec![input(0, &[DOVECOT], &[])]);
-    let long = format!("MESSAGE={}", "x".repeat(crate::source::MAX_LINE_BYTES));
+    let long = format!("MESSAGE={}", "x".repeat(line::MAX_LINE_BYTES));
     take(&mut reader, Phase::Follow, None, &[&[DOVECOT, &long], &[DOVECOT], &[DOVECOT, "MESSAGE=one"]]);
 
     assert_eq!(messages(&mut reader), [["one"]]);
