@@ -13,6 +13,7 @@ mod doctor;
 mod hostile;
 mod independence;
 mod interfaces;
+mod journal;
 mod lists;
 mod logs;
 mod past;

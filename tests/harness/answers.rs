@@ -104,6 +104,10 @@ pub struct Jail {
     pub unannounced: BTreeMap<String, String>,
     /// What else is read.
     pub streams: Vec<String>,
+    /// Matches by which it reads the journal.
+    pub journal: Vec<String>,
+    /// What it waits for.
+    pub waiting: Vec<String>,
     /// Lines that told of a failure.
     pub failures: u64,
     /// Attempts they stood for.

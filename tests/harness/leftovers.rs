@@ -39,6 +39,11 @@ pub fn sweep() {
         for name in orphans(Path::new(BPFFS)) {
             fs::remove_dir_all(Path::new(BPFFS).join(&name)).unwrap_or_else(|error| complain(&name, &error));
         }
+        if let Ok(groups) = control_groups() {
+            for name in orphans(&groups) {
+                remove_control_group(&groups.join(&name)).unwrap_or_else(|error| complain(&name, &error));
+            }
+        }
     });
 }
 
@@ -59,6 +64,36 @@ pub fn remove_namespace(name: &str) {
         Ok(output) => eprintln!("{name} was not removed: {}", String::from_utf8_lossy(&output.stderr).trim()),
         Err(error) => complain(name, &error),
     }
+}
+
+/// Where control groups of version 2 are mounted.
+///
+/// # Errors
+///
+/// If they are not.
+pub fn control_groups() -> Result<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").context("reading /proc/self/mounts")?;
+    let mut places = mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ').skip(1);
+        let place = words.next()?;
+        (words.next()? == "cgroup2").then(|| PathBuf::from(place))
+    });
+    places.next().context("control groups of version 2 are not mounted")
+}
+
+/// Removes a control group and those in it, which must be empty.
+///
+/// # Errors
+///
+/// If a process is in one of them.
+pub fn remove_control_group(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_control_group(&entry.path())?;
+        }
+    }
+    fs::remove_dir(path)
 }
 
 /// A directory under `/tmp` that everybody may enter, removed with the value.

@@ -14,6 +14,8 @@ pub mod clock;
 pub mod daemon;
 pub mod dovecot;
 pub mod interrupt;
+pub mod journal_files;
+pub mod journald;
 pub mod knocker;
 pub mod lab;
 pub mod latency;

@@ -29,6 +29,9 @@ pub(crate) const LAB: &[Need] = &[
     Need { what: "hydra", package: "hydra" },
     Need { what: "bpftool", package: "bpftool" },
     Need { what: "xdp-loader", package: "xdp-tools" },
+    Need { what: "journalctl", package: "systemd" },
+    Need { what: "/usr/lib/systemd/systemd-journal-remote", package: "systemd-journal-remote" },
+    Need { what: "logger", package: "bsdutils" },
 ];
 
 /// To measure beside: the filter of xdp-tools.

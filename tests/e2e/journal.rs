@@ -1,0 +1,400 @@
+//! The journal as a source: real journal files, read by the real `journalctl`, and a real journald.
+
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use blocker_tests::{
+    daemon::{self, Daemon, Settings},
+    journal_files::JournalFile,
+    journald::Journald,
+    lines,
+    netns::{Host, Net},
+    process::Process,
+    wait,
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::siege::LIMIT;
+
+const OLD: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 10));
+const LIVE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 11));
+const VICTIM: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 12));
+
+const ROOT: u32 = 0;
+const MALLORY: u32 = 1_000;
+const NOW: Duration = Duration::ZERO;
+
+#[test]
+fn failures_in_the_journal_earn_a_ban_and_what_was_before_the_start_does_not() -> Result<()> {
+    let net = Net::new()?;
+    let mut daemon = configured(&net, &["_SYSTEMD_UNIT=dovecot.service"], "")?;
+    let mut file = JournalFile::create(&journal(&daemon), "system")?;
+    for _ in 0..5 {
+        file.append(&refused(OLD), ROOT, NOW)?;
+    }
+    file.finish()?;
+    start(&mut daemon)?;
+
+    let mut file = JournalFile::create(&journal(&daemon), "next")?;
+    for _ in 0..4 {
+        file.append(&refused(LIVE), ROOT, NOW)?;
+    }
+    await_failures(&daemon, 4)?;
+    assert!(daemon.bans()?.is_empty(), "four are borne");
+    file.append(&refused(LIVE), ROOT, NOW)?;
+
+    daemon.await_ban(LIVE, LIMIT)?;
+    assert!(!is_banned(&daemon, OLD)?);
+    assert_eq!(daemon.status()?.problems, Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn rotation_and_vacuuming_lose_and_repeat_no_entry() -> Result<()> {
+    let net = Net::new()?;
+    let mut daemon = configured(&net, &["_SYSTEMD_UNIT=dovecot.service"], "max_retry = 100\n")?;
+    let mut first = JournalFile::create(&journal(&daemon), "first")?;
+    first.append(&refused(OLD), ROOT, NOW)?;
+    await_file(&first)?;
+    start(&mut daemon)?;
+    first.append(&refused(LIVE), ROOT, NOW)?;
+    await_failures(&daemon, 1)?;
+
+    // Rotated.
+    let mut second = JournalFile::create(&journal(&daemon), "second")?;
+    first.append(&refused(LIVE), ROOT, NOW)?;
+    first.finish()?;
+    second.append(&refused(LIVE), ROOT, NOW)?;
+    await_failures(&daemon, 3)?;
+
+    // Vacuumed while it is followed.
+    fs::remove_file(first.path())?;
+    second.append(&refused(LIVE), ROOT, NOW)?;
+    await_failures(&daemon, 4)?;
+
+    // The reader's end: it goes on from its cursor.
+    let reader = journalctl(&daemon)?;
+    kill(reader, Signal::SIGKILL)?;
+    second.append(&refused(LIVE), ROOT, NOW)?;
+    await_failures(&daemon, 5)?;
+
+    // Its end, and meanwhile the entry of the cursor is vacuumed.
+    let mut third = JournalFile::create(&journal(&daemon), "third")?;
+    let reader = await_other_journalctl(&daemon, reader)?;
+    kill(reader, Signal::SIGSTOP)?;
+    third.append(&refused(LIVE), ROOT, NOW)?;
+    await_file(&third)?;
+    second.finish()?;
+    fs::remove_file(second.path())?;
+    kill(reader, Signal::SIGKILL)?;
+    third.append(&refused(LIVE), ROOT, NOW)?;
+    await_failures(&daemon, 7)?;
+    third.append(&refused(VICTIM), ROOT, NOW)?;
+    await_failures(&daemon, 8)?;
+    assert_eq!(daemon.status()?.jail("dovecot").attempts.to_string(), "8");
+    Ok(())
+}
+
+#[test]
+fn what_comes_while_the_journal_cannot_be_read_is_judged_by_its_own_time() -> Result<()> {
+    let net = Net::new()?;
+    let mut daemon = configured(&net, &["_SYSTEMD_UNIT=dovecot.service"], "")?;
+    fs::remove_dir(journal(&daemon))?;
+    daemon.start()?;
+    await_problem(&daemon, "No such file or directory")?;
+
+    let aside = daemon.directory().join("aside");
+    let mut file = JournalFile::create(&aside, "system")?;
+    for _ in 0..5 {
+        file.append(&refused(OLD), ROOT, Duration::from_secs(3_600))?;
+    }
+    for _ in 0..5 {
+        file.append(&refused(LIVE), ROOT, Duration::from_secs(300))?;
+    }
+    file.finish()?;
+    fs::rename(&aside, journal(&daemon))?;
+
+    // It was not read when it began, so its end is where it begins; what is written then counts.
+    wait::until("the journal to be read", LIMIT, || {
+        let status = daemon.status().map_err(|error| format!("{error:#}"))?;
+        if status.problems.is_empty() { Ok(()) } else { Err(format!("{status:?}")) }
+    })?;
+    let reader = journalctl(&daemon)?;
+    kill(reader, Signal::SIGKILL)?;
+    let mut file = JournalFile::create(&journal(&daemon), "next")?;
+    for _ in 0..5 {
+        file.append(&refused(VICTIM), ROOT, Duration::from_secs(1))?;
+    }
+    daemon.await_ban(VICTIM, LIMIT)?;
+    assert!(!is_banned(&daemon, OLD)? && !is_banned(&daemon, LIVE)?);
+    Ok(())
+}
+
+#[test]
+fn one_reader_serves_all_jails_and_gives_each_its_own() -> Result<()> {
+    let net = Net::new()?;
+    let mut daemon = configured(&net, &["_SYSTEMD_UNIT=dovecot.service"], "max_retry = 100\n")?;
+    let text = fs::read_to_string(daemon.config_path())?;
+    let second = format!(
+        "[jails.second]\nfilter = \"dovecot\"\nmax_retry = 100\njournal = [\"_COMM=other\", \"+\", \"_COMM=another\"]\n\
+         journal_trust = []\njournal_directory = {:?}\n",
+        journal(&daemon)
+    );
+    daemon.write_configuration(&(text.clone() + &second))?;
+    start(&mut daemon)?;
+    let mut file = JournalFile::create(&journal(&daemon), "system")?;
+    let reader = journalctl(&daemon)?;
+
+    file.append(&refused(LIVE), ROOT, NOW)?;
+    for name in ["other", "another", "third"] {
+        file.append_fields(&[("_COMM", name), ("SYSLOG_IDENTIFIER", "imapd"), ("MESSAGE", &refused(VICTIM))], NOW)?;
+    }
+    file.append(&refused(LIVE), ROOT, NOW)?;
+    await_failures(&daemon, 2)?;
+    let status = daemon.status()?;
+    assert_eq!((status.jail("dovecot").failures, status.jail("second").failures), (2, 2));
+    assert_eq!(status.jail("second").journal, ["_COMM=other + _COMM=another"]);
+
+    // A jail less: the other one misses nothing.
+    daemon.write_configuration(&text)?;
+    daemon.cli(&["reload"])?.success()?;
+    file.append(&refused(LIVE), ROOT, NOW)?;
+    await_failures(&daemon, 3)?;
+    await_other_journalctl(&daemon, reader)?;
+    Ok(())
+}
+
+#[test]
+fn what_is_in_the_file_and_in_the_journal_counts_once() -> Result<()> {
+    let net = Net::new()?;
+    let mut daemon = configured(&net, &["_SYSTEMD_UNIT=dovecot.service"], "")?;
+    let text = fs::read_to_string(daemon.config_path())?;
+    let log = format!("[jails.dovecot]\nlog = {:?}\n", daemon.log().path());
+    daemon.write_configuration(&text.replace("[jails.dovecot]\n", &log))?;
+    start(&mut daemon)?;
+    let mut file = JournalFile::create(&journal(&daemon), "system")?;
+
+    let line = |source| lines::refused(source, 1);
+    let both: Vec<String> = (0..4).map(|_| line(VICTIM)).collect();
+    for line in &both {
+        file.append(message(line), ROOT, NOW)?;
+        daemon.log().append(line.as_bytes())?;
+    }
+    // Each of them alone, and they add up.
+    file.append(&refused(LIVE), ROOT, NOW)?;
+    file.append(&refused(LIVE), ROOT, NOW)?;
+    for _ in 0..3 {
+        daemon.log().append(line(LIVE).as_bytes())?;
+    }
+
+    daemon.await_ban(LIVE, LIMIT)?;
+    await_failures(&daemon, 9)?;
+    assert!(!is_banned(&daemon, VICTIM)?, "four are borne: {:?}", daemon.status()?);
+    Ok(())
+}
+
+#[test]
+fn without_journalctl_status_says_so() -> Result<()> {
+    let net = Net::new()?;
+    let daemon = configured(&net, &["_SYSTEMD_UNIT=dovecot.service"], "")?;
+    let mut command = net.command(Host::Server, "env");
+    command.arg("PATH=/nonexistent").arg(daemon::binary()?).arg("--config").arg(daemon.config_path()).arg("run");
+    let _running = Process::spawn("blocker", command)?;
+
+    await_problem(&daemon, "the journal cannot be read: there is no journalctl on this machine")
+}
+
+#[test]
+fn journalctl_ends_with_the_daemon_however_it_ends() -> Result<()> {
+    let net = Net::new()?;
+    let mut daemon = configured(&net, &["_SYSTEMD_UNIT=dovecot.service"], "")?;
+    let mut file = JournalFile::create(&journal(&daemon), "system")?;
+    file.append(&refused(OLD), ROOT, NOW)?;
+    await_file(&file)?;
+    for is_killed in [true, false] {
+        start(&mut daemon)?;
+        let reader = journalctl(&daemon)?;
+        if is_killed {
+            daemon.kill9()?
+        } else {
+            daemon.stop()?
+        }
+        wait::until("the end of journalctl", LIMIT, || {
+            let status = fs::read_to_string(format!("/proc/{reader}/status")).unwrap_or_default();
+            let is_over = !status.contains("Name:\tjournalctl") || status.contains("State:\tZ");
+            if is_over { Ok(()) } else { Err(status) }
+        })?;
+    }
+    Ok(())
+}
+
+/// The real thing: what journald says of the sender is the kernel's word, and a sender's own fields are not.
+#[test]
+fn a_line_forged_by_a_local_user_bans_nobody() -> Result<()> {
+    let net = Net::new()?;
+    let journald = Journald::start()?;
+    let mut daemon = configured(&net, &["_SYSTEMD_UNIT=dovecot.service", "+", "SYSLOG_IDENTIFIER=dovecot"], "")?;
+    let text = fs::read_to_string(daemon.config_path())?;
+    let own = format!("{:?}", journal(&daemon));
+    daemon.write_configuration(&text.replace(&own, &format!("{:?}", journald.directory())))?;
+    start(&mut daemon)?;
+
+    // By syslog, and with journald's own protocol, in which the sender tries the trusted fields too; one also from
+    // within Dovecot's unit, as a user's sieve script would.
+    let mallory = "setpriv --reuid=65534 --regid=65534 --clear-groups logger";
+    let forged = refused(VICTIM);
+    for _ in 0..3 {
+        journald.run(None, &format!("{mallory} -u /run/systemd/journal/dev-log -t dovecot '{forged}'"))?;
+        journald.run(
+            None,
+            &format!(
+                "printf '%s\\n' SYSLOG_IDENTIFIER=dovecot 'MESSAGE={forged}' _UID=0 _SYSTEMD_UNIT=dovecot.service | \
+                 {mallory} --journald"
+            ),
+        )?;
+        journald.run(
+            Some("dovecot.service"),
+            &format!("{mallory} -u /run/systemd/journal/dev-log -t dovecot '{forged}'"),
+        )?;
+    }
+    // And one in which the message is to become two entries.
+    journald.run(
+        None,
+        &format!("printf 'x\\n\\nMESSAGE={forged}\\n_UID=0\\n' | {mallory} -u /run/systemd/journal/dev-log -t dovecot"),
+    )?;
+
+    // Dovecot's log process.
+    for _ in 0..5 {
+        let refused = refused(LIVE);
+        journald
+            .run(Some("dovecot.service"), &format!("logger -u /run/systemd/journal/dev-log -t dovecot '{refused}'"))?;
+    }
+
+    daemon.await_ban(LIVE, LIMIT)?;
+    assert!(!is_banned(&daemon, VICTIM)?);
+    let status = daemon.status()?;
+    assert_eq!(status.jail("dovecot").failures, 5, "{status:?}");
+    assert!(status.problems.iter().any(|problem| problem.contains("do not count")), "{status:?}");
+    Ok(())
+}
+
+#[test]
+fn whom_to_trust_can_be_said() -> Result<()> {
+    let net = Net::new()?;
+    let matches = ["_SYSTEMD_UNIT=session-1.scope"];
+    let mut daemon = configured(&net, &matches, "journal_trust = [\"_UID=1000\", \"_UID=1001\"]\n")?;
+    start(&mut daemon)?;
+    let mut file = JournalFile::create(&journal(&daemon), "system")?;
+    for uid in [MALLORY, 1_001, 1_002, MALLORY, 1_001, MALLORY] {
+        file.append(&refused(LIVE), uid, NOW)?;
+    }
+
+    daemon.await_ban(LIVE, LIMIT)?;
+    assert_eq!(daemon.status()?.jail("dovecot").failures, 5);
+    Ok(())
+}
+
+/// A daemon whose jail reads the journal in its own directory, with some more `keys`; not started.
+fn configured<'net>(net: &'net Net, matches: &[&str], keys: &str) -> Result<Daemon<'net>> {
+    let settings = Settings::default();
+    let daemon = Daemon::configure(net, &daemon::binary()?, &settings)?;
+    fs::create_dir(journal(&daemon))?;
+    let text = daemon.configuration(&settings);
+    let text = match keys.split_once(" = ") {
+        // Once in a table.
+        Some((key, _)) => {
+            text.lines().filter(|line| !line.starts_with(&format!("{key} = "))).collect::<Vec<_>>().join("\n")
+        }
+        None => text,
+    };
+    let log = format!("log = [\"{}\"]\n", daemon.log().path().display());
+    let reads = format!("journal = {matches:?}\njournal_directory = {:?}\n{keys}", journal(&daemon));
+    daemon.write_configuration(&(text + "\n").replace(&log, &reads))?;
+    Ok(daemon)
+}
+
+fn journal(daemon: &Daemon<'_>) -> PathBuf {
+    daemon.directory().join("journal")
+}
+
+/// Starts it, and waits until no entry is missed.
+fn start(daemon: &mut Daemon<'_>) -> Result<()> {
+    daemon.start()?;
+    wait::until("the journal to be read", LIMIT, || {
+        let status = daemon.status().map_err(|error| format!("{error:#}"))?;
+        let reads = !status.jail("dovecot").journal.is_empty();
+        if reads { Ok(()) } else { Err(format!("{status:?}\n{}", daemon.printed())) }
+    })
+}
+
+/// What Dovecot would say of one refused password.
+fn refused(source: IpAddr) -> String {
+    message(&lines::refused(source, 1)).to_owned()
+}
+
+fn message(line: &str) -> &str {
+    line.split_once("dovecot: ").map_or(line, |(_, message)| message)
+}
+
+fn is_banned(daemon: &Daemon<'_>, source: IpAddr) -> Result<bool> {
+    Ok(daemon.bans()?.iter().any(|ban| ban.prefix == source.to_string()))
+}
+
+fn await_failures(daemon: &Daemon<'_>, lines: u64) -> Result<()> {
+    wait::until(&format!("{lines} entries to be counted"), LIMIT, || {
+        let status = daemon.status().map_err(|error| format!("{error:#}"))?;
+        if status.jail("dovecot").failures == lines { Ok(()) } else { Err(format!("{status:?}\n{}", daemon.printed())) }
+    })
+}
+
+fn await_problem(daemon: &Daemon<'_>, words: &str) -> Result<()> {
+    wait::until(&format!("a problem: {words}"), LIMIT, || {
+        let status = daemon.status().map_err(|error| format!("{error:#}"))?;
+        let is_said = status.problems.iter().any(|problem| problem.contains(words));
+        if is_said { Ok(()) } else { Err(format!("{status:?}\n{}", daemon.printed())) }
+    })
+}
+
+/// Waits until what was appended is in the file, as `journalctl` sees it.
+fn await_file(file: &JournalFile) -> Result<()> {
+    wait::until("the journal file to be written", LIMIT, || {
+        let output = Command::new("journalctl").args(["-q", "-o", "cat", "--file"]).arg(file.path()).output();
+        let output = output.map_err(|error| error.to_string())?;
+        if output.stdout.is_empty() { Err(format!("{output:?}")) } else { Ok(()) }
+    })
+}
+
+/// The `journalctl` of a daemon, of which it has one.
+fn journalctl(daemon: &Daemon<'_>) -> Result<Pid> {
+    let pid = daemon.pid().context("it runs")?;
+    wait::until("a journalctl that follows", LIMIT, || {
+        let children =
+            fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).map_err(|error| error.to_string())?;
+        let followers: Vec<&str> = children
+            .split_whitespace()
+            .filter(|child| {
+                fs::read_to_string(format!("/proc/{child}/cmdline")).is_ok_and(|line| line.contains("--follow"))
+            })
+            .collect();
+        match followers.as_slice() {
+            [one] => one.parse().map(Pid::from_raw).map_err(|_| children.clone()),
+            others => Err(format!("{others:?}")),
+        }
+    })
+}
+
+fn await_other_journalctl(daemon: &Daemon<'_>, old: Pid) -> Result<Pid> {
+    wait::until("another journalctl", LIMIT, || {
+        let found = journalctl(daemon).map_err(|error| format!("{error:#}"))?;
+        if found == old { Err("the same".to_owned()) } else { Ok(found) }
+    })
+}
