@@ -6,16 +6,17 @@
 
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, ChildStdin, Command, Stdio},
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::{
     leftovers::{self, Scratch},
-    process::{self, Finished, Process},
+    process::Process,
     wait,
 };
 
@@ -54,12 +55,39 @@ impl Journald {
         self.scratch.join("log/journal")
     }
 
-    /// Runs a shell's `script` beside it, to its end: as root, in the control group of `unit` if one is named.
+    /// Begins a process that says things to syslog in the name of `dovecot`: as `user`, in the control group of `unit` if
+    /// one is named.
+    ///
+    /// It runs until it is dropped: journald asks the kernel about a sender when it takes the entry, and may find nobody.
     ///
     /// # Errors
     ///
-    /// If it fails.
-    pub fn run(&self, unit: Option<&str>, script: &str) -> Result<Finished> {
+    /// If it does not start.
+    pub fn speaker(&self, unit: Option<&str>, user: u32) -> Result<Speaker> {
+        let logger = format!("logger --socket {SYSLOG} --tag dovecot");
+        let mut command =
+            self.command(unit, &format!("exec setpriv --reuid={user} --regid={user} --clear-groups {logger}"));
+        let mut child = command.stdin(Stdio::piped()).spawn().context("starting logger")?;
+        let input = child.stdin.take();
+        Ok(Speaker { child, input })
+    }
+
+    /// Hands over an entry by journald's own protocol, in which the sender names the fields: as `user`.
+    ///
+    /// # Errors
+    ///
+    /// If `logger` fails.
+    pub fn send_fields(&self, user: u32, fields: &[&str]) -> Result<()> {
+        let script = format!("exec setpriv --reuid={user} --regid={user} --clear-groups logger --journald");
+        let mut child = self.command(None, &script).stdin(Stdio::piped()).spawn().context("starting logger")?;
+        let text = fields.join("\n") + "\n";
+        child.stdin.take().context("it has an input")?.write_all(text.as_bytes())?;
+        ensure!(child.wait()?.success(), "logger failed");
+        Ok(())
+    }
+
+    /// A shell's `script` beside it, in the control group of `unit` if one is named.
+    fn command(&self, unit: Option<&str>, script: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--mount", "--pid", "--cgroup", "--target", &self.pid.to_string(), "--", "sh", "-euc"]);
         let enter = unit.map_or_else(String::new, |unit| {
@@ -67,7 +95,7 @@ impl Journald {
             format!("mkdir -p {group}\necho $$ > {group}/cgroup.procs\n")
         });
         command.arg(enter + script);
-        process::run(command, Duration::from_secs(20))?.success()
+        command
     }
 
     /// The first process in its namespaces, once journald listens.
@@ -79,6 +107,35 @@ impl Journald {
         let pid: u32 = children.trim().parse().map_err(|_| format!("no child yet; {printed}"))?;
         let socket = format!("/proc/{pid}/root/run/systemd/journal/socket");
         if Path::new(&socket).exists() { Ok(pid) } else { Err(format!("no socket yet; {printed}")) }
+    }
+}
+
+/// A process that speaks to syslog until it is dropped.
+#[derive(Debug)]
+pub struct Speaker {
+    child: Child,
+    input: Option<ChildStdin>,
+}
+
+impl Speaker {
+    /// Says one line.
+    ///
+    /// # Errors
+    ///
+    /// If the process is gone.
+    pub fn say(&mut self, line: &str) -> Result<()> {
+        let input = self.input.as_mut().context("it has an input")?;
+        input.write_all(format!("{line}\n").as_bytes()).context("speaking to logger")
+    }
+}
+
+impl Drop for Speaker {
+    fn drop(&mut self) {
+        // Its end is the end of what it is told.
+        drop(self.input.take());
+        if let Err(error) = self.child.wait() {
+            eprintln!("logger was not reaped: {error}");
+        }
     }
 }
 
@@ -94,6 +151,8 @@ impl Drop for Journald {
         }
     }
 }
+
+const SYSLOG: &str = "/run/systemd/journal/dev-log";
 
 /// In the control group that is to be the root of the new namespace. Arguments: group, directory, the script inside.
 const OUTSIDE: &str = r#"

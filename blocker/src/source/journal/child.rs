@@ -27,8 +27,8 @@ pub(super) enum Phase {
 pub(super) enum Trouble {
     /// There is no `journalctl`.
     NoProgram,
-    /// Nobody has written a journal here.
-    NoJournal,
+    /// Nobody has written a journal here. Its own words, if they tell more.
+    NoJournal(Option<String>),
     /// The daemon may not read it.
     NoRight,
     /// It does not know the cursor's form.
@@ -41,18 +41,20 @@ impl Trouble {
     /// Whether the machine simply has no journal.
     pub(super) fn is_absence(&self) -> bool {
         match self {
-            Self::NoProgram | Self::NoJournal => true,
+            Self::NoProgram | Self::NoJournal(_) => true,
             Self::NoRight | Self::Cursor | Self::Ended(_) => false,
         }
     }
 
     /// Reads what `journalctl` printed besides entries; `None` if that is nothing of importance.
-    fn read(printed: &str) -> Option<Self> {
+    pub(super) fn read(printed: &str) -> Option<Self> {
         let says = |words| printed.contains(words);
         if says("insufficient permissions") || says("not seeing messages from other users") {
             Some(Self::NoRight)
         } else if says("No journal files were found") || says("No journal boot entry found") {
-            Some(Self::NoJournal)
+            Some(Self::NoJournal(None))
+        } else if says("Failed to open") && says("No such file or directory") {
+            Some(Self::NoJournal(Some(last_words(printed))))
         } else if says("seek to cursor") {
             Some(Self::Cursor)
         } else {
@@ -65,7 +67,8 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoProgram => f.write_str("there is no journalctl on this machine"),
-            Self::NoJournal => f.write_str("no journal has been written on this machine"),
+            Self::NoJournal(None) => f.write_str("no journal has been written on this machine"),
+            Self::NoJournal(Some(words)) => f.write_str(words),
             Self::NoRight => f.write_str(
                 "only root and the group systemd-journal may; run the daemon as root, or add its user to the group",
             ),
@@ -151,9 +154,14 @@ impl Child {
         if status.success() {
             return None;
         }
-        let words = printed.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("without a word");
-        Some(Trouble::Ended(format!("journalctl ended with {status}: {}", words.escape_debug())))
+        Some(Trouble::Ended(format!("journalctl ended with {status}: {}", last_words(&printed))))
     }
+}
+
+/// The last line of what it printed.
+fn last_words(printed: &str) -> String {
+    let words = printed.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("without a word");
+    words.escape_debug().to_string()
 }
 
 /// What it is called with.

@@ -156,7 +156,7 @@ impl JournalReader {
                 Ended::CaughtUp => {}
                 other => {
                     // Unless journalctl itself says that there is no journal, nobody knows what is in it.
-                    if self.position == Position::Beginning && !matches!(other, Ended::Trouble(Trouble::NoJournal)) {
+                    if self.position == Position::Beginning && !matches!(other, Ended::Trouble(Trouble::NoJournal(_))) {
                         self.position = Position::End;
                     }
                     return other;

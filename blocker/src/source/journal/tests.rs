@@ -119,7 +119,7 @@ fn a_missing_journal_is_a_problem_where_there_is_nothing_else_to_read() {
     for (is_optional, trouble, waiting, problems) in [
         (true, Trouble::NoProgram, 1, 0),
         (false, Trouble::NoProgram, 0, 1),
-        (true, Trouble::NoJournal, 1, 0),
+        (true, Trouble::NoJournal(None), 1, 0),
         (true, Trouble::NoRight, 0, 1),
         (true, Trouble::Ended("x".to_owned()), 0, 1),
     ] {
@@ -127,6 +127,29 @@ fn a_missing_journal_is_a_problem_where_there_is_nothing_else_to_read() {
         let state = reader.readings[0].state(Some(&trouble));
         assert_eq!((state.waiting.len(), state.problems.len()), (waiting, problems), "{trouble:?}");
     }
+}
+
+#[test]
+fn what_journalctl_says_is_understood() {
+    for (words, expected) in [
+        ("", None),
+        ("-- No entries --\n", None),
+        ("No journal files were found.\n", Some(Trouble::NoJournal(None))),
+        (
+            "Failed to open /j: No such file or directory\n",
+            Some(Trouble::NoJournal(Some("Failed to open /j: No such file or directory".to_owned()))),
+        ),
+        ("No journal files were opened due to insufficient permissions.\n", Some(Trouble::NoRight)),
+        (
+            "Hint: You are currently not seeing messages from other users and the system.\n      Users in groups 'adm', \
+             'systemd-journal' can see all messages.\n      Pass -q to turn off this notice.\n",
+            Some(Trouble::NoRight),
+        ),
+        ("Failed to seek to cursor: Invalid argument\n", Some(Trouble::Cursor)),
+    ] {
+        assert_eq!(Trouble::read(words), expected, "{words}");
+    }
+    assert!(Trouble::NoRight.to_string().contains("the group systemd-journal"));
 }
 
 #[test]
