@@ -238,11 +238,13 @@ fn journalctl_ends_with_the_daemon_however_it_ends() -> Result<()> {
 fn a_line_forged_by_a_local_user_bans_nobody() -> Result<()> {
     let net = Net::new()?;
     let journald = Journald::start()?;
-    let mut daemon = configured(&net, &["_SYSTEMD_UNIT=dovecot.service", "+", "SYSLOG_IDENTIFIER=dovecot"], "")?;
-    let text = fs::read_to_string(daemon.config_path())?;
-    let own = format!("{:?}", journal(&daemon));
-    daemon.write_configuration(&text.replace(&own, &format!("{:?}", journald.directory())))?;
-    start(&mut daemon)?;
+    let settings = Settings::default();
+    let daemon = Daemon::configure(&net, &daemon::binary()?, &settings)?;
+    let log = format!("log = [\"{}\"]\n", daemon.log().path().display());
+    let reads = "journal = [\"_SYSTEMD_UNIT=dovecot.service\", \"+\", \"SYSLOG_IDENTIFIER=dovecot\"]\n";
+    daemon.write_configuration(&daemon.configuration(&settings).replace(&log, reads))?;
+    let running = Process::spawn("blocker", journald.around(&daemon.command(&["run"])))?;
+    await_journal(&daemon).with_context(|| running.printed())?;
 
     // By syslog; also from within Dovecot's unit, as a program that a user's sieve script starts would.
     let mut outsider = journald.speaker(None, NOBODY)?;
@@ -258,9 +260,12 @@ fn a_line_forged_by_a_local_user_bans_nobody() -> Result<()> {
     // Root, but not Dovecot.
     journald.speaker(None, ROOT)?.say(&refused(VICTIM))?;
 
-    // Dovecot's log process.
+    // Dovecot's log process, over a rotation.
     let mut dovecot = journald.speaker(Some("dovecot.service"), ROOT)?;
-    for _ in 0..5 {
+    dovecot.say(&refused(LIVE))?;
+    await_failures(&daemon, 1)?;
+    journald.rotate()?;
+    for _ in 0..4 {
         dovecot.say(&refused(LIVE))?;
     }
 
@@ -313,6 +318,10 @@ fn journal(daemon: &Daemon<'_>) -> PathBuf {
 /// Starts it, and waits until no entry is missed.
 fn start(daemon: &mut Daemon<'_>) -> Result<()> {
     daemon.start()?;
+    await_journal(daemon)
+}
+
+fn await_journal(daemon: &Daemon<'_>) -> Result<()> {
     wait::until("the journal to be read", LIMIT, || {
         let status = daemon.status().map_err(|error| format!("{error:#}"))?;
         let reads = !status.jail("dovecot").journal.is_empty();

@@ -13,6 +13,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 use crate::{
     leftovers::{self, Scratch},
@@ -26,7 +30,7 @@ pub struct Journald {
     process: Option<Process>,
     /// Outside: the first process in its namespaces.
     pid: u32,
-    scratch: Scratch,
+    _scratch: Scratch,
     group: PathBuf,
 }
 
@@ -44,15 +48,31 @@ impl Journald {
         let mut command = Command::new("sh");
         command.args(["-euc", OUTSIDE, "sh"]).arg(&group).arg(scratch.path()).arg(INSIDE);
         let process = Some(Process::spawn("journald", command)?);
-        let mut journald = Self { process, pid: 0, scratch, group };
+        let mut journald = Self { process, pid: 0, _scratch: scratch, group };
         journald.pid = wait::until("journald", Duration::from_secs(10), || journald.find())?;
         Ok(journald)
     }
 
-    /// The directory of its files.
+    /// `command`, for which this is the machine's journal.
     #[must_use]
-    pub fn directory(&self) -> PathBuf {
-        self.scratch.join("log/journal")
+    pub fn around(&self, command: &Command) -> Command {
+        let mut around = Command::new("nsenter");
+        // The processes too: /proc there is theirs.
+        around.args(["--mount", "--pid", "--target", &self.pid.to_string(), "--"]);
+        around.arg(command.get_program()).args(command.get_args());
+        around
+    }
+
+    /// Has it begin a new file, as it does when one is full.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there.
+    pub fn rotate(&self) -> Result<()> {
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid))?;
+        let pid =
+            children.split_whitespace().next().and_then(|pid| pid.parse().ok()).context("journald is not there")?;
+        Ok(kill(Pid::from_raw(pid), Signal::SIGUSR2)?)
     }
 
     /// Begins a process that says things to syslog in the name of `dovecot`: as `user`, in the control group of `unit` if

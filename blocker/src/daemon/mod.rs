@@ -30,7 +30,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use blocker_core::config::{Attach, Config, Input};
+use blocker_core::config::{self, Attach, Config, Input};
 use blocker_core::engine::{self, AdoptedBan, BanOutcome, Command, Engine, Event, JailSet, Line, Response};
 use blocker_core::prefix::Prefix;
 use blocker_core::time::{BanTime, Until};
@@ -470,8 +470,11 @@ impl<'a> Daemon<'a> {
             "started"
         );
         for jail in &self.numbered.jails {
-            tracing::info!(jail = %jail.config.name, filter = jail.config.filter.name(), logs = %jail.config.input, "watches");
-            tracing::info!(jail = %jail.config.name, ports = %jail.config.ports, "protects");
+            let config::Jail { name, filter, input, journal, ports, .. } = &jail.config;
+            let logs = input.as_ref().map(ToString::to_string).unwrap_or_default();
+            let journal = journal.as_ref().map(|journal| journal.matches.to_string()).unwrap_or_default();
+            tracing::info!(jail = %name, filter = filter.name(), %logs, journal, "watches");
+            tracing::info!(jail = %name, %ports, "protects");
         }
         if self.numbered.jails.is_empty() {
             tracing::warn!("no jail is on: only bans by command are enforced");

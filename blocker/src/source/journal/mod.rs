@@ -29,6 +29,7 @@ mod line;
 mod tests;
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
@@ -81,6 +82,8 @@ enum Ended {
     Unwanted,
     /// `journalctl` has read all there is.
     CaughtUp,
+    /// There may be something that it does not notice.
+    LookAgain,
     /// Something is in the way.
     Trouble(Trouble),
 }
@@ -103,7 +106,7 @@ impl JournalReader {
             let before = self.position.clone();
             let trouble = match self.read(&events).await {
                 Ended::Unwanted => return,
-                Ended::InputsChanged | Ended::CaughtUp => continue,
+                Ended::InputsChanged | Ended::CaughtUp | Ended::LookAgain => continue,
                 Ended::Trouble(trouble) => trouble,
             };
             if self.position != before || began.elapsed() >= LONGEST_PAUSE {
@@ -150,17 +153,20 @@ impl JournalReader {
                 Err(_) => Ended::Unwanted,
             };
         }
-        if self.position == Position::End {
-            self.position = Position::Beginning;
-            match self.pass(Phase::Last, events).await {
-                Ended::CaughtUp => {}
-                other => {
-                    // Unless journalctl itself says that there is no journal, nobody knows what is in it.
-                    if self.position == Position::Beginning && !matches!(other, Ended::Trouble(Trouble::NoJournal(_))) {
-                        self.position = Position::End;
-                    }
-                    return other;
+        let mut last = None;
+        if let Position::End | Position::Beginning = self.position {
+            let before = std::mem::replace(&mut self.position, Position::Beginning);
+            let ended = self.pass(Phase::Last, events).await;
+            let found = std::mem::replace(&mut self.position, before);
+            match ended {
+                Ended::CaughtUp if self.position == Position::End => self.position = found,
+                Ended::CaughtUp => last = Some(found),
+                // Whatever is written from here on is new.
+                Ended::Trouble(Trouble::NoJournal(words)) => {
+                    self.position = Position::Beginning;
+                    return Ended::Trouble(Trouble::NoJournal(words));
                 }
+                other => return other,
             }
         }
         // From here on no entry is missed.
@@ -180,6 +186,12 @@ impl JournalReader {
                 return Ended::Unwanted;
             }
         }
+        if self.position == Position::Beginning
+            && let Some(last) = last
+        {
+            // All up to there was looked at, and nothing was ours.
+            self.position = last;
+        }
         match self.pass(Phase::Follow, events).await {
             Ended::CaughtUp => Ended::Trouble(Trouble::Ended("journalctl ended".to_owned())),
             other => other,
@@ -196,6 +208,9 @@ impl JournalReader {
             Ok(child) => child,
             Err(trouble) => return Ended::Trouble(trouble),
         };
+        // A journalctl that follows a journal without a file may not notice the first one.
+        let is_unsure = phase == Phase::Follow && self.position == Position::Beginning;
+        let mut unsure_until = pin!(sleep(LOOK_AGAIN_AFTER));
         let mut parser = Parser::default();
         let mut ticks = interval(TELL_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -212,6 +227,7 @@ impl JournalReader {
                     }
                     continue;
                 }
+                () = &mut unsure_until, if is_unsure => return Ended::LookAgain,
                 () = events.closed() => return Ended::Unwanted,
             };
             match read {
@@ -304,6 +320,9 @@ const MAX_CURSOR_BYTES: usize = 512;
 /// How long to wait before `journalctl` is started again: first, and at most.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// How long an empty journal is followed before it is looked at anew.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// How often changed counters are told.
 const TELL_EVERY: Duration = Duration::from_secs(1);
