@@ -220,9 +220,9 @@ fn journalctl_ends_with_the_daemon_however_it_ends() -> Result<()> {
         start(&mut daemon)?;
         let reader = journalctl(&daemon)?;
         if is_killed {
-            daemon.kill9()?
+            daemon.kill9()?;
         } else {
-            daemon.stop()?
+            daemon.stop()?;
         }
         wait::until("the end of journalctl", LIMIT, || {
             let status = fs::read_to_string(format!("/proc/{reader}/status")).unwrap_or_default();
@@ -274,6 +274,31 @@ fn a_line_forged_by_a_local_user_bans_nobody() -> Result<()> {
     let status = daemon.status()?;
     assert_eq!(status.jail("dovecot").failures, 5, "{status:?}");
     await_problem(&daemon, "16 entries of the journal do not count")
+}
+
+/// Debian 12 as installed: no syslog daemon, so no file, and nothing about logs in the configuration.
+#[test]
+fn a_machine_with_a_journal_alone_is_protected_as_shipped() -> Result<()> {
+    let net = Net::new()?;
+    let journald = Journald::start()?;
+    let settings = Settings::default();
+    let daemon = Daemon::configure(&net, &daemon::binary()?, &settings)?;
+    let log = format!("log = [\"{}\"]\n", daemon.log().path().display());
+    daemon.write_configuration(&daemon.configuration(&settings).replace(&log, ""))?;
+    let running = Process::spawn("blocker", journald.around(&daemon.command(&["run"])))?;
+    await_journal(&daemon).with_context(|| running.printed())?;
+
+    let mut outsider = journald.speaker(None, NOBODY)?;
+    let mut dovecot = journald.speaker(Some("dovecot.service"), ROOT)?;
+    for _ in 0..5 {
+        outsider.say(&refused(VICTIM))?;
+        dovecot.say(&refused(LIVE))?;
+    }
+
+    daemon.await_ban(LIVE, LIMIT)?;
+    let status = daemon.status()?;
+    assert!(!is_banned(&daemon, VICTIM)? && status.problems.is_empty(), "{status:?}");
+    Ok(())
 }
 
 #[test]

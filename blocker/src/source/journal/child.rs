@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::process::Stdio;
 
+use blocker_core::journal::Matches;
 use tokio::io::AsyncReadExt;
 use tokio::process::{self, ChildStderr, ChildStdout, Command};
 
@@ -103,9 +104,12 @@ impl Child {
         // Its words are looked at.
         command.env("LC_ALL", "C").env("SYSTEMD_COLORS", "0");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut process = command.spawn().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Trouble::NoProgram,
-            _ => Trouble::Ended(format!("starting journalctl: {error}")),
+        let mut process = command.spawn().map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                Trouble::NoProgram
+            } else {
+                Trouble::Ended(format!("starting journalctl: {error}"))
+            }
         })?;
         let (Some(stdout), Some(stderr)) = (process.stdout.take(), process.stderr.take()) else {
             return Err(Trouble::Ended("journalctl was started without pipes".to_owned()));
@@ -175,9 +179,8 @@ pub(super) fn arguments(place: &JournalPlace, phase: Phase, cursor: Option<&str>
         arguments.push("--merge".to_owned());
     }
     let wanted = readings.iter().map(Reading::input);
-    let fields = wanted
-        .clone()
-        .flat_map(|input| input.matches.fields().chain(input.trust.iter().flat_map(|trust| trust.fields())));
+    let fields =
+        wanted.clone().flat_map(|input| input.matches.fields().chain(input.trust.iter().flat_map(Matches::fields)));
     let fields: BTreeSet<&str> = if phase == Phase::Last { BTreeSet::new() } else { fields.chain(FIELDS).collect() };
     let fields: Vec<&str> = if fields.is_empty() { vec!["_BOOT_ID"] } else { fields.into_iter().collect() };
     arguments.push(format!("--output-fields={}", fields.join(",")));

@@ -366,7 +366,7 @@ mod tests {
         let mut text = Vec::new();
         for (name, value) in fields {
             text.extend_from_slice(name.as_bytes());
-            if value.iter().any(|byte| byte.is_ascii_control()) || str::from_utf8(value).is_err() {
+            if value.iter().any(u8::is_ascii_control) || str::from_utf8(value).is_err() {
                 text.push(b'\n');
                 text.extend_from_slice(&(value.len() as u64).to_le_bytes());
             } else {

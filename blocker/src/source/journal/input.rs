@@ -107,7 +107,7 @@ impl Reading {
         let (mut waiting, mut problems) = (Vec::new(), Vec::new());
         match trouble {
             Some(trouble) if self.input.is_optional && trouble.is_absence() => {
-                waiting.push(format!("the journal: {trouble}"))
+                waiting.push(format!("the journal: {trouble}"));
             }
             Some(trouble) => problems.push(format!("the journal cannot be read: {trouble}")),
             None => {}

@@ -80,8 +80,6 @@ enum Ended {
     InputsChanged,
     /// Nobody receives, or asks for, anything.
     Unwanted,
-    /// `journalctl` has read all there is.
-    CaughtUp,
     /// There may be something that it does not notice.
     LookAgain,
     /// Something is in the way.
@@ -105,9 +103,9 @@ impl JournalReader {
             let began = Instant::now();
             let before = self.position.clone();
             let trouble = match self.read(&events).await {
-                Ended::Unwanted => return,
-                Ended::InputsChanged | Ended::CaughtUp | Ended::LookAgain => continue,
-                Ended::Trouble(trouble) => trouble,
+                Err(Ended::Unwanted) => return,
+                Ok(()) | Err(Ended::InputsChanged | Ended::LookAgain) => continue,
+                Err(Ended::Trouble(trouble)) => trouble,
             };
             if self.position != before || began.elapsed() >= LONGEST_PAUSE {
                 pause = SHORTEST_PAUSE;
@@ -146,45 +144,30 @@ impl JournalReader {
             .collect();
     }
 
-    async fn read(&mut self, events: &mpsc::Sender<SourceEvent>) -> Ended {
+    /// Reads until something is in the way of it.
+    async fn read(&mut self, events: &mpsc::Sender<SourceEvent>) -> Result<(), Ended> {
         if self.readings.is_empty() {
-            return match self.inputs.changed().await {
-                Ok(()) => Ended::InputsChanged,
-                Err(_) => Ended::Unwanted,
-            };
+            self.inputs.changed().await.map_err(|_| Ended::Unwanted)?;
+            return Ok(());
         }
         let mut last = None;
         if let Position::End | Position::Beginning = self.position {
-            let before = std::mem::replace(&mut self.position, Position::Beginning);
-            let ended = self.pass(Phase::Last, events).await;
-            let found = std::mem::replace(&mut self.position, before);
-            match ended {
-                Ended::CaughtUp if self.position == Position::End => self.position = found,
-                Ended::CaughtUp => last = Some(found),
-                // Whatever is written from here on is new.
-                Ended::Trouble(Trouble::NoJournal(words)) => {
-                    self.position = Position::Beginning;
-                    return Ended::Trouble(Trouble::NoJournal(words));
-                }
-                other => return other,
+            let found = self.find_last(events).await?;
+            if self.position == Position::End {
+                self.position = found;
+            } else {
+                last = Some(found);
             }
         }
         // From here on no entry is missed.
         for reading in &mut self.readings {
             reading.note_begun();
         }
-        if self.tell_all(events).await.is_err() {
-            return Ended::Unwanted;
-        }
-        match self.pass(Phase::CatchUp, events).await {
-            Ended::CaughtUp => {}
-            other => return other,
-        }
+        self.tell_all(events).await?;
+        self.pass(Phase::CatchUp, events).await?;
         if self.trouble.take().is_some() {
             info!("the journal can be read");
-            if self.tell_all(events).await.is_err() {
-                return Ended::Unwanted;
-            }
+            self.tell_all(events).await?;
         }
         if self.position == Position::Beginning
             && let Some(last) = last
@@ -192,22 +175,29 @@ impl JournalReader {
             // All up to there was looked at, and nothing was ours.
             self.position = last;
         }
-        match self.pass(Phase::Follow, events).await {
-            Ended::CaughtUp => Ended::Trouble(Trouble::Ended("journalctl ended".to_owned())),
-            other => other,
-        }
+        self.pass(Phase::Follow, events).await?;
+        Err(Ended::Trouble(Trouble::Ended("journalctl ended".to_owned())))
     }
 
-    /// Runs one `journalctl` to its end.
-    async fn pass(&mut self, phase: Phase, events: &mpsc::Sender<SourceEvent>) -> Ended {
+    /// Finds the place behind the last entry there is; the beginning, if there is none.
+    async fn find_last(&mut self, events: &mpsc::Sender<SourceEvent>) -> Result<Position, Ended> {
+        let before = std::mem::replace(&mut self.position, Position::Beginning);
+        let ended = self.pass(Phase::Last, events).await;
+        let found = std::mem::replace(&mut self.position, before);
+        if let Err(Ended::Trouble(Trouble::NoJournal(_))) = ended {
+            // Whatever is written from here on is new.
+            self.position = Position::Beginning;
+        }
+        ended.map(|()| found)
+    }
+
+    /// Runs one `journalctl` to its end, which for one that follows never comes.
+    async fn pass(&mut self, phase: Phase, events: &mpsc::Sender<SourceEvent>) -> Result<(), Ended> {
         let cursor = match &self.position {
             Position::Behind(cursor) if phase != Phase::Last => Some(cursor.clone()),
             Position::Behind(_) | Position::Beginning | Position::End => None,
         };
-        let mut child = match Child::spawn(&self.place, phase, cursor.as_deref(), &self.readings) {
-            Ok(child) => child,
-            Err(trouble) => return Ended::Trouble(trouble),
-        };
+        let mut child = Child::spawn(&self.place, phase, cursor.as_deref(), &self.readings).map_err(Ended::Trouble)?;
         // A journalctl that follows a journal without a file may not notice the first one.
         let is_unsure = phase == Phase::Follow && self.position == Position::Beginning;
         let mut unsure_until = pin!(sleep(LOOK_AGAIN_AFTER));
@@ -219,33 +209,26 @@ impl JournalReader {
             let read = tokio::select! {
                 read = child.read() => read,
                 changed = self.inputs.changed() => {
-                    return if changed.is_ok() { Ended::InputsChanged } else { Ended::Unwanted };
+                    return Err(if changed.is_ok() { Ended::InputsChanged } else { Ended::Unwanted });
                 }
                 _ = ticks.tick() => {
-                    if self.tell_counters(events).await.is_err() {
-                        return Ended::Unwanted;
-                    }
+                    self.tell_counters(events).await?;
                     continue;
                 }
-                () = &mut unsure_until, if is_unsure => return Ended::LookAgain,
-                () = events.closed() => return Ended::Unwanted,
+                () = &mut unsure_until, if is_unsure => return Err(Ended::LookAgain),
+                () = events.closed() => return Err(Ended::Unwanted),
             };
-            match read {
-                Ok([]) => break,
-                Ok(bytes) => {
-                    if let Err(error) = self.take(&mut parser, bytes, phase, cursor.as_deref()) {
-                        return Ended::Trouble(Trouble::Ended(error.to_string()));
-                    }
-                }
-                Err(error) => return Ended::Trouble(Trouble::Ended(format!("reading from journalctl: {error}"))),
+            let in_the_way = |words: String| Ended::Trouble(Trouble::Ended(words));
+            let bytes = read.map_err(|error| in_the_way(format!("reading from journalctl: {error}")))?;
+            if bytes.is_empty() {
+                break;
             }
-            if self.hand_over(events).await.is_err() {
-                return Ended::Unwanted;
-            }
+            self.take(&mut parser, bytes, phase, cursor.as_deref()).map_err(|error| in_the_way(error.to_string()))?;
+            self.hand_over(events).await?;
         }
         match child.end().await {
-            Some(trouble) => Ended::Trouble(trouble),
-            None => Ended::CaughtUp,
+            Some(trouble) => Err(Ended::Trouble(trouble)),
+            None => Ok(()),
         }
     }
 
@@ -275,32 +258,29 @@ impl JournalReader {
     }
 
     /// Sends the lines that were taken.
-    async fn hand_over(&mut self, events: &mpsc::Sender<SourceEvent>) -> Result<(), Gone> {
+    async fn hand_over(&mut self, events: &mpsc::Sender<SourceEvent>) -> Result<(), Ended> {
         for batch in self.readings.iter_mut().filter_map(Reading::take_batch) {
-            events.send(SourceEvent::Lines(batch)).await.map_err(|_| Gone)?;
+            events.send(SourceEvent::Lines(batch)).await.map_err(|_| Ended::Unwanted)?;
         }
         Ok(())
     }
 
-    async fn tell_counters(&mut self, events: &mpsc::Sender<SourceEvent>) -> Result<(), Gone> {
+    async fn tell_counters(&mut self, events: &mpsc::Sender<SourceEvent>) -> Result<(), Ended> {
         for reading in self.readings.iter_mut().filter(|reading| reading.has_news()) {
             let state = reading.state(self.trouble.as_ref());
-            events.send(SourceEvent::State(reading.source(), state)).await.map_err(|_| Gone)?;
+            events.send(SourceEvent::State(reading.source(), state)).await.map_err(|_| Ended::Unwanted)?;
         }
         Ok(())
     }
 
-    async fn tell_all(&mut self, events: &mpsc::Sender<SourceEvent>) -> Result<(), Gone> {
+    async fn tell_all(&mut self, events: &mpsc::Sender<SourceEvent>) -> Result<(), Ended> {
         for reading in &mut self.readings {
             let state = reading.state(self.trouble.as_ref());
-            events.send(SourceEvent::State(reading.source(), state)).await.map_err(|_| Gone)?;
+            events.send(SourceEvent::State(reading.source(), state)).await.map_err(|_| Ended::Unwanted)?;
         }
         Ok(())
     }
 }
-
-/// Nobody receives.
-struct Gone;
 
 /// An entry's cursor, if it is one that may be given to `journalctl` again.
 fn cursor(entry: &Entry) -> Option<&str> {
