@@ -24,5 +24,6 @@ pub mod policy;
 pub mod prefix;
 pub mod record;
 pub mod time;
+pub mod touched;
 pub mod tracker;
 pub mod whom;

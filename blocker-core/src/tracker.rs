@@ -24,6 +24,7 @@ use crate::attempts::Attempts;
 use crate::jail::JailId;
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
+use crate::touched::Touched;
 
 /// The failures of all sources, by jail.
 #[derive(Debug)]
@@ -33,13 +34,22 @@ pub struct Tracker {
     tracked: usize,
     forgotten: u64,
     latest: Timestamp,
+    /// For the store.
+    pub(crate) touched: Touched<(Prefix, JailId)>,
 }
 
 impl Tracker {
     /// A tracker of at most `max_sources` (jail, prefix) pairs, and of one if that is zero.
     #[must_use]
     pub fn new(max_sources: usize) -> Self {
-        Self { max_sources, jails: BTreeMap::new(), tracked: 0, forgotten: 0, latest: Timestamp::from_nanos(i64::MIN) }
+        Self {
+            max_sources,
+            jails: BTreeMap::new(),
+            tracked: 0,
+            forgotten: 0,
+            latest: Timestamp::from_nanos(i64::MIN),
+            touched: Touched::default(),
+        }
     }
 
     /// Sets another bound. Pairs beyond it are forgotten at the next failure.
@@ -64,17 +74,49 @@ impl Tracker {
         // A live failure is made now, and a clock that stepped back is no reason to take it for an old one.
         let made = if made >= now { self.latest.max(now) } else { made };
         self.purge(now);
+        self.touched.touch((prefix, jail));
         let now = self.latest;
         if made.saturating_add(window) <= now {
             return self.jails.get(&jail).map_or(Attempts::ZERO, |sources| sources.sum(prefix, window, now));
         }
+        self.make_room(jail, prefix);
+        self.jails.entry(jail).or_insert_with(|| Sources::new(window)).record(prefix, attempts, window, made, now)
+    }
+
+    /// Takes in failures of `prefix` in `jail` that were recorded before a restart: in the order of time, those that are
+    /// still within `window`. What was recorded of it since is replaced.
+    pub fn restore(&mut self, jail: JailId, prefix: Prefix, failures: Vec<(Timestamp, Attempts)>, window: Duration) {
+        self.forget(jail, prefix);
+        let latest = self.latest;
+        let failures: Vec<_> = failures.into_iter().filter(|(at, _)| at.saturating_add(window) > latest).collect();
+        let Some(&(last, _)) = failures.last() else { return };
+        self.touched.touch((prefix, jail));
+        self.make_room(jail, prefix);
+        let sources = self.jails.entry(jail).or_insert_with(|| Sources::new(window));
+        sources.window = window;
+        sources.by_last.insert((last, prefix));
+        sources.failures.insert(prefix, failures);
+    }
+
+    /// The failures of `prefix` in `jail`, in the order of time.
+    #[must_use]
+    pub fn failures(&self, jail: JailId, prefix: Prefix) -> &[(Timestamp, Attempts)] {
+        self.jails.get(&jail).and_then(|sources| sources.failures.get(&prefix)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every prefix that has failures, by jail.
+    pub fn prefixes(&self) -> impl Iterator<Item = (Prefix, JailId)> {
+        self.jails.iter().flat_map(|(&jail, sources)| sources.by_last.iter().map(move |&(_, prefix)| (prefix, jail)))
+    }
+
+    /// Makes room for a pair, if it is a new one.
+    fn make_room(&mut self, jail: JailId, prefix: Prefix) {
         if !self.jails.get(&jail).is_some_and(|sources| sources.failures.contains_key(&prefix)) {
             while self.tracked > 0 && self.tracked >= self.max_sources {
                 self.forget_oldest();
             }
             self.tracked += 1;
         }
-        self.jails.entry(jail).or_insert_with(|| Sources::new(window)).record(prefix, attempts, window, made, now)
     }
 
     /// Forgets the failures of `prefix` in `jail`.
@@ -83,14 +125,16 @@ impl Tracker {
             && sources.forget(prefix)
         {
             self.tracked -= 1;
+            self.touched.touch((prefix, jail));
         }
     }
 
     /// Forgets the failures of `prefix` in every jail.
     pub fn forget_prefix(&mut self, prefix: Prefix) {
-        for sources in self.jails.values_mut() {
+        for (&jail, sources) in &mut self.jails {
             if sources.forget(prefix) {
                 self.tracked -= 1;
+                self.touched.touch((prefix, jail));
             }
         }
     }
@@ -99,24 +143,30 @@ impl Tracker {
     pub fn forget_jail(&mut self, jail: JailId) {
         if let Some(sources) = self.jails.remove(&jail) {
             self.tracked -= sources.failures.len();
+            for &prefix in sources.failures.keys() {
+                self.touched.touch((prefix, jail));
+            }
         }
     }
 
     /// Forgets all failures.
     pub fn clear(&mut self) {
-        self.jails.clear();
-        self.tracked = 0;
+        let jails: Vec<JailId> = self.jails.keys().copied().collect();
+        for jail in jails {
+            self.forget_jail(jail);
+        }
     }
 
     /// Forgets every prefix whose last failure has left the window at `now`.
     pub fn purge(&mut self, now: Timestamp) {
         self.latest = self.latest.max(now);
-        for sources in self.jails.values_mut() {
+        for (&jail, sources) in &mut self.jails {
             while let Some(&(last, prefix)) = sources.by_last.first()
                 && last.saturating_add(sources.window) <= self.latest
             {
                 if sources.forget(prefix) {
                     self.tracked -= 1;
+                    self.touched.touch((prefix, jail));
                 }
             }
         }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use blocker_core::allowlist::{AllowReason, Allowed};
 use blocker_core::attempts::Attempts;
 use blocker_core::engine::{
-    AdoptedBan, BanOutcome, Bounds, Command, Engine, Jail, JailId, JailSet, Limits, Line, LogId, Request, Response,
-    Settings, SourceId,
+    AdoptedBan, BanOutcome, Bounds, Changes, Command, Counted, Engine, Entry, Jail, JailId, JailSet, Key, Limits, Line,
+    LogId, Memory, Request, Response, Settings, SourceId,
 };
 use blocker_core::filter::{Failure, Filter};
 use blocker_core::prefix::Prefix;
@@ -105,6 +105,13 @@ enum Step {
         jails: u64,
         secs: i64,
     },
+    /// Another engine takes the place of this one and is given what a store was told, and what the kernel holds: nothing
+    /// after a reboot.
+    Restart {
+        reboot: bool,
+    },
+    /// A store is told what has changed.
+    Tell,
     /// The clock moves, perhaps backwards, and nobody tells the engine.
     Wait {
         secs: i64,
@@ -136,6 +143,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (prefix, prop_oneof![Just(0u64), any::<u64>(), Just(1), Just(1 << 7)], -5..200i64)
             .prop_map(|(prefix, jails, secs)| Step::Adopt { prefix, jails, secs }),
         8 => prop_oneof![0..3i64, 10..70i64, Just(60), Just(40), Just(180), -20..0i64].prop_map(|secs| Step::Wait { secs }),
+        1 => any::<bool>().prop_map(|reboot| Step::Restart { reboot }),
+        3 => Just(Step::Tell),
         2 => Just(Step::Timeout),
         2 => Just(Step::WaitForTimeout),
     ]
@@ -269,6 +278,36 @@ impl Model {
     }
 }
 
+/// What a store has, as the changes build it up.
+#[derive(Default)]
+struct Store {
+    bans: BTreeMap<Key, Entry>,
+    counts: BTreeMap<Key, Counted>,
+}
+
+impl Store {
+    fn apply(&mut self, changes: Changes) {
+        assert!(!changes.all_bans && !changes.all_counts, "so few changes can be named");
+        for (key, entry) in changes.bans {
+            match entry {
+                Some(entry) => drop(self.bans.insert(key, entry)),
+                None => drop(self.bans.remove(&key)),
+            }
+        }
+        for (key, failures) in changes.counts {
+            if failures.is_empty() {
+                self.counts.remove(&key);
+            } else {
+                self.counts.insert(key, failures);
+            }
+        }
+    }
+
+    fn memory(&self) -> Memory {
+        Memory { bans: self.bans.clone().into_iter().collect(), counts: self.counts.clone().into_iter().collect() }
+    }
+}
+
 /// The kernel's tables, as the commands build them up.
 #[derive(Default)]
 struct Kernel {
@@ -315,14 +354,51 @@ proptest! {
         let mut engine = Engine::new(settings(&BTreeSet::new()));
         let mut model = Model::default();
         let mut kernel = Kernel::default();
+        let mut store = Store::default();
         let mut clock = 0i64;
+        engine.track_changes();
         engine.handle_timeout(secs(0));
         for step in steps {
+            if matches!(step, Step::Tell | Step::Restart { .. }) {
+                store.apply(engine.take_changes());
+            }
+            if let Step::Restart { reboot } = step {
+                engine = restarted(&model, &mut kernel, &mut store, reboot)?;
+                model.last = None;
+            }
             take(&step, &mut engine, &mut model, &mut kernel, &mut clock)?;
             kernel.apply(&mut engine)?;
             compare(&engine, &model, &kernel)?;
         }
     }
+}
+
+/// Another engine in the place of one that stopped at the model's instant.
+fn restarted(model: &Model, kernel: &mut Kernel, store: &mut Store, reboot: bool) -> Result<Engine, TestCaseError> {
+    let now = secs(model.now);
+    kernel.allowed.clear();
+    if reboot {
+        kernel.banned.clear();
+    }
+    let mut engine = Engine::new(settings(&model.configured));
+    engine.track_changes();
+    engine.set_found_allowed(allowed(&model.found, AllowReason::OwnAddress), now);
+    kernel.apply(&mut engine)?;
+    let adopted = kernel.banned.iter().map(|(&prefix, &(jails, until))| AdoptedBan { prefix, jails, until }).collect();
+    engine.restore(adopted, store.memory(), now);
+    for ban in engine.bans() {
+        let before = store.bans.get(&(ban.prefix, ban.jail));
+        let Some(Entry::InForce(before)) = before else { panic!("{ban:?} was {before:?}") };
+        prop_assert_eq!((ban.started, ban.until, &ban.origin), (before.started, before.until, &before.origin));
+    }
+    let changes = engine.take_changes();
+    prop_assert!(changes.bans.is_empty(), "the store knows all of them: {:?}", changes);
+    for (key, failures) in &changes.counts {
+        let known = &store.counts[key];
+        prop_assert!(known.ends_with(failures), "what counts no more is left out: {:?} of {:?}", failures, known);
+    }
+    store.apply(changes);
+    Ok(engine)
 }
 
 fn take(
@@ -350,12 +426,13 @@ fn take(
         | Step::BanForever { .. }
         | Step::Unban { .. } => {}
         Step::UnbanAll | Step::Allow { .. } | Step::Adopt { .. } | Step::Timeout => {}
+        Step::Restart { .. } | Step::Tell => {}
     }
     let now = secs(*clock);
     model.advance(*clock);
     match step.clone() {
         Step::Wait { .. } => {}
-        Step::Timeout | Step::WaitForTimeout => engine.handle_timeout(now),
+        Step::Restart { .. } | Step::Tell | Step::Timeout | Step::WaitForTimeout => engine.handle_timeout(now),
         Step::Line { addr, attempts, span_secs, past } => {
             let (message, tenths) = dovecot_message(ADDRS[addr], attempts, span_secs);
             let made = hand_in(engine, model, &format!("dovecot: {message}"), past, *clock);

@@ -1,5 +1,6 @@
 //! One ban, what it came from, which of the kernel's tables it belongs into, and why there may be none.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ pub enum Origin {
         /// Who the last of them claimed to be: the attacker's bytes, cut to [`MAX_USER_BYTES`].
         user: Option<Box<[u8]>>,
         /// The filter's pattern that matched the last of them.
-        pattern: &'static str,
+        pattern: Cow<'static, str>,
     },
     /// An administrator.
     Command {

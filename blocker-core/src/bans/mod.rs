@@ -35,6 +35,7 @@ use crate::bounds::Bounds;
 use crate::jail::{JailId, JailSet};
 use crate::prefix::Prefix;
 use crate::time::{Timestamp, Until};
+use crate::touched::Touched;
 
 use lengths::Lengths;
 use recent::Recent;
@@ -98,6 +99,20 @@ pub struct Book {
     lengths: Lengths,
     in_force: [usize; JailId::MAX.index() as usize + 1],
     recent: Recent,
+    /// For the store.
+    pub(crate) touched: Touched<(Prefix, JailId)>,
+}
+
+/// What the book has of one prefix and jail, and a store keeps of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// It is banned.
+    InForce(Ban),
+    /// It was banned, and lines about the time before may still come.
+    Ended {
+        /// When that ban began.
+        started: Timestamp,
+    },
 }
 
 impl Book {
@@ -113,6 +128,7 @@ impl Book {
             lengths: Lengths::default(),
             in_force: [0; JailId::MAX.index() as usize + 1],
             recent: Recent::default(),
+            touched: Touched::default(),
         }
     }
 
@@ -128,8 +144,25 @@ impl Book {
     ///
     /// [`Refusal::TooDeeplyNested`] or [`Refusal::TableFull`]; then nothing has changed.
     pub fn insert(&mut self, prefix: Prefix, jail: JailId, ban: Ban, renewal: Renewal) -> Result<Insertion, Refusal> {
+        let now = ban.started;
+        self.restore(prefix, jail, ban, renewal, now)
+    }
+
+    /// The same for a ban that began before `now`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Book::insert`].
+    pub fn restore(
+        &mut self,
+        prefix: Prefix,
+        jail: JailId,
+        ban: Ban,
+        renewal: Renewal,
+        now: Timestamp,
+    ) -> Result<Insertion, Refusal> {
         let Some(before) = self.merged(prefix) else {
-            let gave_way = self.make_room(prefix, ban.started)?;
+            let gave_way = self.make_room(prefix, now)?;
             let after = self.enter(prefix, jail, ban);
             return Ok(Insertion { renewed: false, before: None, after, gave_way });
         };
@@ -142,6 +175,7 @@ impl Book {
             Some(old) => Ban { started: old.started, ..ban },
         };
         self.bans.insert((prefix, jail), ban);
+        self.touched.touch((prefix, jail));
         if !renewed {
             self.in_force[usize::from(jail.index())] += 1;
         }
@@ -153,7 +187,10 @@ impl Book {
     /// Removes all bans of exactly `prefix`, and forgets when they and earlier ones began.
     pub fn remove(&mut self, prefix: Prefix) -> Option<Removal> {
         for jail in JailSet::from_bits(u64::MAX).iter() {
-            self.recent.forget(prefix, jail);
+            if self.recent.start(prefix, jail).is_some() {
+                self.recent.forget(prefix, jail);
+                self.touched.touch((prefix, jail));
+            }
         }
         let jails = self.merged(prefix)?.jails;
         self.take(prefix, jails);
@@ -162,11 +199,13 @@ impl Book {
 
     /// Removes the bans of the next prefix that has any whose end has come at `now`. To be repeated until `None`.
     pub fn expire_next(&mut self, now: Timestamp) -> Option<Removal> {
-        self.recent.purge(now);
+        while let Some(key) = self.recent.purge_next(now) {
+            self.touched.touch(key);
+        }
         let (_, prefix) = self.next_due().filter(|(until, _)| until.is_past(now))?;
         let jails: JailSet = self.of(prefix).filter(|(_, ban)| ban.until.is_past(now)).map(|(jail, _)| jail).collect();
         for (jail, ban) in self.take(prefix, jails) {
-            self.recent.remember(prefix, jail, ban.started, now);
+            self.remember_ended(prefix, jail, ban.started, now);
         }
         Some(Removal { prefix, jails, left: self.merged(prefix) })
     }
@@ -183,7 +222,32 @@ impl Book {
 
     /// Forgets when bans that are over began.
     pub fn forget_ended(&mut self) {
+        for key in self.recent.keys() {
+            self.touched.touch(key);
+        }
         self.recent.clear();
+    }
+
+    /// Remembers that a ban which is over at `now` began at `started`, for lines that come late.
+    pub fn remember_ended(&mut self, prefix: Prefix, jail: JailId, started: Timestamp, now: Timestamp) {
+        self.touched.touch((prefix, jail));
+        if let Some(key) = self.recent.remember(prefix, jail, started, now) {
+            self.touched.touch(key);
+        }
+    }
+
+    /// What there is of exactly `prefix` and `jail`.
+    #[must_use]
+    pub fn entry(&self, prefix: Prefix, jail: JailId) -> Option<Entry> {
+        let in_force = self.ban(prefix, jail).cloned().map(Entry::InForce);
+        in_force.or_else(|| self.recent.start(prefix, jail).map(|started| Entry::Ended { started }))
+    }
+
+    /// Everything there is, by prefix and jail.
+    pub fn entries(&self) -> impl Iterator<Item = (Prefix, JailId, Entry)> {
+        let ended = self.recent.keys().filter(|key| !self.bans.contains_key(key));
+        let keys = self.bans.keys().copied().chain(ended);
+        keys.filter_map(|(prefix, jail)| Some((prefix, jail, self.entry(prefix, jail)?)))
     }
 
     /// What is in force for exactly `prefix`.
@@ -324,7 +388,7 @@ impl Book {
     fn give_way(&mut self, prefix: Prefix, now: Timestamp) -> Option<Removal> {
         let jails = self.merged(prefix)?.jails;
         for (jail, ban) in self.take(prefix, jails) {
-            self.recent.remember(prefix, jail, ban.started, now);
+            self.remember_ended(prefix, jail, ban.started, now);
         }
         Some(Removal { prefix, jails, left: None })
     }
@@ -337,6 +401,7 @@ impl Book {
         let mut taken = Vec::new();
         for jail in jails.iter() {
             if let Some(ban) = self.bans.remove(&(prefix, jail)) {
+                self.touched.touch((prefix, jail));
                 self.in_force[usize::from(jail.index())] -= 1;
                 taken.push((jail, ban));
             }

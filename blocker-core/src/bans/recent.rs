@@ -19,7 +19,7 @@ pub const LATE_LINES: Duration = Duration::from_secs(180);
 /// which can at worst count a late line.
 pub const MAX_RECENT: usize = 65_536;
 
-/// The beginnings of bans that are over, by prefix and jail.
+/// The beginnings of bans that are over, by prefix and jail. What changes in it, the book notes for the store.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recent {
     starts: HashMap<(Prefix, JailId), Timestamp>,
@@ -29,21 +29,29 @@ pub(super) struct Recent {
 }
 
 impl Recent {
-    /// Remembers that a ban which is over at `now` began at `started`, if a late line may still come.
-    pub(super) fn remember(&mut self, prefix: Prefix, jail: JailId, started: Timestamp, now: Timestamp) {
+    /// Remembers that a ban which is over at `now` began at `started`, if a late line may still come. Returns whose
+    /// beginning was forgotten for it.
+    pub(super) fn remember(
+        &mut self,
+        prefix: Prefix,
+        jail: JailId,
+        started: Timestamp,
+        now: Timestamp,
+    ) -> Option<(Prefix, JailId)> {
         self.forget(prefix, jail);
         if now >= expiry(started) {
-            return;
+            return None;
         }
-        if self.starts.len() >= MAX_RECENT
-            && let Some(&(_, oldest, of)) = self.order.first()
-        {
-            self.forget(oldest, of);
+        let oldest = self.order.first().map(|&(_, prefix, jail)| (prefix, jail));
+        let forgotten = oldest.filter(|_| self.starts.len() >= MAX_RECENT);
+        if let Some((prefix, jail)) = forgotten {
+            self.forget(prefix, jail);
             self.forgotten += 1;
         }
         self.starts.insert((prefix, jail), started);
         self.order.insert((started, prefix, jail));
         self.lengths.add(prefix);
+        forgotten
     }
 
     /// Forgets what is remembered of `prefix` and `jail`.
@@ -54,6 +62,16 @@ impl Recent {
         }
     }
 
+    /// Forgets what no line can be late for at `now`, one at a time: whose it was, until `None`.
+    pub(super) fn purge_next(&mut self, now: Timestamp) -> Option<(Prefix, JailId)> {
+        let &(started, prefix, jail) = self.order.first()?;
+        if now < expiry(started) {
+            return None;
+        }
+        self.forget(prefix, jail);
+        Some((prefix, jail))
+    }
+
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
         let Self { starts, order, lengths, forgotten: _ } = self;
@@ -62,13 +80,14 @@ impl Recent {
         *lengths = Lengths::default();
     }
 
-    /// Forgets what no line can be late for at `now`.
-    pub(super) fn purge(&mut self, now: Timestamp) {
-        while let Some(&(started, prefix, jail)) = self.order.first()
-            && now >= expiry(started)
-        {
-            self.forget(prefix, jail);
-        }
+    /// Whose beginnings are remembered.
+    pub(super) fn keys(&self) -> impl Iterator<Item = (Prefix, JailId)> {
+        self.order.iter().map(|&(_, prefix, jail)| (prefix, jail))
+    }
+
+    /// When the last ban of exactly `prefix` by `jail` began.
+    pub(super) fn start(&self, prefix: Prefix, jail: JailId) -> Option<Timestamp> {
+        self.starts.get(&(prefix, jail)).copied()
     }
 
     /// When [`Recent::purge`] next has something to do.
@@ -107,12 +126,13 @@ mod tests {
         let mut recent = Recent::default();
         recent.remember(host(9), JAIL, Timestamp::from_secs(0), Timestamp::from_secs(60));
 
-        recent.purge(Timestamp::from_secs(180));
+        assert_eq!(recent.purge_next(Timestamp::from_secs(180)), None);
         assert_eq!(recent.latest_start(host(9), JAIL), Some(Timestamp::from_secs(0)));
 
         let due = recent.next_purge().expect("one is remembered");
         assert_eq!(due, Timestamp::from_nanos(180_000_000_001));
-        recent.purge(due);
+        assert_eq!(recent.purge_next(due), Some((host(9), JAIL)));
+        assert_eq!(recent.purge_next(due), None);
         assert_eq!(recent.latest_start(host(9), JAIL), None);
         assert_eq!(recent.next_purge(), None);
     }

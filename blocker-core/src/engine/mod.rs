@@ -23,6 +23,7 @@ mod command;
 mod last;
 mod line;
 mod logs;
+mod memory;
 mod request;
 mod settings;
 mod stats;
@@ -31,9 +32,9 @@ mod twins;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
-use crate::allowlist::{Allowed, Allowlist, Changes, Origin as AllowOrigin};
+use crate::allowlist::{self, Allowed, Allowlist, Origin as AllowOrigin};
 use crate::attempts::Attempts;
-use crate::bans::{Ban, Book, Insertion, Kind, MAX_USER_BYTES, Merged, Removal, Renewal};
+use crate::bans::{Book, Insertion, Kind, MAX_USER_BYTES, Merged, Removal, Renewal};
 use crate::calendar::Calendar;
 use crate::filter::Failure;
 use crate::policy::{self, Decision, Known};
@@ -42,12 +43,14 @@ use crate::time::Timestamp;
 use crate::tracker::Tracker;
 
 pub use crate::allowlist::AllowReason;
+pub use crate::bans::{Ban, Entry};
 pub use crate::bans::{Origin, Refusal};
 pub use crate::bounds::Bounds;
 pub use crate::jail::{Jail, JailId, JailSet, Limits, LogId, SourceId};
 pub use crate::policy::IgnoreReason;
 pub use command::{AdoptedBan, Adoption, BanInfo, Command, Event, Found, UnbanReason};
 pub use line::Line;
+pub use memory::{Changes, Counted, Key, Memory};
 pub use request::{BanOutcome, Request, Response};
 pub use settings::Settings;
 pub use stats::{JailStats, Stats};
@@ -135,28 +138,7 @@ impl Engine {
     /// here on, [`Command::Lift`] if it may not stay.
     pub fn adopt(&mut self, ban: AdoptedBan, now: Timestamp) -> Adoption {
         self.advance(now);
-        let AdoptedBan { prefix, jails, until } = ban;
-        if jails.is_empty() || until.is_past(self.now) {
-            // What the book has for the prefix, if it has anything, is right.
-            self.tell_kernel(prefix, self.book.merged(prefix));
-            return Adoption::Over;
-        }
-        for jail in jails.iter() {
-            let ban = Ban { started: self.now, until, origin: Origin::Adopted };
-            if let Err(why) = self.enter(prefix, jail, ban, Renewal::Longest) {
-                self.tell_kernel(prefix, self.book.merged(prefix));
-                self.notify(Event::Refused { prefix, jail, why });
-                return Adoption::Refused(why);
-            }
-        }
-        let in_force = self.book.merged(prefix);
-        if in_force != Some(Merged { jails, until }) {
-            self.tell_kernel(prefix, in_force);
-        }
-        for jail in jails.iter() {
-            self.notify_ban(prefix, jail, Event::Restored);
-        }
-        Adoption::Kept
+        self.take_over(ban.prefix, Some(ban), Vec::new())
     }
 
     /// Names jails that are gone and may have left bans; a jail that is there keeps its own name.
@@ -196,7 +178,7 @@ impl Engine {
             Decision::Ban { prefix, count, of, until } => {
                 self.found(jail, failure, prefix, made, count, of);
                 let user = failure.user.map(|user| cut(user).into());
-                let origin = Origin::Log { attempts: count, user, pattern: failure.pattern };
+                let origin = Origin::Log { attempts: count, user, pattern: failure.pattern.into() };
                 let ban = Ban { started: self.now, until, origin };
                 if let Err(why) = self.ban(prefix, jail, ban, Renewal::Longest) {
                     self.notify(Event::Refused { prefix, jail, why });
@@ -280,8 +262,8 @@ impl Engine {
     }
 
     /// Tells the kernel of a changed allowlist, and lifts the bans that lie wholly inside what is newly allowed.
-    fn carry_out(&mut self, changes: Changes) {
-        let Changes { added, removed } = changes;
+    fn carry_out(&mut self, changes: allowlist::Changes) {
+        let allowlist::Changes { added, removed } = changes;
         for allowed in added {
             self.commands.push_back(Command::Allow { prefix: allowed.prefix });
             for prefix in self.book.inside(allowed.prefix) {
@@ -311,8 +293,8 @@ impl Engine {
     fn enter(&mut self, prefix: Prefix, jail: JailId, ban: Ban, renewal: Renewal) -> Result<Entered, Refusal> {
         let kind = Kind::of(prefix);
         let bound = self.book.bound(kind);
-        let entered =
-            policy::may_ban(prefix, &self.allowlist).and_then(|()| self.book.insert(prefix, jail, ban, renewal));
+        let entered = policy::may_ban(prefix, &self.allowlist)
+            .and_then(|()| self.book.restore(prefix, jail, ban, renewal, self.now));
         match entered {
             Ok(Insertion { renewed, before, after, gave_way }) => {
                 for removal in gave_way {

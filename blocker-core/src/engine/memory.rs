@@ -1,0 +1,273 @@
+//! What outlives a restart: what a store is told of, and what is taken back from it.
+//!
+//! # Theory of operation
+//!
+//! The book and the tracker note whose entry has changed ([`crate::touched`]). [`Engine::take_changes`] tells the present
+//! values of these, all of one instant: whoever writes them in one transaction, together with how far the logs have been
+//! read, can begin again from there as if nothing had been.
+//!
+//! At the start three things are brought together by [`Engine::restore`]: what the kernel's maps hold, what the store
+//! remembers, and the present settings. The kernel comes first: it was told before the store was.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{AdoptedBan, Adoption, Ban, Engine, Entry, Event, Jail, JailId, JailSet, Origin};
+use crate::attempts::Attempts;
+use crate::bans::{Merged, Renewal};
+use crate::prefix::Prefix;
+use crate::time::Timestamp;
+
+/// A prefix in a jail.
+pub type Key = (Prefix, JailId);
+
+/// Failures with their weights, in the order of time.
+pub type Counted = Vec<(Timestamp, Attempts)>;
+
+/// What has changed since it was last told: the present values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Whether `bans` are all there are, so that what is not among them is gone.
+    pub all_bans: bool,
+    /// Bans in force or lately ended; `None` if there is nothing any more.
+    pub bans: Vec<(Key, Option<Entry>)>,
+    /// Whether `counts` are all there are.
+    pub all_counts: bool,
+    /// Failures that count; empty if none does any more.
+    pub counts: Vec<(Key, Counted)>,
+}
+
+impl Changes {
+    /// Whether nothing has changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self { all_bans, bans, all_counts, counts } = self;
+        !all_bans && bans.is_empty() && !all_counts && counts.is_empty()
+    }
+}
+
+/// What a store remembers of an earlier run, its instants on the present clock.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Bans in force, over meanwhile, or lately ended; no key twice.
+    pub bans: Vec<(Key, Entry)>,
+    /// Failures; no key twice.
+    pub counts: Vec<(Key, Counted)>,
+}
+
+/// How changes are told, and what is remembered is taken back.
+impl Engine {
+    /// Begins to note what changes, for [`Engine::take_changes`]. Until then, nothing is kept for it.
+    pub fn track_changes(&mut self) {
+        self.book.touched.begin();
+        self.tracker.touched.begin();
+    }
+
+    /// Has everything count as changed: what was told before is lost.
+    pub fn forget_told(&mut self) {
+        self.book.touched.touch_all();
+        self.tracker.touched.touch_all();
+    }
+
+    /// How many entries have changed.
+    #[must_use]
+    pub fn changed(&self) -> usize {
+        self.book.touched.len() + self.tracker.touched.len()
+    }
+
+    /// The present values of what has changed since they were last taken.
+    pub fn take_changes(&mut self) -> Changes {
+        let (bans, counts) = (self.book.touched.take(), self.tracker.touched.take());
+        let (book, tracker) = (&self.book, &self.tracker);
+        let counted = |(prefix, jail): Key| ((prefix, jail), tracker.failures(jail, prefix).to_vec());
+        Changes {
+            all_bans: bans.is_none(),
+            bans: match bans {
+                Some(keys) => keys.into_iter().map(|key| (key, book.entry(key.0, key.1))).collect(),
+                None => book.entries().map(|(prefix, jail, entry)| ((prefix, jail), Some(entry))).collect(),
+            },
+            all_counts: counts.is_none(),
+            counts: match counts {
+                Some(keys) => keys.into_iter().map(counted).collect(),
+                None => tracker.prefixes().map(counted).collect(),
+            },
+        }
+    }
+
+    /// Brings together what the kernel's maps held at the start and what was remembered. No prefix may be adopted twice.
+    ///
+    /// A ban that both have keeps its beginning, evidence and end; one that only the kernel has is adopted; one that only
+    /// the store has, after a reboot, is enforced again unless it is over. None of them is told as new.
+    /// [`Command::Enforce`](super::Command::Enforce) and `Lift` follow where the kernel must hold something else from here on.
+    pub fn restore(&mut self, adopted: Vec<AdoptedBan>, memory: Memory, now: Timestamp) {
+        self.advance(now);
+        let Memory { bans, counts } = memory;
+        let mut by_prefix: BTreeMap<Prefix, (Option<AdoptedBan>, Vec<(JailId, Ban)>)> = BTreeMap::new();
+        for ban in adopted {
+            by_prefix.entry(ban.prefix).or_default().0 = Some(ban);
+        }
+        for ((prefix, jail), entry) in &bans {
+            match entry {
+                Entry::InForce(ban) if !ban.until.is_past(self.now) => {
+                    by_prefix.entry(*prefix).or_default().1.push((*jail, ban.clone()));
+                }
+                Entry::InForce(Ban { started, .. }) | Entry::Ended { started } => {
+                    self.book.remember_ended(*prefix, *jail, *started, self.now);
+                }
+            }
+        }
+        for (prefix, (adopted, remembered)) in by_prefix {
+            self.take_over(prefix, adopted, remembered);
+        }
+        let remembered: BTreeSet<Key> = bans.iter().map(|&(key, _)| key).collect();
+        for ((prefix, jail), failures) in &counts {
+            // A ban that only the kernel has was earned by what is remembered here, and answered it.
+            let banned = self.book.covering(prefix.addr(), *jail);
+            if banned.is_none_or(|banned| remembered.contains(&(banned, *jail))) {
+                self.restore_count(*prefix, *jail, failures);
+            }
+        }
+        self.tell_differences(&bans, &counts);
+    }
+
+    /// Takes over the bans of one prefix: what the kernel holds, and what is remembered in force.
+    pub(super) fn take_over(
+        &mut self,
+        prefix: Prefix,
+        adopted: Option<AdoptedBan>,
+        remembered: Vec<(JailId, Ban)>,
+    ) -> Adoption {
+        let held = adopted.filter(|ban| !ban.jails.is_empty() && !ban.until.is_past(self.now));
+        let held = held.map(|AdoptedBan { prefix: _, jails, until }| Merged { jails, until });
+        if adopted.is_some() && held.is_none() && remembered.is_empty() {
+            // What the book has for the prefix, if it has anything, is right.
+            self.tell_kernel(prefix, self.book.merged(prefix));
+            return Adoption::Over;
+        }
+        let bans = agreed(held, remembered, self.now);
+        for (jail, ban) in &bans {
+            if let Err(why) = self.enter(prefix, *jail, ban.clone(), Renewal::Longest) {
+                if adopted.is_some() || self.book.merged(prefix).is_some() {
+                    self.tell_kernel(prefix, self.book.merged(prefix));
+                }
+                self.notify(Event::Refused { prefix, jail: *jail, why });
+                return Adoption::Refused(why);
+            }
+        }
+        let in_force = self.book.merged(prefix);
+        if in_force != held {
+            self.tell_kernel(prefix, in_force);
+        }
+        for (jail, _) in bans {
+            self.notify_ban(prefix, jail, Event::Restored);
+        }
+        Adoption::Kept
+    }
+
+    /// Takes back what was counted, as far as it still counts.
+    fn restore_count(&mut self, prefix: Prefix, jail: JailId, failures: &[(Timestamp, Attempts)]) {
+        let Some(Jail { limits, .. }) = self.jails.iter().find(|known| known.id == jail) else { return };
+        // The list is bounded as the tracker's: under another limit a longer one may have been remembered.
+        let bound = 10 * usize::try_from(limits.max_retry).unwrap_or(usize::MAX / 10);
+        let latest = failures.get(failures.len().saturating_sub(bound)..).unwrap_or_default();
+        // An instant that has not come is a clock's that was set back.
+        let mut latest: Counted = latest.iter().map(|&(at, attempts)| (at.min(self.now), attempts)).collect();
+        latest.sort_unstable();
+        self.tracker.restore(jail, prefix, latest, limits.find_time);
+    }
+
+    /// Has only that count as changed what is not as it is remembered.
+    fn tell_differences(&mut self, bans: &[(Key, Entry)], counts: &[(Key, Counted)]) {
+        if let Some(mut changed) = self.book.touched.take() {
+            for ((prefix, jail), remembered) in bans {
+                if self.book.entry(*prefix, *jail).as_ref() == Some(remembered) {
+                    changed.remove(&(*prefix, *jail));
+                } else {
+                    changed.insert((*prefix, *jail));
+                }
+            }
+            changed.into_iter().for_each(|key| self.book.touched.touch(key));
+        } else {
+            self.book.touched.touch_all();
+        }
+        if let Some(mut changed) = self.tracker.touched.take() {
+            for ((prefix, jail), remembered) in counts {
+                if self.tracker.failures(*jail, *prefix) == remembered.as_slice() {
+                    changed.remove(&(*prefix, *jail));
+                } else {
+                    changed.insert((*prefix, *jail));
+                }
+            }
+            changed.into_iter().for_each(|key| self.tracker.touched.touch(key));
+        } else {
+            self.tracker.touched.touch_all();
+        }
+    }
+}
+
+/// The bans of one prefix, from what the kernel holds and what is remembered.
+///
+/// The kernel was told first and knows the latest end alone. So none of its jails ends later than that; a jail that only it
+/// has ends then; and if all are remembered to end earlier, the last of them was given that end.
+fn agreed(held: Option<Merged>, remembered: Vec<(JailId, Ban)>, now: Timestamp) -> Vec<(JailId, Ban)> {
+    let Some(Merged { jails, until }) = held else { return remembered };
+    let mut bans = remembered;
+    for (_, ban) in bans.iter_mut().filter(|(jail, _)| jails.contains(*jail)) {
+        ban.until = ban.until.min(until);
+    }
+    let known: JailSet = bans.iter().map(|&(jail, _)| jail).collect();
+    for jail in jails.iter().filter(|&jail| !known.contains(jail)) {
+        bans.push((jail, Ban { started: now, until, origin: Origin::Adopted }));
+    }
+    let latest = |bans: &[(JailId, Ban)]| bans.iter().map(|(_, ban)| ban.until).max();
+    if latest(&bans) < Some(until) {
+        let last = bans.iter_mut().filter(|(jail, _)| jails.contains(*jail)).max_by_key(|(_, ban)| ban.until);
+        if let Some((_, ban)) = last {
+            ban.until = until;
+        }
+    }
+    bans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Until;
+
+    const FIRST: JailId = JailId::MIN;
+    const SECOND: JailId = JailId::MAX;
+
+    #[test]
+    fn the_kernel_knows_the_latest_end_and_the_store_the_others() {
+        let bans = agreed(held(&[FIRST, SECOND], 90), vec![(FIRST, ban(40)), (SECOND, ban(90))], secs(10));
+        assert_eq!(bans, [(FIRST, ban(40)), (SECOND, ban(90))]);
+
+        let bans = agreed(held(&[FIRST, SECOND], 120), vec![(FIRST, ban(40)), (SECOND, ban(90))], secs(10));
+        assert_eq!(bans, [(FIRST, ban(40)), (SECOND, ban(120))], "the last to end was prolonged, unknown to the store");
+
+        let bans = agreed(held(&[FIRST], 60), vec![(FIRST, ban(90))], secs(10));
+        assert_eq!(bans, [(FIRST, ban(60))], "it was shortened, unknown to the store");
+    }
+
+    #[test]
+    fn what_only_the_kernel_has_is_adopted_and_what_only_the_store_has_is_restored() {
+        let adopted = Ban { started: secs(10), until: Until::At(secs(90)), origin: Origin::Adopted };
+
+        let bans = agreed(held(&[SECOND], 90), vec![(FIRST, ban(40))], secs(10));
+        assert_eq!(bans, [(FIRST, ban(40)), (SECOND, adopted)]);
+
+        assert_eq!(agreed(None, vec![(FIRST, ban(40))], secs(10)), [(FIRST, ban(40))], "after a reboot");
+    }
+
+    fn held(jails: &[JailId], until_secs: i64) -> Option<Merged> {
+        Some(Merged { jails: jails.iter().copied().collect(), until: Until::At(secs(until_secs)) })
+    }
+
+    fn ban(until_secs: i64) -> Ban {
+        let origin = Origin::Command { reason: Some("spam".into()) };
+        Ban { started: secs(1), until: Until::At(secs(until_secs)), origin }
+    }
+
+    fn secs(n: i64) -> Timestamp {
+        Timestamp::from_secs(n)
+    }
+}
