@@ -31,6 +31,19 @@ impl Reading {
         Self { boot: now(), wall: WallTime::now() }
     }
 
+    /// A reading of these times, the wall's in nanoseconds since 1970.
+    #[cfg(test)]
+    pub(crate) fn at(boot: Timestamp, wall_ns: i64) -> Self {
+        let wall = WallTime::from_nanosecond(wall_ns.into()).expect("64 bits of nanoseconds are in the calendar");
+        Self { boot, wall }
+    }
+
+    /// The wall time of this reading, in nanoseconds since 1970.
+    #[must_use]
+    pub fn wall_ns(self) -> i64 {
+        i64::try_from(self.wall.as_nanosecond()).unwrap_or(i64::MAX)
+    }
+
     /// The boot time of this reading.
     #[must_use]
     pub fn boot(self) -> Timestamp {

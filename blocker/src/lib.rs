@@ -23,3 +23,4 @@ pub mod logging;
 pub mod network;
 pub mod settings;
 pub mod source;
+pub mod store;

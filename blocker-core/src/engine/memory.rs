@@ -23,6 +23,9 @@ pub type Key = (Prefix, JailId);
 /// Failures with their weights, in the order of time.
 pub type Counted = Vec<(Timestamp, Attempts)>;
 
+/// The bans of one prefix that are remembered.
+type Remembered = Vec<(JailId, Ban)>;
+
 /// What has changed since it was last told: the present values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
@@ -101,7 +104,7 @@ impl Engine {
     pub fn restore(&mut self, adopted: Vec<AdoptedBan>, memory: Memory, now: Timestamp) {
         self.advance(now);
         let Memory { bans, counts } = memory;
-        let mut by_prefix: BTreeMap<Prefix, (Option<AdoptedBan>, Vec<(JailId, Ban)>)> = BTreeMap::new();
+        let mut by_prefix: BTreeMap<Prefix, (Option<AdoptedBan>, Remembered)> = BTreeMap::new();
         for ban in adopted {
             by_prefix.entry(ban.prefix).or_default().0 = Some(ban);
         }
@@ -134,7 +137,7 @@ impl Engine {
         &mut self,
         prefix: Prefix,
         adopted: Option<AdoptedBan>,
-        remembered: Vec<(JailId, Ban)>,
+        remembered: Remembered,
     ) -> Adoption {
         let held = adopted.filter(|ban| !ban.jails.is_empty() && !ban.until.is_past(self.now));
         let held = held.map(|AdoptedBan { prefix: _, jails, until }| Merged { jails, until });
@@ -208,7 +211,7 @@ impl Engine {
 ///
 /// The kernel was told first and knows the latest end alone. So none of its jails ends later than that; a jail that only it
 /// has ends then; and if all are remembered to end earlier, the last of them was given that end.
-fn agreed(held: Option<Merged>, remembered: Vec<(JailId, Ban)>, now: Timestamp) -> Vec<(JailId, Ban)> {
+fn agreed(held: Option<Merged>, remembered: Remembered, now: Timestamp) -> Remembered {
     let Some(Merged { jails, until }) = held else { return remembered };
     let mut bans = remembered;
     for (_, ban) in bans.iter_mut().filter(|(jail, _)| jails.contains(*jail)) {

@@ -27,6 +27,7 @@ mod follower;
 pub mod journal;
 mod lines;
 mod look;
+mod mark;
 mod pattern;
 mod printed;
 mod problems;
@@ -36,13 +37,14 @@ mod stream;
 mod syslog;
 mod tail;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod watch;
 
 pub use command::CommandSource;
 pub use file::FileSource;
 pub use journal::{JournalInput, JournalPlace, JournalReader};
 pub use look::{Seen, SeenFile, look};
+pub use mark::{Mark, Marks};
 pub use problems::MAX_PROBLEMS;
 pub use stdin::read_stdin;
 pub use syslog::SyslogSource;

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// An empty directory that is removed with all that is in it.
 #[derive(Debug)]
-pub(super) struct TempDir {
+pub(crate) struct TempDir {
     root: PathBuf,
 }
 
 impl TempDir {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         let root = std::env::temp_dir().join(format!("blocker-source-{}-{next}", std::process::id()));
@@ -21,30 +21,30 @@ impl TempDir {
     }
 
     /// The path of `name` in the directory; of "" the directory itself.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         if name.is_empty() { self.root.clone() } else { self.root.join(name) }
     }
 
     /// The path of `name` as it stands in a configuration.
-    pub(super) fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         self.path(name).into_os_string().into_string().expect("the temporary directory has a UTF-8 name")
     }
 
     /// Creates or replaces the content of a file, in place.
-    pub(super) fn write(&self, name: &str, content: &[u8]) {
+    pub(crate) fn write(&self, name: &str, content: &[u8]) {
         fs::write(self.path(name), content).expect("the file can be written");
     }
 
     /// Appends to a file, which is created if need be.
-    pub(super) fn append(&self, name: &str, content: &[u8]) {
+    pub(crate) fn append(&self, name: &str, content: &[u8]) {
         appender(&self.path(name)).write_all(content).expect("the file can be written");
     }
 
-    pub(super) fn rename(&self, from: &str, to: &str) {
+    pub(crate) fn rename(&self, from: &str, to: &str) {
         fs::rename(self.path(from), self.path(to)).expect("the file can be renamed");
     }
 
-    pub(super) fn remove(&self, name: &str) {
+    pub(crate) fn remove(&self, name: &str) {
         fs::remove_file(self.path(name)).expect("the file can be removed");
     }
 }
@@ -58,6 +58,6 @@ impl Drop for TempDir {
 }
 
 /// Opens a file as a logger does: created if need be, appended to.
-pub(super) fn appender(path: &Path) -> File {
+pub(crate) fn appender(path: &Path) -> File {
     OpenOptions::new().append(true).create(true).open(path).expect("the file can be opened")
 }

@@ -1,0 +1,300 @@
+//! The database file: opened, read, written, and set aside if it is damaged.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use blocker_core::engine::{Changes, JailId, Key};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Result, TransactionBehavior, params};
+
+use super::schema::{self, Refusal};
+use super::wall::{Offset, Stamp, boot_id};
+use super::{FILE_NAME, Loaded, Transaction, rows};
+use crate::clock::Reading;
+
+/// Most files remembered of one source; beyond it the one first read is forgotten. A source remembers fewer itself.
+const MAX_LOGS: i64 = 2048;
+
+/// Free pages given back to the file system after each cleaning: 4 MiB.
+const PAGES_FREED: i64 = 1024;
+
+/// An open database, and what had to be said of it.
+pub struct Opened {
+    /// The database.
+    pub database: Database,
+    /// Why the one that was there is not used any more, and where it is now.
+    pub set_aside: Option<String>,
+}
+
+/// An open database. Nobody else has it.
+pub struct Database {
+    connection: Connection,
+    state: PathBuf,
+    /// Device and inode of the file.
+    file: (u64, u64),
+    boot: String,
+    /// Of all rows.
+    offset: Offset,
+}
+
+impl Database {
+    /// Opens the database in `state`, or makes it. A damaged one is set aside.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says why not.
+    pub(super) fn open(state: &Path) -> Result<Opened, String> {
+        match Self::open_file(state) {
+            Ok(database) => Ok(Opened { database, set_aside: None }),
+            Err(Refusal::Sqlite(error)) if is_damage(&error) => Self::replace(state, &error.to_string()),
+            Err(error) => Err(sentence(state, &error)),
+        }
+    }
+
+    /// Sets a database aside that was found to be damaged, and makes another.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says why not.
+    pub(super) fn begin_anew(self, why: &str) -> Result<Opened, String> {
+        let state = self.state.clone();
+        drop(self);
+        Self::replace(&state, why)
+    }
+
+    fn replace(state: &Path, why: &str) -> Result<Opened, String> {
+        let path = state.join(FILE_NAME);
+        let aside = state.join(format!("{FILE_NAME}.damaged"));
+        for ending in ["", "-wal", "-shm"] {
+            let name = |path: &Path| PathBuf::from(format!("{}{ending}", path.display()));
+            // What was set aside before must not lend its log to this one.
+            for done in [fs::remove_file(name(&aside)), fs::rename(name(&path), name(&aside))] {
+                done.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
+                    .map_err(|error| sentence(state, &error))?;
+            }
+        }
+        let database = Self::open_file(state).map_err(|error| sentence(state, &error))?;
+        let set_aside = format!("{}: {why}: set aside as {}, and begun anew", path.display(), aside.display());
+        Ok(Opened { database, set_aside: Some(set_aside) })
+    }
+
+    fn open_file(state: &Path) -> Result<Self, Refusal> {
+        let io = |error: std::io::Error| Refusal::Io(error);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(io)?;
+        let path = state.join(FILE_NAME);
+        // Before SQLite makes it, which would let others read it; its other files get the permissions of this one.
+        let file = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(io)?;
+        let metadata = file.metadata().map_err(io)?;
+        if metadata.permissions().mode() & 0o077 != 0 {
+            file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(io)?;
+        }
+        // Closed before SQLite locks the file: a lock goes with the first descriptor that is closed.
+        drop(file);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(&path, flags)?;
+        schema::prepare(&mut connection)?;
+        Ok(Self {
+            connection,
+            state: state.to_owned(),
+            file: (metadata.dev(), metadata.ino()),
+            boot: boot_id(),
+            offset: Offset(0),
+        })
+    }
+
+    /// Whether the file that is written is still the one that is found.
+    pub(super) fn is_in_place(&self) -> bool {
+        fs::metadata(self.state.join(FILE_NAME)).is_ok_and(|found| (found.dev(), found.ino()) == self.file)
+    }
+
+    /// Makes it as if the disk had room for this many pages.
+    #[cfg(test)]
+    pub(super) fn limit_pages(&self, pages: i64) {
+        self.connection.pragma_update(None, "max_page_count", pages).expect("it can be set");
+    }
+
+    /// Where it is.
+    pub(super) fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// Reads everything. To be called once, before anything is written.
+    pub(super) fn load(&mut self, clock: Reading, jail: impl Fn(&str) -> Option<JailId>) -> Result<Loaded> {
+        let stamp = self.connection.query_row("SELECT boot, offset, written FROM meta", [], |row| {
+            Ok(Stamp { boot: row.get(0)?, offset: Offset(row.get(1)?), written: row.get(2)? })
+        });
+        self.offset = Offset::of_rows(stamp.optional()?.as_ref(), &self.boot, clock);
+        let mut loaded = Loaded::default();
+        self.load_bans(&jail, &mut loaded)?;
+        let nobodys = self.load_failures(&jail, &mut loaded)?;
+        self.load_logs(&mut loaded)?;
+        loaded.unused += nobodys.len();
+        // A ban of a jail that is gone counts again when the jail comes back in time; counts do not.
+        let dropped = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for row in nobodys {
+            dropped.execute("DELETE FROM failures WHERE prefix = ?1 AND jail = ?2", row)?;
+        }
+        dropped.commit()?;
+        Ok(loaded)
+    }
+
+    fn load_bans(&self, jail: impl Fn(&str) -> Option<JailId>, loaded: &mut Loaded) -> Result<()> {
+        let mut statement = self.connection.prepare(rows::BANS)?;
+        let mut found = statement.query([])?;
+        while let Some(row) = found.next()? {
+            match (key(row, &jail)?, rows::ban(row, self.offset)?) {
+                (Some(key), Some(entry)) => loaded.memory.bans.push((key, entry)),
+                (Some(_) | None, Some(_) | None) => loaded.unused += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns what is nobody's.
+    fn load_failures(&self, jail: impl Fn(&str) -> Option<JailId>, loaded: &mut Loaded) -> Result<Vec<[String; 2]>> {
+        let mut nobodys = Vec::new();
+        let mut statement = self.connection.prepare(rows::FAILURES)?;
+        let mut found = statement.query([])?;
+        while let Some(row) = found.next()? {
+            match key(row, &jail)? {
+                Some(key) => loaded.memory.counts.push((key, rows::failures(row, self.offset)?)),
+                None => nobodys.push([row.get(0)?, row.get(1)?]),
+            }
+        }
+        Ok(nobodys)
+    }
+
+    fn load_logs(&self, loaded: &mut Loaded) -> Result<()> {
+        let mut statement = self.connection.prepare("SELECT source FROM sources")?;
+        let mut found = statement.query([])?;
+        while let Some(row) = found.next()? {
+            loaded.logs.entry(row.get(0)?).or_default().is_known = true;
+        }
+        let mut statement = self.connection.prepare(rows::LOGS)?;
+        let mut found = statement.query([])?;
+        while let Some(row) = found.next()? {
+            loaded.logs.entry(row.get(0)?).or_default().files.push(rows::mark(row)?);
+        }
+        Ok(())
+    }
+
+    /// Writes all of a transaction, or nothing.
+    pub(super) fn write(&mut self, transaction: &Transaction, clock: Reading) -> Result<()> {
+        let Transaction { changes, jails, logs, lost_logs, all_logs, durable, told: _ } = transaction;
+        let Changes { all_bans, bans, all_counts, counts } = changes;
+        let present = Offset::now(clock);
+        let step = present.step_from(self.offset);
+        let offset = if step.is_some() { present } else { self.offset };
+        self.connection.pragma_update(None, "synchronous", if *durable { "FULL" } else { "NORMAL" })?;
+
+        let written = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if let Some(step) = step {
+            move_rows(&written, step)?;
+        }
+        for (is_all, table) in [(all_bans, "bans"), (all_counts, "failures"), (all_logs, "logs"), (all_logs, "sources")]
+        {
+            if *is_all {
+                written.execute(&format!("DELETE FROM {table}"), [])?;
+            }
+        }
+        let mut names = Names::new(jails);
+        for (key, entry) in bans {
+            rows::put_ban(&written, names.of(*key), entry.as_ref(), offset)?;
+        }
+        for (key, failures) in counts {
+            rows::put_failures(&written, names.of(*key), failures, offset)?;
+        }
+        for (source, device, inode) in lost_logs {
+            rows::remove_mark(&written, source, *device, *inode)?;
+        }
+        for (source, marks) in logs {
+            written.prepare_cached("INSERT OR IGNORE INTO sources (source) VALUES (?1)")?.execute([source])?;
+            for mark in marks {
+                rows::put_mark(&written, source, mark)?;
+            }
+        }
+        written
+            .prepare_cached("INSERT OR REPLACE INTO meta (id, boot, offset, written) VALUES (1, ?1, ?2, ?3)")?
+            .execute(params![self.boot, offset.0, clock.wall_ns()])?;
+        written.commit()?;
+        self.offset = offset;
+        Ok(())
+    }
+
+    /// Removes what is of no use any more: bans of jails that are gone, when they are over, and files beyond [`MAX_LOGS`];
+    /// and gives room back to the file system.
+    pub(super) fn clean(&mut self, clock: Reading) -> Result<()> {
+        let now = self.offset.wall(clock.boot());
+        let late = i64::try_from(blocker_core::bans::LATE_LINES.as_nanos()).unwrap_or(i64::MAX);
+        let cleaned = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        cleaned.execute("DELETE FROM bans WHERE until < ?1 - ?2 OR ended AND started < ?1 - ?2", [now, late])?;
+        cleaned.execute(
+            "DELETE FROM logs WHERE id <= (SELECT max(id) FROM logs AS newer WHERE newer.source = logs.source) - ?1",
+            [MAX_LOGS],
+        )?;
+        cleaned.commit()?;
+        self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({PAGES_FREED})"))
+    }
+}
+
+/// Whose a row is, if it is somebody's.
+fn key(row: &rusqlite::Row<'_>, jail: impl Fn(&str) -> Option<JailId>) -> Result<Option<Key>> {
+    let prefix = row.get_ref(0)?.as_str()?.parse().ok();
+    let jail = jail(row.get_ref(1)?.as_str()?);
+    Ok(prefix.zip(jail))
+}
+
+/// Moves all times by `step` nanoseconds: the clock was set.
+fn move_rows(connection: &Connection, step: i64) -> Result<()> {
+    // An end so far away that it cannot be moved stays the farthest there is.
+    let (latest, earliest) = (i64::MAX.saturating_sub(step.max(0)), i64::MIN.saturating_sub(step.min(0)));
+    let moved = |column: &str| format!("{column} = max(min({column}, ?2), ?3) + ?1");
+    let bans = format!("UPDATE bans SET {}, {}", moved("started"), moved("until"));
+    let failures = format!("UPDATE failures SET {}", moved("latest"));
+    connection.execute(&bans, [step, latest, earliest])?;
+    connection.execute(&failures, [step, latest, earliest])?;
+    Ok(())
+}
+
+/// The texts of keys, in a buffer that serves them all.
+struct Names<'a> {
+    jails: &'a BTreeMap<JailId, String>,
+    prefix: String,
+    jail: String,
+}
+
+impl<'a> Names<'a> {
+    fn new(jails: &'a BTreeMap<JailId, String>) -> Self {
+        Self { jails, prefix: String::new(), jail: String::new() }
+    }
+
+    fn of(&mut self, (prefix, jail): Key) -> (&str, &str) {
+        use std::fmt::Write as _;
+        self.prefix.clear();
+        write!(self.prefix, "{prefix}").expect("writing to a string never fails");
+        self.jail.clear();
+        match self.jails.get(&jail) {
+            Some(name) => self.jail.push_str(name),
+            None => write!(self.jail, "{jail}").expect("writing to a string never fails"),
+        }
+        (&self.prefix, &self.jail)
+    }
+}
+
+/// Whether what SQLite found is not a database any more.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+        // What a column holds that it cannot hold.
+        || matches!(
+            error,
+            rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+        )
+}
+
+/// What is wrong with the database, for people.
+pub(super) fn sentence(state: &Path, error: &impl std::fmt::Display) -> String {
+    format!("{}: {error}", state.join(FILE_NAME).display())
+}

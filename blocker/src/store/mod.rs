@@ -1,0 +1,93 @@
+//! What outlives the daemon, and a reboot: bans with their evidence, counts, and how far the logs have been read.
+//!
+//! # Theory of operation
+//!
+//! The daemon's task owns the truth; the store follows. What lines have caused and the place up to which they were read go
+//! into the database in one transaction ([`Transaction`]), so whatever is found there after a crash is of one instant:
+//! beginning again at that place repeats nothing and loses nothing.
+//!
+//! A thread of its own ([`writer`]) writes. Its queue is short; when it is full, the daemon goes on collecting what has
+//! changed, keys only, and hands over later. So a disk that hangs or is full delays no ban.
+//!
+//! SQLite, because its file survives kill -9 and power loss at any instant, and anybody can read it. The write-ahead log is
+//! synced for what an administrator has asked for, before the answer. What lines caused is not: after a power loss the lines
+//! are read again, from the place that belongs to what is left.
+//!
+//! A database that is damaged is set aside and begun anew; one of a later version is left alone. Both are told, and neither
+//! keeps the daemon from enforcing. See [`schema`] for the tables and [`wall`] for their times.
+
+mod database;
+mod rows;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod wall;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use blocker_core::engine::{Changes, JailId, Memory};
+
+use crate::clock::Reading;
+use crate::source::{Mark, Marks};
+
+pub use database::{Database, Opened};
+pub use writer::{Report, Writer};
+
+/// The database in the directory `daemon.state`.
+pub const FILE_NAME: &str = "blocker.db";
+
+/// What is written at once, or not at all.
+#[derive(Default)]
+pub struct Transaction {
+    /// Bans and counts that have changed.
+    pub changes: Changes,
+    /// The jails' names: numbers change, names stay.
+    pub jails: BTreeMap<JailId, String>,
+    /// Sources that run, by what they are called in the configuration, and how far each has read the files that it read on.
+    pub logs: Vec<(String, Vec<Mark>)>,
+    /// Files that are gone: source, device and inode. Removed before `logs` are written.
+    pub lost_logs: Vec<(String, u64, u64)>,
+    /// Whether `logs` are all there are, so that what is not among them is gone.
+    pub all_logs: bool,
+    /// Whether it must outlast a power loss from here on.
+    pub durable: bool,
+    /// Told when it is written, or why it could not be yet.
+    pub told: Vec<Told>,
+}
+
+/// Whoever waits until something is written, or hears why it could not be.
+pub type Told = Box<dyn FnOnce(Result<(), &str>) + Send>;
+
+/// What was found at the start.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Bans and counts, on the present boot's clock.
+    pub memory: Memory,
+    /// What was read of each source.
+    pub logs: BTreeMap<String, Marks>,
+    /// Rows that could not be used: of jails that are gone, or not understood.
+    pub unused: usize,
+}
+
+/// Opens the database in `state` and reads what is in it.
+///
+/// `jail` gives the number of a jail that is there.
+///
+/// # Errors
+///
+/// A sentence for people: why nothing can be kept. What is there is left as it is.
+pub fn open(state: &Path, clock: Reading, jail: impl Fn(&str) -> Option<JailId>) -> Result<(Opened, Loaded), String> {
+    let mut opened = Database::open(state)?;
+    match opened.database.load(clock, &jail) {
+        Ok(loaded) => Ok((opened, loaded)),
+        Err(error) if database::is_damage(&error) => {
+            let why = error.to_string();
+            opened = Database::begin_anew(opened.database, &why)?;
+            let loaded = opened.database.load(clock, &jail).map_err(|error| database::sentence(state, &error))?;
+            Ok((opened, loaded))
+        }
+        Err(error) => Err(database::sentence(state, &error)),
+    }
+}
