@@ -385,7 +385,7 @@ fn restarted(model: &Model, kernel: &mut Kernel, store: &mut Store, reboot: bool
     engine.set_found_allowed(allowed(&model.found, AllowReason::OwnAddress), now);
     kernel.apply(&mut engine)?;
     let adopted = kernel.banned.iter().map(|(&prefix, &(jails, until))| AdoptedBan { prefix, jails, until }).collect();
-    engine.restore(adopted, store.memory(), now);
+    engine.restore(adopted, !reboot, store.memory(), now);
     for ban in engine.bans() {
         let before = store.bans.get(&(ban.prefix, ban.jail));
         let Some(Entry::InForce(before)) = before else { panic!("{ban:?} was {before:?}") };

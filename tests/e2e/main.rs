@@ -16,6 +16,7 @@ mod interfaces;
 mod journal;
 mod lists;
 mod logs;
+mod memory;
 mod past;
 mod refusals;
 mod reload;

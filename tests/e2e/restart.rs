@@ -111,7 +111,7 @@ fn no_banned_packet_through(round: impl Fn(&mut Daemon<'_>, u32) -> Result<()>) 
 
     let after = villains_ban(&daemon)?;
     assert_eq!((after.until, after.jail), (before.until, before.jail), "the ban was adopted with its deadline");
-    assert_eq!(after.origin, "adopted");
+    assert_eq!(after.origin, "log", "and with what it came from");
 
     // The way was open all the time, but for the ban.
     daemon.cli(&["unban", &VILLAIN.to_string()])?.success()?;

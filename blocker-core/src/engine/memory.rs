@@ -99,9 +99,10 @@ impl Engine {
     /// Brings together what the kernel's maps held at the start and what was remembered. No prefix may be adopted twice.
     ///
     /// A ban that both have keeps its beginning, evidence and end; one that only the kernel has is adopted; one that only
-    /// the store has, after a reboot, is enforced again unless it is over. None of them is told as new.
+    /// the store has, after a reboot, is enforced again unless it is over. If the kernel had all of them before, `whole`, it
+    /// was lifted there while no engine ran. None of them is told as new.
     /// [`Command::Enforce`](super::Command::Enforce) and `Lift` follow where the kernel must hold something else from here on.
-    pub fn restore(&mut self, adopted: Vec<AdoptedBan>, memory: Memory, now: Timestamp) {
+    pub fn restore(&mut self, adopted: Vec<AdoptedBan>, whole: bool, memory: Memory, now: Timestamp) {
         self.advance(now);
         let Memory { bans, counts } = memory;
         let mut by_prefix: BTreeMap<Prefix, (Option<AdoptedBan>, Remembered)> = BTreeMap::new();
@@ -111,7 +112,10 @@ impl Engine {
         for ((prefix, jail), entry) in &bans {
             match entry {
                 Entry::InForce(ban) if !ban.until.is_past(self.now) => {
-                    by_prefix.entry(*prefix).or_default().1.push((*jail, ban.clone()));
+                    let bans = by_prefix.entry(*prefix).or_default();
+                    if !whole || bans.0.is_some_and(|held| held.jails.contains(*jail)) {
+                        bans.1.push((*jail, ban.clone()));
+                    }
                 }
                 Entry::InForce(Ban { started, .. }) | Entry::Ended { started } => {
                     self.book.remember_ended(*prefix, *jail, *started, self.now);
@@ -141,9 +145,11 @@ impl Engine {
     ) -> Adoption {
         let held = adopted.filter(|ban| !ban.jails.is_empty() && !ban.until.is_past(self.now));
         let held = held.map(|AdoptedBan { prefix: _, jails, until }| Merged { jails, until });
-        if adopted.is_some() && held.is_none() && remembered.is_empty() {
-            // What the book has for the prefix, if it has anything, is right.
-            self.tell_kernel(prefix, self.book.merged(prefix));
+        if held.is_none() && remembered.is_empty() {
+            if adopted.is_some() {
+                // What the book has for the prefix, if it has anything, is right.
+                self.tell_kernel(prefix, self.book.merged(prefix));
+            }
             return Adoption::Over;
         }
         let bans = agreed(held, remembered, self.now);

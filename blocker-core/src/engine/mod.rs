@@ -246,6 +246,12 @@ impl Engine {
         self.names.get(&jail).cloned().unwrap_or_else(|| jail.to_string())
     }
 
+    /// The names of all jails there have been.
+    #[must_use]
+    pub fn jail_names(&self) -> &BTreeMap<JailId, String> {
+        &self.names
+    }
+
     /// What it has seen and holds.
     #[must_use]
     pub fn stats(&self) -> Stats {

@@ -33,7 +33,12 @@ pub(super) fn unban(globals: &Globals, options: &Options) -> Result<()> {
             Some(offline) => print_lifted(globals, offline.lift_all()?),
             None => Client::connect(&places.runtime)?.ask(&Request::UnbanAll, |reply| match reply {
                 Reply::Lifted(lifted) => print_lifted(globals, lifted),
-                Reply::Status(_) | Reply::Ban(_) | Reply::Change(_) | Reply::Done | Reply::Error { .. } => Ok(()),
+                Reply::Status(_)
+                | Reply::Ban(_)
+                | Reply::Change(_)
+                | Reply::Warning(_)
+                | Reply::Done
+                | Reply::Error { .. } => Ok(()),
             }),
         };
     }

@@ -64,6 +64,7 @@ impl Client {
             }
             match serde_json::from_slice(&line).context("reading the daemon's answer: is it of another version?")? {
                 Reply::Done => return take(Reply::Done),
+                Reply::Warning(message) => eprintln!("blocker: {}", message.escape_debug()),
                 Reply::Error { message, code: 2 } => return Err(Failure::Usage(message).into()),
                 Reply::Error { message, code: 77 } => return Err(Failure::Permission(message).into()),
                 Reply::Error { message, code: 78 } => return Err(Failure::Configuration(message).into()),

@@ -80,6 +80,8 @@ pub enum Reply {
     Change(Change),
     /// How many bans were lifted.
     Lifted(usize),
+    /// It is done, but not all as it should be.
+    Warning(String),
     /// That was all.
     Done,
     /// It failed; with an exit code for the command.

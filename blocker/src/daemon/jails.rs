@@ -1,5 +1,7 @@
 //! From the configuration's jails to the engine's and the kernel's, which know them by number.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use blocker_core::allowlist::Allowed;
 use blocker_core::config::{self, Config, Enabled, Input, Mode, Ports};
@@ -37,6 +39,11 @@ pub(super) fn name_in(event: &Event, engine: &Engine) -> String {
         }
         Event::Full { .. } => String::new(),
     }
+}
+
+/// The number of the jail that is called `name`.
+pub(super) fn of_name(names: &BTreeMap<JailId, String>, name: &str) -> Option<JailId> {
+    names.iter().find(|(_, known)| *known == name).map(|(&id, _)| id)
 }
 
 /// Checks what only this crate can: that the globs are globs.

@@ -19,6 +19,7 @@ mod fill;
 mod interfaces;
 mod jails;
 mod journals;
+mod keeper;
 mod limits;
 mod looks;
 mod sources;
@@ -31,7 +32,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use blocker_core::config::{self, Attach, Config, Input};
-use blocker_core::engine::{self, AdoptedBan, BanOutcome, Command, Engine, Event, JailSet, Line, Response};
+use blocker_core::engine::{self, AdoptedBan, BanOutcome, Command, Engine, Event, JailSet, Line, Memory, Response};
 use blocker_core::prefix::Prefix;
 use blocker_core::time::{BanTime, Until};
 use tokio::signal::unix::{SignalKind, signal};
@@ -50,6 +51,7 @@ use drops::Drops;
 use events::EventLog;
 use interfaces::Interfaces;
 use jails::Numbered;
+use keeper::Keeper;
 use looks::Looks;
 use sources::Sources;
 use unsettled::{Entry, Unsettled};
@@ -61,6 +63,9 @@ const MAX_WAITING_BATCHES: usize = 16;
 
 /// Control calls that may wait for this task.
 const MAX_WAITING_CALLS: usize = 16;
+
+/// How long a stop waits for the database.
+const SAVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long a stop waits for the control socket.
 const STOP_WITHIN: Duration = Duration::from_secs(1);
@@ -92,6 +97,7 @@ struct Daemon<'a> {
     started: Instant,
     kernel: Kernel,
     engine: Engine,
+    keeper: Keeper,
     numbered: Numbered,
     sources: Sources,
     interfaces: Interfaces,
@@ -145,6 +151,7 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
             }
             read = drops.next(|slot| daemon.kernel.interface_name(slot)) => read.context("reading the ring of drops")?,
             () = tokio::time::sleep(wake) => daemon.handle_timeout(),
+            report = daemon.keeper.report() => daemon.keeper.hear(report, &mut daemon.engine),
             _ = hang_up.recv() => {
                 if let Err(error) = daemon.reload() {
                     tracing::error!("the configuration is kept as it was: {error:#}");
@@ -159,6 +166,10 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
         }
     }
     drop(calls);
+    let Daemon { keeper, engine, .. } = daemon;
+    if tokio::time::timeout(SAVE_WITHIN, keeper.finish(engine)).await.is_err() {
+        tracing::error!("the database is stuck: what has changed lately is not saved");
+    }
     if tokio::time::timeout(STOP_WITHIN, &mut server).await.is_err() {
         // Clients that hang hold every place; the socket goes with the task.
         server.abort();
@@ -210,6 +221,11 @@ impl<'a> Daemon<'a> {
         let (numbered, ports) = jails::number(&config, &kernel, &mut sources)?;
         let mut engine = Engine::new(jails::settings(&config, &numbered, capacity));
         engine.name_gone_jails(kernel.jail_names().map(|(id, name)| (id, name.to_owned())));
+        let names = engine.jail_names();
+        let (keeper, loaded) = Keeper::open(&config.daemon.state, |name| jails::of_name(names, name))?;
+        if keeper.is_on() {
+            engine.track_changes();
+        }
         let mut daemon = Self {
             config_path,
             options,
@@ -218,6 +234,7 @@ impl<'a> Daemon<'a> {
             started: Instant::now(),
             kernel,
             engine,
+            keeper,
             numbered,
             sources,
             interfaces: Interfaces::default(),
@@ -233,7 +250,8 @@ impl<'a> Daemon<'a> {
         daemon.engine.set_found_allowed(found_allowed(&default_routes()?)?, clock::now());
         let allowed = daemon.carry_out();
         daemon.kernel.set_jails(ports)?;
-        daemon.adopt();
+        let is_kernel_whole = daemon.kernel.were_pinned() && loaded.is_of_this_boot;
+        daemon.restore(loaded.memory, is_kernel_whole);
         daemon.kernel.set_mode(daemon.config.daemon.mode)?;
         daemon.kernel.retain_allowed(&allowed)?;
         daemon.look_around();
@@ -242,14 +260,14 @@ impl<'a> Daemon<'a> {
         Ok(daemon)
     }
 
-    /// Takes over the bans that the maps held.
-    fn adopt(&mut self) {
-        let now = clock::now();
-        for ban in self.kernel.take_adopted() {
+    /// Takes over the bans that the maps held, and brings back what was remembered besides.
+    fn restore(&mut self, memory: Memory, is_kernel_whole: bool) {
+        let adopted = self.kernel.take_adopted().into_iter().map(|ban| {
             let jails = JailSet::from_bits(ban.entry.scope);
-            self.engine.adopt(AdoptedBan { prefix: ban.prefix, jails, until: ban.until() }, now);
-            self.carry_out();
-        }
+            AdoptedBan { prefix: ban.prefix, jails, until: ban.until() }
+        });
+        self.engine.restore(adopted.collect(), is_kernel_whole, memory, clock::now());
+        self.carry_out();
     }
 
     fn handle_source(&mut self, event: SourceEvent) {
@@ -289,10 +307,12 @@ impl<'a> Daemon<'a> {
         }
         self.flush();
         self.settle_allowed();
+        self.keeper.hand_over(&mut self.engine);
     }
 
     fn handle_call(&mut self, call: Call) {
         let Call { request, reply } = call;
+        let is_change = matches!(request, Request::Ban { .. } | Request::Unban { .. } | Request::UnbanAll);
         let mut replies = match self.answer(request) {
             Ok(replies) => replies,
             Err(error) => {
@@ -300,12 +320,21 @@ impl<'a> Daemon<'a> {
                 vec![Reply::Error { message: format!("{error:#}"), code }]
             }
         };
-        if !matches!(replies.last(), Some(Reply::Error { .. })) {
-            replies.push(Reply::Done);
-        }
-        if reply.send(replies).is_err() {
-            tracing::debug!("a control client went away before its answer");
-        }
+        let is_done = !matches!(replies.last(), Some(Reply::Error { .. }));
+        let answer = move |saved: Result<(), &str>| {
+            if let Err(why) = saved {
+                let warning = format!("this is in force, but could not be saved, and is lost at a reboot: {why}");
+                replies.insert(0, Reply::Warning(warning));
+            }
+            if is_done {
+                replies.push(Reply::Done);
+            }
+            if reply.send(replies).is_err() {
+                tracing::debug!("a control client went away before its answer");
+            }
+        };
+        // What an administrator changed is on disk before it is said to be done.
+        if is_change { self.keeper.tell_when_written(Box::new(answer)) } else { answer(Ok(())) }
     }
 
     fn answer(&mut self, request: Request) -> Result<Vec<Reply>> {
@@ -457,7 +486,8 @@ impl<'a> Daemon<'a> {
     fn sleep(&self) -> Duration {
         let now = clock::now();
         let engine = self.engine.poll_timeout().map(|due| due.saturating_since(now));
-        engine.into_iter().chain(self.unsettled.wait()).fold(self.looks.wait(Instant::now()), Duration::min)
+        let waits = engine.into_iter().chain(self.unsettled.wait()).chain(self.keeper.wait(&self.engine));
+        waits.fold(self.looks.wait(Instant::now()), Duration::min)
     }
 
     /// Says in a few lines what it watches and protects, and where to look next.

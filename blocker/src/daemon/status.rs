@@ -111,6 +111,7 @@ impl Daemon<'_> {
                 State::Attached { .. } => None,
             })
             .chain(self.interfaces.problem())
+            .chain(self.keeper.problems())
             .chain(self.sources.states().flat_map(|state| state.problems.iter().cloned()))
             .collect();
         problems.extend(fill::warnings(stats, self.capacity));

@@ -32,6 +32,15 @@ use super::keys::{prefix_of_host4, prefix_of_lpm4, prefix_of_lpm6, prefix_of_net
 use super::syscalls::RawMap;
 use super::{Capacity, KernelBan, Maps, Pins, Presence, object};
 
+/// Whether an earlier daemon left maps, of whatever form.
+///
+/// # Errors
+///
+/// The file system's.
+pub(super) fn is_anything_pinned(pins: &Pins) -> Result<bool> {
+    Ok(pins.directory().exists() || pins.beside("ready").exists() || !pins.others()?.is_empty())
+}
+
 /// Opens the pinned maps; makes them if there are none, and anew, with everything carried over, if they are of another
 /// form.
 ///

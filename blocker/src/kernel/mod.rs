@@ -70,6 +70,8 @@ pub struct Kernel {
     attachments: Attachments,
     /// What the maps held when they were opened.
     adopted: Option<Vec<KernelBan>>,
+    /// Whether there were maps to be opened.
+    were_pinned: bool,
     /// Held until the daemon ends.
     _lock: Lock,
 }
@@ -91,11 +93,12 @@ impl Kernel {
         bpffs::ensure(pins)?;
         let pins = Pins::new(pins);
         let lock = pins.lock()?;
+        let were_pinned = carry::is_anything_pinned(&pins)?;
         let mut maps = carry::open(&pins, capacity)?;
         let (blocklist, adopted) = Blocklist::adopt(&mut maps)?;
         let jails = Jails::adopt(&maps)?;
         let attachments = Attachments::new(pins);
-        Ok(Self { maps, blocklist, jails, attachments, adopted: Some(adopted), _lock: lock })
+        Ok(Self { maps, blocklist, jails, attachments, adopted: Some(adopted), were_pinned, _lock: lock })
     }
 
     /// Where objects for libxdp's dispatcher are written, see [`AttachMode::Dispatcher`].
@@ -106,6 +109,12 @@ impl Kernel {
     /// What the maps held when they were opened; empty from the second call on.
     pub fn take_adopted(&mut self) -> Vec<KernelBan> {
         self.adopted.take().unwrap_or_default()
+    }
+
+    /// Whether an earlier daemon had left maps.
+    #[must_use]
+    pub fn were_pinned(&self) -> bool {
+        self.were_pinned
     }
 
     /// The ring of sampled drops; `None` from the second call on.

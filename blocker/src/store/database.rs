@@ -125,8 +125,10 @@ impl Database {
         let stamp = self.connection.query_row("SELECT boot, offset, written FROM meta", [], |row| {
             Ok(Stamp { boot: row.get(0)?, offset: Offset(row.get(1)?), written: row.get(2)? })
         });
-        self.offset = Offset::of_rows(stamp.optional()?.as_ref(), &self.boot, clock);
-        let mut loaded = Loaded::default();
+        let stamp = stamp.optional()?;
+        self.offset = Offset::of_rows(stamp.as_ref(), &self.boot, clock);
+        let is_of_this_boot = stamp.is_some_and(|stamp| stamp.boot == self.boot && !self.boot.is_empty());
+        let mut loaded = Loaded { is_of_this_boot, ..Loaded::default() };
         self.load_bans(&jail, &mut loaded)?;
         let nobodys = self.load_failures(&jail, &mut loaded)?;
         self.load_logs(&mut loaded)?;

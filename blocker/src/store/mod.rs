@@ -67,6 +67,8 @@ pub struct Loaded {
     pub memory: Memory,
     /// What was read of each source.
     pub logs: BTreeMap<String, Marks>,
+    /// Whether it was written since this boot: then the kernel was told all of it.
+    pub is_of_this_boot: bool,
     /// Rows that could not be used: of jails that are gone, or not understood.
     pub unused: usize,
 }

@@ -43,7 +43,7 @@ impl Offset {
         let present = Self::now(clock);
         match stamp {
             None => present,
-            Some(stamp) if stamp.boot == boot => stamp.offset,
+            Some(stamp) if stamp.boot == boot && !boot.is_empty() => stamp.offset,
             Some(stamp) => Self(present.0.max(stamp.written.saturating_sub(clock.boot().as_nanos()))),
         }
     }

@@ -1,0 +1,187 @@
+//! What is handed to the store, and when.
+//!
+//! Everything that changed since the last time goes in one transaction, at most every [`EVERY`], or at once if it is much or
+//! somebody waits for it. If the store has no room, it waits and grows by keys alone; the daemon never does.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use blocker_core::engine::{Engine, JailId};
+
+use crate::clock::Reading;
+use crate::store::{self, Loaded, Report, Told, Transaction, Writer};
+
+/// How long changes are collected: after a crash at most so much is judged again, from the place that belongs to what was
+/// written.
+const EVERY: Duration = Duration::from_millis(200);
+
+/// So many changes are written at once.
+const MANY: usize = 16_384;
+
+/// The store, if there is one, and what waits for it.
+pub(super) struct Keeper {
+    writer: Option<Writer>,
+    handed_over: Instant,
+    /// Nothing was written since the start: that the kernel has been told all of it is still to be noted.
+    is_new: bool,
+    /// Who waits until what is there now is written; a control client each, so there are few.
+    told: Vec<Told>,
+    /// Why something is not written.
+    problem: Option<String>,
+    /// Why an earlier database is not used any more.
+    set_aside: Option<String>,
+}
+
+impl Keeper {
+    /// Opens the database in `state` and reads what is in it. Whatever is wrong with that is told, and no error.
+    ///
+    /// # Errors
+    ///
+    /// If there can be no thread for it.
+    pub(super) fn open(state: &Path, jail: impl Fn(&str) -> Option<JailId>) -> Result<(Self, Loaded)> {
+        let mut keeper = Self {
+            writer: None,
+            handed_over: Instant::now(),
+            is_new: true,
+            told: Vec::new(),
+            problem: None,
+            set_aside: None,
+        };
+        let loaded = match store::open(state, Reading::take(), jail) {
+            Ok((opened, loaded)) => {
+                keeper.writer = Some(Writer::start(opened.database)?);
+                if let Some(set_aside) = opened.set_aside {
+                    tracing::error!("the database was damaged: {set_aside}");
+                    keeper.set_aside = Some(set_aside);
+                }
+                loaded
+            }
+            Err(why) => {
+                tracing::error!("bans and counts will not outlast a reboot: {why}");
+                keeper.problem = Some(why);
+                Loaded::default()
+            }
+        };
+        if loaded.unused > 0 {
+            tracing::warn!(
+                rows = loaded.unused,
+                "of jails that are gone, or not understood, in the database: left out"
+            );
+        }
+        Ok((keeper, loaded))
+    }
+
+    /// Whether there is a store.
+    pub(super) fn is_on(&self) -> bool {
+        self.writer.is_some()
+    }
+
+    /// Has `told` called when everything that has changed is written, or at once if that cannot be.
+    pub(super) fn tell_when_written(&mut self, told: Told) {
+        match &self.problem {
+            None => self.told.push(told),
+            Some(problem) => told(Err(problem)),
+        }
+    }
+
+    /// How long until something is to be handed over; `None` if there is nothing, or no room for it.
+    pub(super) fn wait(&self, engine: &Engine) -> Option<Duration> {
+        self.writer.as_ref().and_then(Writer::room)?;
+        if !self.told.is_empty() || self.changed(engine) >= MANY {
+            return Some(Duration::ZERO);
+        }
+        (self.changed(engine) > 0).then(|| EVERY.saturating_sub(self.handed_over.elapsed()))
+    }
+
+    /// Hands over what is due.
+    pub(super) fn hand_over(&mut self, engine: &mut Engine) {
+        if self.wait(engine) == Some(Duration::ZERO) {
+            self.hand_over_now(engine);
+        }
+    }
+
+    fn hand_over_now(&mut self, engine: &mut Engine) {
+        let Some(room) = self.writer.as_ref().and_then(Writer::room) else { return };
+        self.handed_over = Instant::now();
+        self.is_new = false;
+        let told = std::mem::take(&mut self.told);
+        room.send(Transaction {
+            changes: engine.take_changes(),
+            jails: engine.jail_names().clone(),
+            durable: !told.is_empty(),
+            told,
+            ..Transaction::default()
+        });
+    }
+
+    fn changed(&self, engine: &Engine) -> usize {
+        engine.changed() + usize::from(self.is_new)
+    }
+
+    /// Waits for word from the store.
+    pub(super) async fn report(&mut self) -> Report {
+        let Some(writer) = &mut self.writer else { return std::future::pending().await };
+        writer.report().await.unwrap_or_else(|| Report::GivenUp("the thread that writes it has ended".to_owned()))
+    }
+
+    /// Takes in word from the store.
+    pub(super) fn hear(&mut self, report: Report, engine: &mut Engine) {
+        match report {
+            Report::Written => {
+                if self.problem.take().is_some() {
+                    tracing::info!("the database can be written again: nothing is lost");
+                }
+            }
+            Report::Failing(why) => {
+                if self.problem.as_ref() != Some(&why) {
+                    tracing::error!("changes are not saved, and tried again: {why}");
+                }
+                self.refuse_waiting(&why);
+                self.problem = Some(why);
+            }
+            Report::BegunAnew(why) => {
+                tracing::error!("the database was damaged: {why}");
+                self.set_aside = Some(why);
+                engine.forget_told();
+            }
+            Report::GivenUp(why) => {
+                tracing::error!("bans and counts will not outlast a reboot: {why}");
+                self.refuse_waiting(&why);
+                self.problem = Some(why);
+                self.writer = None;
+            }
+        }
+    }
+
+    fn refuse_waiting(&mut self, why: &str) {
+        for told in self.told.drain(..) {
+            told(Err(why));
+        }
+    }
+
+    /// Has all there is written, for as long as somebody waits.
+    pub(super) async fn finish(mut self, mut engine: Engine) {
+        while self.writer.is_some() && self.changed(&engine) + self.told.len() > 0 {
+            match self.wait(&engine) {
+                Some(_) => self.hand_over_now(&mut engine),
+                None => {
+                    let report = self.report().await;
+                    self.hear(report, &mut engine);
+                }
+            }
+        }
+        if let Some(writer) = self.writer.take() {
+            writer.finish().await;
+        }
+    }
+
+    /// What is wrong, a sentence each.
+    pub(super) fn problems(&self) -> impl Iterator<Item = String> {
+        let problem =
+            self.problem.iter().map(|why| format!("bans and counts are not saved, and lost at a reboot: {why}"));
+        let set_aside =
+            self.set_aside.iter().map(|why| format!("the database was damaged, what it held is lost: {why}"));
+        problem.chain(set_aside)
+    }
+}
