@@ -7,6 +7,7 @@ mod allowlist;
 mod bad_input;
 mod brute_force;
 mod control;
+mod crashes;
 mod daemon_log;
 mod dispatcher;
 mod doctor;

@@ -163,6 +163,15 @@ impl<'net> Daemon<'net> {
         })
     }
 
+    /// Starts it and waits for nothing.
+    ///
+    /// # Errors
+    ///
+    /// If it is started already.
+    pub fn start_without_waiting(&mut self) -> Result<()> {
+        self.spawn()
+    }
+
     /// The watched log, to be written by whoever plays the mail server.
     #[must_use]
     pub fn log(&self) -> &Arc<LogFile> {

@@ -7,12 +7,17 @@ use std::{
     io::{self, Write},
     net::IpAddr,
     path::{Path, PathBuf},
+    process::Command,
     sync::Mutex,
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
 
-use crate::{clock, process::lock};
+use crate::{
+    clock,
+    process::{self, lock},
+};
 
 /// A log file and all that was written to it.
 #[derive(Debug)]
@@ -135,9 +140,30 @@ impl LogFile {
         lock(&self.state).entries.iter().filter(|entry| entry.text.contains(&mark)).cloned().collect()
     }
 
+    /// How often it was rotated.
+    #[must_use]
+    pub fn rotations(&self) -> u32 {
+        lock(&self.state).rotations
+    }
+
+    /// Compresses what was rotated away by the rotation of this number, as logrotate does some time later.
+    ///
+    /// # Errors
+    ///
+    /// If `gzip` fails.
+    pub fn compress(&self, rotation: u32) -> Result<()> {
+        let mut command = Command::new("gzip");
+        command.arg(self.rotated_to(rotation));
+        process::run(command, Duration::from_secs(30))?.success().map(drop)
+    }
+
     fn rotated(&self, rotations: &mut u32) -> PathBuf {
         *rotations += 1;
-        self.path.with_extension(format!("log.{rotations}"))
+        self.rotated_to(*rotations)
+    }
+
+    fn rotated_to(&self, number: u32) -> PathBuf {
+        self.path.with_extension(format!("log.{number}"))
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use blocker_core::engine::{Engine, JailId};
 
+use super::logs::{Changed, Logs};
 use crate::clock::Reading;
 use crate::store::{self, Loaded, Report, Told, Transaction, Writer};
 
@@ -25,6 +26,8 @@ pub(super) struct Keeper {
     handed_over: Instant,
     /// Nothing was written since the start: that the kernel has been told all of it is still to be noted.
     is_new: bool,
+    /// How far the logs have been read.
+    pub(super) logs: Logs,
     /// Who waits until what is there now is written; a control client each, so there are few.
     told: Vec<Told>,
     /// Why something is not written.
@@ -44,11 +47,12 @@ impl Keeper {
             writer: None,
             handed_over: Instant::now(),
             is_new: true,
+            logs: Logs::default(),
             told: Vec::new(),
             problem: None,
             set_aside: None,
         };
-        let loaded = match store::open(state, Reading::take(), jail) {
+        let mut loaded = match store::open(state, Reading::take(), jail) {
             Ok((opened, loaded)) => {
                 keeper.writer = Some(Writer::start(opened.database)?);
                 if let Some(set_aside) = opened.set_aside {
@@ -69,6 +73,7 @@ impl Keeper {
                 "of jails that are gone, or not understood, in the database: left out"
             );
         }
+        keeper.logs = Logs::new(std::mem::take(&mut loaded.logs));
         Ok((keeper, loaded))
     }
 
@@ -88,7 +93,7 @@ impl Keeper {
     /// How long until something is to be handed over; `None` if there is nothing, or no room for it.
     pub(super) fn wait(&self, engine: &Engine) -> Option<Duration> {
         self.writer.as_ref().and_then(Writer::room)?;
-        if !self.told.is_empty() || self.changed(engine) >= MANY {
+        if !self.told.is_empty() || self.logs.is_urgent() || self.changed(engine) >= MANY {
             return Some(Duration::ZERO);
         }
         (self.changed(engine) > 0).then(|| EVERY.saturating_sub(self.handed_over.elapsed()))
@@ -106,17 +111,23 @@ impl Keeper {
         self.handed_over = Instant::now();
         self.is_new = false;
         let told = std::mem::take(&mut self.told);
+        // Before anything else, so that no file written to later counts as read.
+        let collected = Reading::take().wall_ns();
+        let Changed { logs, lost, all } = self.logs.take();
         room.send(Transaction {
             changes: engine.take_changes(),
             jails: engine.jail_names().clone(),
+            logs,
+            lost_logs: lost,
+            collected,
+            all_logs: all,
             durable: !told.is_empty(),
             told,
-            ..Transaction::default()
         });
     }
 
     fn changed(&self, engine: &Engine) -> usize {
-        engine.changed() + usize::from(self.is_new)
+        engine.changed() + self.logs.changed() + usize::from(self.is_new)
     }
 
     /// Waits for word from the store.
@@ -144,6 +155,7 @@ impl Keeper {
                 tracing::error!("the database was damaged: {why}");
                 self.set_aside = Some(why);
                 engine.forget_told();
+                self.logs.touch_all();
             }
             Report::GivenUp(why) => {
                 tracing::error!("bans and counts will not outlast a reboot: {why}");

@@ -21,6 +21,7 @@ mod jails;
 mod journals;
 mod keeper;
 mod limits;
+mod logs;
 mod looks;
 mod sources;
 mod status;
@@ -256,7 +257,7 @@ impl<'a> Daemon<'a> {
         daemon.kernel.retain_allowed(&allowed)?;
         daemon.look_around();
         daemon.kernel.remove_emptied()?;
-        daemon.sources.start()?;
+        daemon.start_sources()?;
         Ok(daemon)
     }
 
@@ -266,8 +267,20 @@ impl<'a> Daemon<'a> {
             let jails = JailSet::from_bits(ban.entry.scope);
             AdoptedBan { prefix: ban.prefix, jails, until: ban.until() }
         });
+        let began = Instant::now();
         self.engine.restore(adopted.collect(), is_kernel_whole, memory, clock::now());
         self.carry_out();
+        let stats = self.engine.stats();
+        let bans = stats.bans_v4 + stats.bans_v6 + stats.networks;
+        tracing::info!(bans, counts = stats.tracked, took = ?began.elapsed(), "goes on from where an earlier run ended");
+    }
+
+    /// Ends the sources that nobody wants, and begins the others where they were left.
+    fn start_sources(&mut self) -> Result<()> {
+        let logs = &mut self.keeper.logs;
+        self.sources.start(|name| logs.marks(name))?;
+        logs.retain(|name| self.sources.has(name));
+        Ok(())
     }
 
     fn handle_source(&mut self, event: SourceEvent) {
@@ -282,8 +295,22 @@ impl<'a> Daemon<'a> {
                     self.engine.handle_line(Line { source, log, bytes, past }, clock::now());
                     self.carry_out();
                 }
+                // With all that the lines have caused, and not before.
+                if let (Some(name), Some(mark)) = (self.sources.name(source), batch.mark()) {
+                    self.keeper.logs.note(name, mark.clone());
+                }
             }
-            SourceEvent::State(id, state) => self.sources.set_state(id, state),
+            SourceEvent::Lost(id, marks) => {
+                if let Some(name) = self.sources.name(id) {
+                    self.keeper.logs.lose(name, &marks);
+                }
+            }
+            SourceEvent::State(id, state) => {
+                if let Some(name) = self.sources.name(id) {
+                    self.keeper.logs.begin(name);
+                }
+                self.sources.set_state(id, state);
+            }
             SourceEvent::End => self.is_over = true,
         }
     }
@@ -400,7 +427,7 @@ impl<'a> Daemon<'a> {
         self.config = config;
         self.numbered = numbered;
         self.carry_out();
-        self.sources.start()?;
+        self.start_sources()?;
         let in_kernel = self.kernel.set_jails(ports).and_then(|()| self.kernel.set_mode(self.config.daemon.mode));
         self.look_around();
         in_kernel

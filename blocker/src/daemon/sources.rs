@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::journals::{Journals, Wanted};
-use crate::source::{CommandSource, FileSource, SourceEvent, SourceState, SyslogSource, read_stdin};
+use crate::source::{CommandSource, FileSource, Marks, SourceEvent, SourceState, SyslogSource, read_stdin};
 
 /// Sources by their inputs: a reload that keeps an input keeps its source, its place in the files included.
 pub(super) struct Sources {
@@ -23,6 +23,8 @@ pub(super) struct Sources {
 
 struct Source {
     id: SourceId,
+    /// For the store.
+    name: String,
     /// Whether a jail that is on wants it.
     wanted: bool,
     task: Option<JoinHandle<()>>,
@@ -52,6 +54,7 @@ impl Sources {
                 let next = self.next;
                 let source = self.by_input.entry(input.clone()).or_insert_with(|| Source {
                     id: SourceId::new(next),
+                    name: name(input),
                     wanted: true,
                     task: None,
                     state: SourceState::default(),
@@ -81,14 +84,16 @@ impl Sources {
     }
 
     /// Ends the sources that nobody wants, and begins those that do not run.
-    pub(super) fn start(&mut self) -> Result<()> {
+    /// `marks` tells where one was left.
+    pub(super) fn start(&mut self, marks: impl Fn(&str) -> Marks) -> Result<()> {
         // Standard input cannot be had a second time.
         self.by_input.retain(|input, source| source.wanted || *input == Input::Stdin);
         for (input, source) in self.by_input.iter_mut().filter(|(_, source)| source.task.is_none()) {
             let (events, max_line_bytes) = (self.events.clone(), self.max_line_bytes);
             source.task = Some(match input.clone() {
                 Input::Files(patterns) => {
-                    tokio::spawn(FileSource::new(source.id, patterns, max_line_bytes)?.run(events))
+                    let files = FileSource::new(source.id, patterns, max_line_bytes)?;
+                    tokio::spawn(files.going_on_from(marks(&source.name)).run(events))
                 }
                 Input::Command(words) => tokio::spawn(CommandSource::new(source.id, words, max_line_bytes).run(events)),
                 Input::Syslog(socket) => tokio::spawn(SyslogSource::new(source.id, socket, max_line_bytes).run(events)),
@@ -111,6 +116,16 @@ impl Sources {
         }
     }
 
+    /// What a source is called.
+    pub(super) fn name(&self, id: SourceId) -> Option<&str> {
+        self.by_input.values().find(|source| source.id == id).map(|source| source.name.as_str())
+    }
+
+    /// Whether there is a source of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.by_input.values().any(|source| source.name == name)
+    }
+
     /// What some sources last said of themselves.
     pub(super) fn states_of(&self, ids: &[SourceId]) -> impl Iterator<Item = &SourceState> {
         self.numbered_states().filter(|(id, _)| ids.contains(id)).map(|(_, state)| state)
@@ -124,5 +139,13 @@ impl Sources {
     fn numbered_states(&self) -> impl Iterator<Item = (SourceId, &SourceState)> {
         let others = self.by_input.values().map(|source| (source.id, &source.state));
         others.chain(self.journals.states())
+    }
+}
+
+/// What a source is called in the store, where its files are found again by it: the input as it is configured.
+fn name(input: &Input) -> String {
+    match input {
+        Input::Files(patterns) => format!("log = {patterns:?}"),
+        Input::Command(_) | Input::Syslog(_) | Input::Stdin => input.to_string(),
     }
 }

@@ -23,7 +23,7 @@ use tracing::warn;
 use super::follower::{Follower, Noticed};
 use super::pattern::PathPattern;
 use super::watch::Watch;
-use super::{SourceError, SourceEvent};
+use super::{Marks, SourceError, SourceEvent};
 
 /// How often everything is looked at whether the kernel announced a change or not.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -38,12 +38,14 @@ const LOOKING_CREDIT: Duration = Duration::from_millis(100);
 
 /// A source of lines: the files that some paths and globs name.
 ///
-/// Files that are there when it begins are read from their end, files that appear later from their beginning.
+/// Files that are there when it first begins are read from their end, files that appear later from their beginning. Where an
+/// earlier run left off, it goes on: see [`FileSource::going_on_from`].
 #[derive(Debug)]
 pub struct FileSource {
     id: SourceId,
     patterns: Vec<PathPattern>,
     max_line_bytes: usize,
+    marks: Marks,
 }
 
 impl FileSource {
@@ -55,15 +57,21 @@ impl FileSource {
     /// If a pattern is relative, names no file, contains `**` or is not a valid glob.
     pub fn new(id: SourceId, patterns: Vec<String>, max_line_bytes: usize) -> Result<Self, SourceError> {
         let patterns = patterns.into_iter().map(PathPattern::parse).collect::<Result<_, _>>()?;
-        Ok(Self { id, patterns, max_line_bytes })
+        Ok(Self { id, patterns, max_line_bytes, marks: Marks::default() })
+    }
+
+    /// The same, beginning where an earlier run left off.
+    #[must_use]
+    pub fn going_on_from(self, marks: Marks) -> Self {
+        Self { marks, ..self }
     }
 
     /// Follows the files until nobody receives `events`.
     ///
     /// Needs a runtime with I/O and time. Reads at most 64 KiB between two points where other tasks have their turn.
     pub async fn run(self, events: Sender<SourceEvent>) {
-        let Self { id, patterns, max_line_bytes } = self;
-        let mut follower = Follower::new(id, patterns, Watch::new(), max_line_bytes);
+        let Self { id, patterns, max_line_bytes, marks } = self;
+        let mut follower = Follower::new(id, patterns, marks, Watch::new(), max_line_bytes);
         let mut notifications = notifications(&follower);
         let mut scan_due = follower.scan(Instant::now().into_std()).then(Instant::now);
         let mut rested_at = Instant::now();
@@ -94,7 +102,12 @@ impl FileSource {
                 }
                 permit = room.as_mut(), if follower.is_busy() => {
                     let Ok(permit) = permit else { return };
-                    if let Some(state) = follower.take_state() {
+                    // What is gone comes first: another file may have its inode.
+                    if let Some(lost) = follower.take_lost() {
+                        permit.send(SourceEvent::Lost(id, lost));
+                    } else if let Some(begun) = follower.take_begun() {
+                        permit.send(SourceEvent::Lines(begun));
+                    } else if let Some(state) = follower.take_state() {
                         permit.send(SourceEvent::State(id, state));
                     } else if let Some(batch) = follower.read(Instant::now().into_std())
                         && !batch.is_empty()

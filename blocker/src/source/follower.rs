@@ -6,7 +6,8 @@
 //! # The life of a file
 //!
 //! ```text
-//!                 found at the start: read from its end
+//!                 found at the first start: read from its end
+//!                 read by an earlier run: read on (`resume`)
 //!                 found later: read from its beginning
 //!   not known ────────────────────────────────────────────▶ current ◀─┐
 //!       ▲                                                      │      │ the path leads
@@ -37,9 +38,10 @@ use super::find::{Found, find, leads_elsewhere};
 use super::pattern::PathPattern;
 use super::problems::Problems;
 use super::remembered::Remembered;
+use super::resume::{Resumed, resume};
 use super::tail::{Buffer, Identity, Start, Tail};
 use super::watch::Watch;
-use super::{Batch, FollowedFile, SourceCounters, SourceState, Standing, number_log};
+use super::{Batch, FollowedFile, Mark, Marks, SourceCounters, SourceState, Standing, number_log};
 
 /// Most files one source follows at once; more that match are told and counted as a problem. Each takes a descriptor, some
 /// 500 bytes, and up to twice the longest line while a line in it is unfinished: 16 MiB in all at the default of 8 KiB.
@@ -50,7 +52,7 @@ const MAX_ROTATED: usize = 8;
 
 /// How long nobody must have written to a rotated file before it is closed. Writers are told to reopen their logs within
 /// seconds of the rotation.
-const QUIET_TIME: Duration = Duration::from_secs(60);
+pub(super) const QUIET_TIME: Duration = Duration::from_secs(60);
 
 /// The files of one source.
 #[derive(Debug)]
@@ -64,6 +66,12 @@ pub(super) struct Follower {
     /// Where to begin in files that are not open: closed ones, and those that were there at the start and could not be
     /// opened.
     remembered: Remembered,
+    /// Where an earlier run left off, until the first scan.
+    marks: Marks,
+    /// Whether there was an earlier run: what it has not read is to be read.
+    is_known: bool,
+    /// Marks whose files are gone, not yet told.
+    lost: Vec<Mark>,
     /// Whether the files that are found were there when the source began.
     is_first_scan: bool,
     /// Where in `followed` to look first for something to read, so that a busy file does not hide the others.
@@ -88,6 +96,8 @@ struct Followed {
     path: PathBuf,
     standing: Standing,
     file_system: Option<&'static str>,
+    /// Whether it was told where its reading begins.
+    is_told: bool,
     /// Whether there may be something to read.
     is_dirty: bool,
     is_watched: bool,
@@ -108,9 +118,18 @@ enum Closing {
 }
 
 impl Follower {
-    /// Follows nothing yet.
-    pub(super) fn new(source: SourceId, patterns: Vec<PathPattern>, watch: Watch, max_line_bytes: usize) -> Self {
+    /// Follows nothing yet, and will begin where `marks` say that an earlier run left off.
+    pub(super) fn new(
+        source: SourceId,
+        patterns: Vec<PathPattern>,
+        marks: Marks,
+        watch: Watch,
+        max_line_bytes: usize,
+    ) -> Self {
         Self {
+            is_known: marks.is_known,
+            marks,
+            lost: Vec::new(),
             source,
             patterns,
             watch,
@@ -174,6 +193,9 @@ impl Follower {
         let is_again_needed = self.watch.set_directories(directories, &mut problems);
 
         let (found, waiting) = find(&self.patterns, &mut problems);
+        if self.is_first_scan {
+            self.resume(&found, now);
+        }
         let known_paths: HashSet<PathBuf> = self.followed.iter().map(|followed| followed.path.clone()).collect();
         self.update_standings(&found, now);
         let known: HashSet<Identity> = self.followed.iter().map(|followed| followed.tail.identity()).collect();
@@ -209,7 +231,23 @@ impl Follower {
 
     /// Whether [`take_state`](Self::take_state) or [`read`](Self::read) has something to do.
     pub(super) fn is_busy(&self) -> bool {
-        self.is_state_new || self.followed.iter().any(|followed| followed.is_dirty)
+        self.is_state_new
+            || !self.lost.is_empty()
+            || self.followed.iter().any(|followed| followed.is_dirty || !followed.is_told)
+    }
+
+    /// Where the reading of a file begins, that has not been told: a batch without lines.
+    pub(super) fn take_begun(&mut self) -> Option<Batch> {
+        let followed = self.followed.iter_mut().find(|followed| !followed.is_told)?;
+        followed.is_told = true;
+        let mut batch = Batch::new(self.source, followed.log, followed.tail.is_past());
+        batch.set_mark(followed.mark());
+        Some(batch)
+    }
+
+    /// Marks whose files are gone: they are of no use any more.
+    pub(super) fn take_lost(&mut self) -> Option<Vec<Mark>> {
+        Some(std::mem::take(&mut self.lost)).filter(|lost| !lost.is_empty())
     }
 
     /// What the source is doing, if that has changed since it was last told.
@@ -266,6 +304,9 @@ impl Follower {
             self.counters.overlong_lines += progress.overlong_lines;
             self.counters.truncations += u64::from(progress.is_truncated);
             self.counters.unfinished_lines += u64::from(progress.is_line_dropped);
+            if !batch.is_empty() {
+                batch.set_mark(followed.mark());
+            }
             if followed.closing.is_some() && !progress.has_more {
                 self.close(index);
             }
@@ -312,7 +353,7 @@ impl Follower {
     fn open(&mut self, found: &Found, room: bool, now: Instant) -> io::Result<bool> {
         let opened = if room { self.open_in_room(found, now) } else { Ok(false) };
         // What it holds at the start is not for this source to judge, even if it can be opened only later.
-        if self.is_first_scan && (!room || opened.is_err()) {
+        if self.is_first_scan && !self.is_known && (!room || opened.is_err()) {
             self.remembered.put(found.identity, Start::After(found.length));
         }
         opened
@@ -327,7 +368,7 @@ impl Follower {
         }
         let start = match self.remembered.get(identity) {
             Some(start) => start.clone(),
-            None if self.is_first_scan => Start::After(metadata.len()),
+            None if self.is_first_scan && !self.is_known => Start::After(metadata.len()),
             None => Start::Beginning,
         };
         let file_system = unannounced(&file);
@@ -340,6 +381,7 @@ impl Follower {
             path: found.path.clone(),
             standing: Standing::Current,
             file_system,
+            is_told: false,
             is_dirty: true,
             is_watched: false,
             active_at: now,
@@ -348,6 +390,44 @@ impl Follower {
         });
         self.is_state_new = true;
         Ok(true)
+    }
+
+    /// Opens the files that an earlier run has read, and those that came after them, whatever they are called by now.
+    fn resume(&mut self, found: &[Found], now: Instant) {
+        let marks = std::mem::take(&mut self.marks);
+        let marked = marks.files.len();
+        let resumption = resume(marks, found);
+        for (identity, start) in resumption.later {
+            self.remembered.put(identity, start);
+        }
+        for mark in &resumption.lost {
+            debug!(file = ?mark.path, inode = mark.inode, "a log that was read is gone");
+        }
+        self.lost = resumption.lost;
+        for Resumed { file, identity, path, standing, start } in resumption.files {
+            if self.followed.len() >= MAX_FILES {
+                self.remembered.put(identity, start);
+                continue;
+            }
+            match Tail::new(file, start) {
+                Ok(tail) => {
+                    info!(file = ?path, offset = tail.offset(), marked, "going on with log file");
+                    self.followed.push(Followed {
+                        tail,
+                        log: number_log(),
+                        path,
+                        standing,
+                        is_told: false,
+                        is_dirty: true,
+                        is_watched: false,
+                        active_at: now,
+                        closing: None,
+                        problem: None,
+                    });
+                }
+                Err(error) => warn!(file = ?path, %error, "a log that was read cannot be gone on with"),
+            }
+        }
     }
 
     /// Watches the files that are not. What is written before that is read because a new file is dirty.
@@ -410,10 +490,18 @@ impl Follower {
         debug!(file = ?path, offset = tail.offset(), "closing log file");
         self.is_state_new = true;
         self.watch.remove_file(tail.identity());
-        match (tail.is_deleted(), tail.position()) {
-            (Ok(false), Ok(position)) => self.remembered.put(tail.identity(), Start::Resume(position)),
-            (Ok(_) | Err(_), Ok(_) | Err(_)) => self.counters.unfinished_lines += u64::from(tail.has_unfinished_line()),
+        if tail.is_deleted().is_ok_and(|is_deleted| !is_deleted) {
+            self.remembered.put(tail.identity(), Start::Resume(tail.position().clone()));
+        } else {
+            self.counters.unfinished_lines += u64::from(tail.has_unfinished_line());
+            self.lost.push(Mark::new(&path, tail.identity(), tail.position()));
         }
+    }
+}
+
+impl Followed {
+    fn mark(&self) -> Mark {
+        Mark::new(&self.path, self.tail.identity(), self.tail.position())
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Mark {
     pub before: Vec<u8>,
     /// Whether the rest of an overlong line comes first.
     pub skipping: bool,
+    /// When this was last written down: wall time, in nanoseconds since 1970; 0 if it was not.
+    pub noted: i64,
 }
 
 /// What is remembered of a source.

@@ -9,7 +9,7 @@
 //! - `command`: what a program prints; `syslog`: what is sent by syslog's protocols; `stdin`: standard input.
 //!
 //! Inside: `follower` (which files are followed, and until when), `find` and `pattern` (which files the globs name),
-//! `remembered` (where to begin in files that are not open), `tail` (one followed file), `lines` (bytes into lines), `watch`
+//! `remembered` (where to begin in files that are not open), `resume` (where an earlier run left off), `mark` (how that is told), `tail` (one followed file), `lines` (bytes into lines), `watch`
 //! (inotify), `stream` (lines of a pipe), `printed` (what a command has printed before), `filesystem` (which announce
 //! nothing), `problems` (what is in the way), `look` (what a doctor wants to know).
 
@@ -32,6 +32,7 @@ mod pattern;
 mod printed;
 mod problems;
 mod remembered;
+mod resume;
 mod stdin;
 mod stream;
 mod syslog;
@@ -52,8 +53,11 @@ pub use syslog::SyslogSource;
 /// What a source tells the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceEvent {
-    /// Lines to judge, in the order in which they stand in their file. Never empty.
+    /// Lines to judge, in the order in which they stand in their file, and how far that has been read with them. Without
+    /// lines only where the reading of a file begins.
     Lines(Batch),
+    /// Marks whose files are gone.
+    Lost(SourceId, Vec<Mark>),
     /// What the source is doing has changed. The first one is sent before any line, when the source has looked for its
     /// files for the first time: from then on no line written to them is missed. Counters alone change at most once a
     /// second.
@@ -81,12 +85,13 @@ pub struct Batch {
     bytes: Vec<u8>,
     /// Where each line ends in `bytes`; ascending.
     ends: Vec<usize>,
+    mark: Option<Mark>,
 }
 
 impl Batch {
     /// Begins a batch without lines. They are `past` if they were in `log` already when reading of it began.
     pub fn new(source: SourceId, log: LogId, past: bool) -> Self {
-        Self { source, log, past, bytes: Vec::new(), ends: Vec::new() }
+        Self { source, log, past, bytes: Vec::new(), ends: Vec::new(), mark: None }
     }
 
     /// Appends a line, which is given without its newline. A carriage return at its end is dropped, an empty line is not
@@ -113,6 +118,16 @@ impl Batch {
     /// Whether the time in the lines, not their arrival, tells when they were written.
     pub fn is_past(&self) -> bool {
         self.past
+    }
+
+    /// Says how far the log has been read when the lines are judged.
+    pub fn set_mark(&mut self, mark: Mark) {
+        self.mark = Some(mark);
+    }
+
+    /// How far the log has been read when the lines are judged, if that can be told of such a log.
+    pub fn mark(&self) -> Option<&Mark> {
+        self.mark.as_ref()
     }
 
     /// How many lines there are.

@@ -35,7 +35,7 @@ use super::lines::LineSplitter;
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Bytes before the offset that are compared on every read. Longer than any timestamp, so a later line differs in them.
-const CHECKED_BYTES: usize = 64;
+pub(super) const CHECKED_BYTES: usize = 64;
 
 /// First bytes of a file that are looked at for what it is.
 const HEAD_BYTES: usize = 16;
@@ -45,8 +45,8 @@ const HEAD_BYTES: usize = 16;
 /// Good for as long as a descriptor is held: the inode of a deleted and closed file is given to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
-    device: u64,
-    inode: u64,
+    pub(super) device: u64,
+    pub(super) inode: u64,
 }
 
 impl Identity {
@@ -67,14 +67,21 @@ pub(super) enum Start {
 }
 
 /// How far a file has been read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Position {
     /// The first byte of the first line that is not finished; within an overlong line, the first byte not read.
-    offset: u64,
+    pub(super) offset: u64,
     /// What is before `offset`: as much as there is up to [`CHECKED_BYTES`].
-    before: Vec<u8>,
+    pub(super) before: Vec<u8>,
     /// Whether the rest of an overlong line comes first.
-    skipping: bool,
+    pub(super) skipping: bool,
+}
+
+impl Position {
+    /// Whether a file has before the offset what was there when it was read. At its beginning every file has.
+    pub(super) fn is_in(&self, file: &File) -> bool {
+        bytes_before(file, self.offset).is_ok_and(|before| before == self.before)
+    }
 }
 
 /// Where pieces of files are read into; one serves many tails.
@@ -112,6 +119,8 @@ pub(super) struct Tail {
     /// What was read last: all there is before `offset`, up to [`CHECKED_BYTES`].
     before: Vec<u8>,
     lines: LineSplitter,
+    /// Where the first line begins that is not finished.
+    position: Position,
     /// What the file held when reading of it began, in bytes from its start.
     past_end: u64,
     /// Whether its first bytes are known to be those of a text.
@@ -144,6 +153,7 @@ impl Tail {
             offset: 0,
             before: Vec::with_capacity(CHECKED_BYTES),
             lines: LineSplitter::new(max_line_bytes),
+            position: Position::default(),
             past_end: metadata.len(),
             is_text: false,
             in_hole: false,
@@ -164,8 +174,10 @@ impl Tail {
                 if skipping {
                     tail.lines = LineSplitter::mid_line(max_line_bytes);
                 }
+                tail.in_hole = !tail.before.is_empty() && tail.before.iter().all(|&byte| byte == 0);
             }
         }
+        tail.position = tail.position_at_offset();
         Ok(tail)
     }
 
@@ -200,9 +212,13 @@ impl Tail {
     }
 
     /// Where to go on after the file has been closed. The beginning of an unfinished line will be read again.
-    pub(super) fn position(&self) -> io::Result<Position> {
-        let offset = self.offset - self.lines.partial_len() as u64;
-        Ok(Position { offset, before: bytes_before(&self.file, offset)?, skipping: self.lines.is_skipping() })
+    pub(super) fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// Where to go on if no line is unfinished, or the rest of one is dropped.
+    fn position_at_offset(&self) -> Position {
+        Position { offset: self.offset, before: self.before.clone(), skipping: self.lines.is_skipping() }
     }
 
     /// Reads the next piece and puts the lines that end in it into `batch`.
@@ -230,6 +246,15 @@ impl Tail {
         self.offset += new.len() as u64;
         self.before.clear();
         self.before.extend_from_slice(&buffer[length.saturating_sub(CHECKED_BYTES)..length]);
+        let unfinished = self.lines.partial_len();
+        if unfinished == 0 {
+            self.position = self.position_at_offset();
+        } else if unfinished <= text.len() {
+            // Taken from what was read, not read once more: by now the file may be another.
+            let begin = length - unfinished;
+            let before = buffer[begin.saturating_sub(CHECKED_BYTES)..begin].to_vec();
+            self.position = Position { offset: self.offset - unfinished as u64, before, skipping: false };
+        }
         Ok(Progress {
             bytes: length - known,
             overlong_lines,
@@ -263,6 +288,7 @@ impl Tail {
         self.is_text = false;
         self.in_hole = true;
         let is_line_dropped = self.lines.reset();
+        self.position = self.position_at_offset();
         Ok(Progress { bytes: 0, overlong_lines: 0, is_truncated: true, is_line_dropped, has_more: true })
     }
 }

@@ -184,7 +184,7 @@ impl Database {
 
     /// Writes all of a transaction, or nothing.
     pub(super) fn write(&mut self, transaction: &Transaction, clock: Reading) -> Result<()> {
-        let Transaction { changes, jails, logs, lost_logs, all_logs, durable, told: _ } = transaction;
+        let Transaction { changes, jails, logs, lost_logs, collected, all_logs, durable, told: _ } = transaction;
         let Changes { all_bans, bans, all_counts, counts } = changes;
         let present = Offset::now(clock);
         let step = present.step_from(self.offset);
@@ -214,7 +214,7 @@ impl Database {
         for (source, marks) in logs {
             written.prepare_cached("INSERT OR IGNORE INTO sources (source) VALUES (?1)")?.execute([source])?;
             for mark in marks {
-                rows::put_mark(&written, source, mark)?;
+                rows::put_mark(&written, source, mark, *collected)?;
             }
         }
         written

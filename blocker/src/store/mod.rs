@@ -49,6 +49,8 @@ pub struct Transaction {
     pub logs: Vec<(String, Vec<Mark>)>,
     /// Files that are gone: source, device and inode. Removed before `logs` are written.
     pub lost_logs: Vec<(String, u64, u64)>,
+    /// When all of this was collected: wall time, in nanoseconds since 1970.
+    pub collected: i64,
     /// Whether `logs` are all there are, so that what is not among them is gone.
     pub all_logs: bool,
     /// Whether it must outlast a power loss from here on.

@@ -131,7 +131,7 @@ pub(super) fn put_failures(
 }
 
 pub(super) const LOGS: &str =
-    "SELECT source, path, device, inode, offset, before, skipping FROM logs ORDER BY source, id";
+    "SELECT source, path, device, inode, offset, before, skipping, noted FROM logs ORDER BY source, id";
 
 /// A place in a log from a row of [`LOGS`]. Numbers without a sign are stored with one, bit by bit.
 pub(super) fn mark(row: &Row<'_>) -> Result<Mark> {
@@ -142,20 +142,23 @@ pub(super) fn mark(row: &Row<'_>) -> Result<Mark> {
         offset: row.get::<_, i64>(4)?.cast_unsigned(),
         before: row.get(5)?,
         skipping: row.get(6)?,
+        noted: row.get(7)?,
     })
 }
 
 /// Writes a place in a log in place of an earlier one.
-pub(super) fn put_mark(connection: &Connection, source: &str, mark: &Mark) -> Result<()> {
-    let Mark { path, device, inode, offset, before, skipping } = mark;
+pub(super) fn put_mark(connection: &Connection, source: &str, mark: &Mark, now: i64) -> Result<()> {
+    let Mark { path, device, inode, offset, before, skipping, noted: _ } = mark;
     let mut put = connection.prepare_cached(
-        "INSERT INTO logs (source, path, device, inode, offset, before, skipping) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        "INSERT INTO logs (source, path, device, inode, offset, before, skipping, noted)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT (source, device, inode) DO UPDATE
-         SET path = excluded.path, offset = excluded.offset, before = excluded.before, skipping = excluded.skipping",
+         SET path = excluded.path, offset = excluded.offset, before = excluded.before, skipping = excluded.skipping,
+             noted = excluded.noted",
     )?;
     let path = OsStr::as_bytes(path.as_os_str());
     let numbers = (device.cast_signed(), inode.cast_signed(), offset.cast_signed());
-    put.execute(params![source, path, numbers.0, numbers.1, numbers.2, before, skipping]).map(drop)
+    put.execute(params![source, path, numbers.0, numbers.1, numbers.2, before, skipping, now]).map(drop)
 }
 
 /// Forgets a place in a log.

@@ -54,6 +54,7 @@ const MIGRATIONS: [&str; 1] = ["CREATE TABLE meta (
         offset INTEGER NOT NULL,
         before BLOB NOT NULL,
         skipping INTEGER NOT NULL CHECK (skipping IN (0, 1)),
+        noted INTEGER NOT NULL,
         UNIQUE (source, device, inode)
     ) STRICT;"];
 

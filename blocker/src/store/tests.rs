@@ -329,8 +329,12 @@ fn open_in(dir: &TempDir) -> Result<(Opened, Loaded), String> {
 }
 
 fn load(dir: &TempDir) -> Loaded {
-    let (opened, loaded) = open_in(dir).expect("it can be opened");
+    let (opened, mut loaded) = open_in(dir).expect("it can be opened");
     assert_eq!(opened.set_aside, None);
+    for mark in loaded.logs.values_mut().flat_map(|marks| &mut marks.files) {
+        assert_eq!(mark.noted, wall(1), "when a place was noted is noted too");
+        mark.noted = 0;
+    }
     loaded
 }
 
@@ -342,6 +346,7 @@ fn write(dir: &TempDir, transaction: &Transaction) {
 fn txn() -> Transaction {
     Transaction {
         jails: BTreeMap::from([(DOVECOT, "dovecot".to_owned()), (MANUAL, "manual".to_owned())]),
+        collected: wall(1),
         ..Transaction::default()
     }
 }
@@ -383,7 +388,7 @@ fn counted(failures: &[(i64, u32)]) -> Counted {
 
 fn mark(path: &str, inode: u64) -> Mark {
     let before = b"the end of the last line\n".to_vec();
-    Mark { path: PathBuf::from(path), device: u64::MAX - 1, inode, offset: 123_456, before, skipping: false }
+    Mark { path: PathBuf::from(path), device: u64::MAX - 1, inode, offset: 123_456, before, skipping: false, noted: 0 }
 }
 
 fn host(n: u32) -> Prefix {

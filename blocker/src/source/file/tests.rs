@@ -66,6 +66,7 @@ async fn rotation_under_continuous_writing_loses_and_repeats_no_line() {
                 rotations_seen.store(state.counters.rotations, Ordering::Release);
                 assert_eq!(state.problems, [""; 0]);
             }
+            Ok(Some(SourceEvent::Lost(..))) => {}
             Ok(Some(SourceEvent::End) | None) => panic!("the source has ended"),
             Err(_) => panic!("{total} of {LINES} lines seen, first missing: {:?}", missing(&times_seen)),
         }
@@ -160,19 +161,22 @@ fn start(patterns: &[String], capacity: usize) -> mpsc::Receiver<SourceEvent> {
 
 /// The state that comes next.
 async fn next_state(events: &mut mpsc::Receiver<SourceEvent>) -> SourceState {
-    match timeout(DEADLINE, events.recv()).await {
-        Ok(Some(SourceEvent::State(_, state))) => state,
-        other => panic!("expected a state, got {other:?}"),
+    loop {
+        match timeout(DEADLINE, events.recv()).await {
+            Ok(Some(SourceEvent::State(_, state))) => return state,
+            Ok(Some(SourceEvent::Lines(batch))) if batch.is_empty() => {}
+            other => panic!("expected a state, got {other:?}"),
+        }
     }
 }
 
 async fn next_lines(events: &mut mpsc::Receiver<SourceEvent>) -> Vec<String> {
     loop {
         match timeout(DEADLINE, events.recv()).await {
-            Ok(Some(SourceEvent::Lines(batch))) => {
+            Ok(Some(SourceEvent::Lines(batch))) if !batch.is_empty() => {
                 return batch.lines().map(|line| String::from_utf8_lossy(line).into_owned()).collect();
             }
-            Ok(Some(SourceEvent::State(..))) => {}
+            Ok(Some(SourceEvent::State(..) | SourceEvent::Lines(_) | SourceEvent::Lost(..))) => {}
             other => panic!("expected lines, got {other:?}"),
         }
     }

@@ -344,6 +344,8 @@ struct Subject {
     state: SourceState,
     /// The lines that were past.
     past: HashSet<String>,
+    /// As the daemon keeps them.
+    marks: Vec<Mark>,
 }
 
 impl Subject {
@@ -352,12 +354,44 @@ impl Subject {
     }
 
     fn with_watch(patterns: &[String], watch: Watch) -> Self {
-        let patterns = patterns.iter().map(|text| PathPattern::parse(text.clone()).expect("the pattern is good"));
-        let follower = Follower::new(SourceId::new(0), patterns.collect(), watch, 8192);
-        let mut subject = Self { follower, now: Instant::now(), state: SourceState::default(), past: HashSet::new() };
-        while subject.follower.scan(subject.now) {}
+        let mut subject = Self::begin(patterns, Marks::default(), watch);
         assert_eq!(subject.settle(), NONE, "what was there is not read");
         subject
+    }
+
+    /// One that goes on where another has been killed, whose marks these are.
+    fn going_on(patterns: &[String], marks: Vec<Mark>, watch: Watch) -> Self {
+        Self::begin(patterns, Marks { is_known: true, files: marks }, watch)
+    }
+
+    fn begin(patterns: &[String], marks: Marks, watch: Watch) -> Self {
+        let patterns = patterns.iter().map(|text| PathPattern::parse(text.clone()).expect("the pattern is good"));
+        let follower = Follower::new(SourceId::new(0), patterns.collect(), marks.clone(), watch);
+        let mut subject = Self {
+            follower,
+            now: Instant::now(),
+            state: SourceState::default(),
+            past: HashSet::new(),
+            marks: marks.files,
+        };
+        while subject.follower.scan(subject.now) {}
+        subject
+    }
+
+    /// Reads one piece, as the source does: what is gone, where files begin, and lines.
+    fn read(&mut self) -> Option<Batch> {
+        for lost in self.follower.take_lost().into_iter().flatten() {
+            self.marks.retain(|mark| (mark.device, mark.inode) != (lost.device, lost.inode));
+        }
+        let batch = self.follower.take_begun().or_else(|| self.follower.read(self.now))?;
+        if let Some(mark) = batch.mark() {
+            let known = self.marks.iter_mut().find(|known| (known.device, known.inode) == (mark.device, mark.inode));
+            match known {
+                Some(known) => *known = mark.clone(),
+                None => self.marks.push(mark.clone()),
+            }
+        }
+        Some(batch)
     }
 
     /// Does what the notifications ask for, and reads everything. Returns the lines.
@@ -365,7 +399,7 @@ impl Subject {
         let mut lines = Vec::new();
         loop {
             let is_quiet = self.look();
-            while let Some(batch) = self.follower.read(self.now) {
+            while let Some(batch) = self.read() {
                 let read: Vec<_> = batch.lines().map(|line| String::from_utf8_lossy(line).into_owned()).collect();
                 if batch.is_past() {
                     self.past.extend(read.iter().cloned());
@@ -385,7 +419,7 @@ impl Subject {
     fn settle_batches(&mut self) -> Vec<(String, bool, LogId)> {
         let mut lines = Vec::new();
         while !self.look() {
-            while let Some(batch) = self.follower.read(self.now) {
+            while let Some(batch) = self.read() {
                 let text = |line| String::from_utf8_lossy(line).into_owned();
                 lines.extend(batch.lines().map(|line| (text(line), batch.is_past(), batch.log())));
             }

@@ -30,6 +30,10 @@ enum Action {
     Tick,
     /// Nothing happens until old files are closed.
     Rest,
+    /// How far the reader is, and what it has seen, is written down.
+    Save,
+    /// The reader is killed: what it has seen since it was written down is forgotten. Another goes on at its next turn.
+    Kill,
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -43,6 +47,8 @@ fn action() -> impl Strategy<Value = Action> {
         4 => Just(Action::Read),
         1 => Just(Action::Tick),
         1 => Just(Action::Rest),
+        2 => Just(Action::Save),
+        2 => Just(Action::Kill),
     ]
 }
 
@@ -97,6 +103,15 @@ struct Written {
     past: Vec<String>,
     /// Whether it was emptied, and the reader had no turn since.
     is_emptied: bool,
+    /// Every line that was finished while it came and went unseen by a reader that nobody killed.
+    missed: Vec<String>,
+    is_deleted: bool,
+    /// How many of the seen lines were written down.
+    saved: usize,
+    /// Whether where to go on was.
+    is_saved: bool,
+    /// How many lines were expected when it was last emptied.
+    emptied: usize,
 }
 
 impl Written {
@@ -114,7 +129,13 @@ impl Written {
 
 struct Model {
     dir: TempDir,
-    subject: Subject,
+    patterns: [String; 1],
+    /// `None` while it is dead.
+    subject: Option<Subject>,
+    /// Where the next one goes on.
+    marks: Vec<Mark>,
+    /// The lines that a reader took for past, and did not forget.
+    told_past: HashSet<String>,
     /// Whether the reader follows rotated files by their new names.
     is_glob: bool,
     /// Whether the reader learns of changes at ticks alone.
@@ -132,8 +153,65 @@ impl Model {
         let writer = appender(&dir.path("log"));
         let patterns = [dir.text(if is_glob { "log*" } else { "log" })];
         let subject = Subject::with_watch(&patterns, if is_deaf { Watch::deaf() } else { Watch::new() });
-        let files = vec![Written { is_found: true, ..Written::default() }];
-        Self { dir, subject, is_glob, is_deaf, files, writer, old: None, tags: 0 }
+        let files = vec![Written { is_found: true, is_saved: true, ..Written::default() }];
+        let marks = subject.marks.clone();
+        Self {
+            dir,
+            patterns,
+            subject: Some(subject),
+            marks,
+            told_past: HashSet::new(),
+            is_glob,
+            is_deaf,
+            files,
+            writer,
+            old: None,
+            tags: 0,
+        }
+    }
+
+    fn subject(&mut self) -> &mut Subject {
+        let watch = || if self.is_deaf { Watch::deaf() } else { Watch::new() };
+        self.subject.get_or_insert_with(|| Subject::going_on(&self.patterns, self.marks.clone(), watch()))
+    }
+
+    fn save(&mut self) {
+        let Some(subject) = &self.subject else { return };
+        self.marks = subject.marks.clone();
+        for file in &mut self.files {
+            file.saved = file.seen.len();
+            file.is_saved = file.is_found && file.missed.is_empty();
+        }
+    }
+
+    fn kill(&mut self) {
+        if self.subject.take().is_none() {
+            return;
+        }
+        if self.old.as_ref().is_some_and(|(number, _)| self.files[*number].is_deleted) {
+            self.old = None;
+        }
+        let last_saved = self.files.iter().rposition(|file| file.is_saved).unwrap_or(0);
+        for (number, file) in self.files.iter_mut().enumerate() {
+            for forgotten in file.seen.drain(file.saved..) {
+                self.told_past.remove(&forgotten);
+            }
+            // Another reader finds it as it is.
+            let unread = file.expected.iter().skip(file.saved).filter(|line| !file.past.contains(line));
+            let unread: Vec<_> = unread.cloned().collect();
+            file.past.extend(unread);
+            // What was emptied away can be read no more.
+            let lost = file.saved..file.emptied.max(file.saved);
+            file.expected.drain(lost);
+            file.emptied = file.saved;
+            if file.is_deleted {
+                file.expected.truncate(file.saved);
+            } else if number > last_saved && !file.missed.is_empty() {
+                // It is found now by its new name.
+                file.expected = std::mem::take(&mut file.missed);
+            }
+            file.is_found = false;
+        }
     }
 
     fn act(&mut self, action: &Action) {
@@ -153,7 +231,8 @@ impl Model {
             Action::Rotate => {
                 let number = self.files.len() - 1;
                 self.dir.rename("log", &format!("log.{number}"));
-                let keeps_up = self.files[number].is_found || self.is_glob;
+                // Who goes on after a kill looks for the names of rotations, too.
+                let keeps_up = self.files[number].is_found || self.is_glob || self.subject.is_none();
                 self.replace(keeps_up);
             }
             Action::CopyTruncate(lines) => {
@@ -166,8 +245,10 @@ impl Model {
                     self.read();
                 }
                 self.writer.set_len(0).expect("the file is open");
-                self.current().partial.clear();
-                self.current().is_emptied = true;
+                let current = self.current();
+                current.partial.clear();
+                current.is_emptied = true;
+                current.emptied = current.expected.len();
                 for _ in 0..*lines {
                     self.write(1);
                     self.finish();
@@ -175,27 +256,36 @@ impl Model {
             }
             Action::Recreate => {
                 self.dir.remove("log");
-                let keeps_up = self.current().is_found;
+                let keeps_up = self.current().is_found && self.subject.is_some();
+                let current = self.current();
+                current.is_deleted = true;
+                if !keeps_up {
+                    current.expected.truncate(current.seen.len());
+                }
                 self.replace(keeps_up);
             }
             Action::Read => self.read(),
             Action::Tick => {
-                let lines = self.subject.pass(Duration::from_secs(1));
+                let lines = self.subject().pass(Duration::from_secs(1));
                 self.note(lines);
             }
             Action::Rest => {
                 self.read();
                 self.old = None;
                 for time in [QUIET_TIME, Duration::from_secs(1)] {
-                    let lines = self.subject.pass(time);
+                    let lines = self.subject().pass(time);
                     self.note(lines);
                 }
             }
+            Action::Save => self.save(),
+            Action::Kill => self.kill(),
         }
     }
 
     fn read(&mut self) {
-        let lines = if self.is_deaf { self.subject.pass(Duration::ZERO) } else { self.subject.settle() };
+        let is_deaf = self.is_deaf;
+        let subject = self.subject();
+        let lines = if is_deaf { subject.pass(Duration::ZERO) } else { subject.settle() };
         self.note(lines);
         for file in &self.files {
             assert_eq!(file.seen.len(), file.expected.len(), "the reader is behind: {file:?}");
@@ -203,6 +293,9 @@ impl Model {
     }
 
     fn note(&mut self, lines: Vec<String>) {
+        if let Some(subject) = &mut self.subject {
+            self.told_past.extend(subject.past.drain());
+        }
         for line in lines {
             let (number, _) = line.split_once(':').expect("a line begins with the number of its file");
             let number: usize = number.parse().expect("a line begins with the number of its file");
@@ -211,12 +304,15 @@ impl Model {
         for file in &mut self.files {
             file.is_found = true;
             file.is_emptied = false;
+            if !file.seen.is_empty() && file.expected.is_empty() {
+                // Who goes on after a kill may find what nobody need have found.
+                file.expected = std::mem::take(&mut file.missed);
+            }
         }
     }
 
     fn is_right(&self) -> bool {
-        let is_judged_right =
-            |file: &Written, line: &String| self.subject.past.contains(line) == file.past.contains(line);
+        let is_judged_right = |file: &Written, line: &String| self.told_past.contains(line) == file.past.contains(line);
         self.files.iter().all(|file| {
             file.expected.starts_with(&file.seen) && file.seen.iter().all(|line| is_judged_right(file, line))
         })
@@ -228,7 +324,11 @@ impl Model {
         let old = std::mem::replace(&mut self.writer, appender(&self.dir.path("log")));
         self.old = keeps_up.then_some((self.files.len() - 1, old));
         if !keeps_up {
-            self.current().expected.clear();
+            let current = self.current();
+            let missed = current.expected.split_off(current.seen.len());
+            if !current.is_deleted {
+                current.missed = missed;
+            }
         }
         self.files.push(Written::default());
     }
