@@ -366,7 +366,7 @@ impl Subject {
 
     fn begin(patterns: &[String], marks: Marks, watch: Watch) -> Self {
         let patterns = patterns.iter().map(|text| PathPattern::parse(text.clone()).expect("the pattern is good"));
-        let follower = Follower::new(SourceId::new(0), patterns.collect(), marks.clone(), watch);
+        let follower = Follower::new(SourceId::new(0), patterns.collect(), marks.clone(), watch, 8192);
         let mut subject = Self {
             follower,
             now: Instant::now(),
