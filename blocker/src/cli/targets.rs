@@ -124,7 +124,7 @@ impl Changes {
         match reply {
             Reply::Change(change) => self.note(&change)?,
             Reply::Done => return self.print(),
-            Reply::Status(_) | Reply::Ban(_) | Reply::Lifted(_) | Reply::Error { .. } => {}
+            Reply::Status(_) | Reply::Ban(_) | Reply::Lifted(_) | Reply::Warning(_) | Reply::Error { .. } => {}
         }
         if self.lines.len() < BUFFER_BYTES { Ok(()) } else { self.print() }
     }

@@ -214,7 +214,7 @@ mod tests {
                     lines.extend(batch.lines().map(|line| String::from_utf8(line.to_vec()).unwrap()));
                 }
                 SourceEvent::State(_, state) => problems.extend(state.problems),
-                SourceEvent::End => panic!("a command is begun again"),
+                SourceEvent::Lost(..) | SourceEvent::End => panic!("a command is begun again"),
             }
         }
         task.abort();

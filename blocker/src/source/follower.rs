@@ -409,7 +409,8 @@ impl Follower {
                 self.remembered.put(identity, start);
                 continue;
             }
-            match Tail::new(file, start) {
+            let file_system = unannounced(&file);
+            match Tail::new(file, start, self.max_line_bytes) {
                 Ok(tail) => {
                     info!(file = ?path, offset = tail.offset(), marked, "going on with log file");
                     self.followed.push(Followed {
@@ -417,6 +418,7 @@ impl Follower {
                         log: number_log(),
                         path,
                         standing,
+                        file_system,
                         is_told: false,
                         is_dirty: true,
                         is_watched: false,
