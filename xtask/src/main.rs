@@ -5,6 +5,7 @@
 mod bench;
 mod command;
 mod ebpf;
+mod kernels;
 mod lab;
 mod packages;
 mod provenance;
@@ -28,6 +29,8 @@ enum Task {
     Run(run::Options),
     /// Runs every test, after setting up what they need
     Test(test::Options),
+    /// Runs the tests of the kernel's part on Debian's kernels 5.10, 6.1, 6.12 and 7, in virtual machines
+    TestKernels(kernels::Options),
     /// Formatting, lints, licences, and whether the committed XDP object is the one its sources give
     Lint,
     /// Builds the XDP program and replaces the committed object
@@ -42,6 +45,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Run(options) => run::run(&options),
         Task::Test(options) => test::test(&options),
+        Task::TestKernels(options) => kernels::test_kernels(&options),
         Task::Lint => test::lint(),
         Task::Ebpf(options) => ebpf::ebpf(&options),
         Task::Lab(options) => lab::lab(&options),

@@ -34,6 +34,23 @@ pub(crate) const LAB: &[Need] = &[
     Need { what: "logger", package: "bsdutils" },
 ];
 
+/// To run other kernels in virtual machines: what fetches and unpacks them, and what runs in them.
+pub(crate) const KERNELS: &[Need] = &[
+    Need { what: "qemu-system-x86_64", package: "qemu-system-x86" },
+    Need { what: "dpkg-deb", package: "dpkg" },
+    Need { what: "/usr/share/keyrings/debian-archive-keyring.gpg", package: "debian-archive-keyring" },
+    Need { what: "depmod", package: "kmod" },
+    Need { what: "xz", package: "xz-utils" },
+    Need { what: "strip", package: "binutils" },
+    Need { what: "ldd", package: "libc-bin" },
+    Need { what: "busybox", package: "busybox-static" },
+    Need { what: "ip", package: "iproute2" },
+    Need { what: "nsenter", package: "util-linux" },
+    Need { what: "ethtool", package: "ethtool" },
+    Need { what: "bpftool", package: "bpftool" },
+    Need { what: "xdp-loader", package: "xdp-tools" },
+];
+
 /// To measure beside: the filter of xdp-tools.
 pub(crate) const PACKET_BENCH: &[Need] = &[Need { what: "xdp-filter", package: "xdp-tools" }];
 

@@ -35,6 +35,27 @@ pub(crate) enum Build {
     Debug,
     /// Optimised.
     Release,
+    /// With checks, and a little optimised: for tests in emulated machines.
+    Emulated,
+}
+
+impl Build {
+    /// Cargo's name of the profile.
+    pub(crate) fn profile(self) -> &'static str {
+        match self {
+            Self::Debug => "dev",
+            Self::Release => "release",
+            Self::Emulated => "emulated",
+        }
+    }
+
+    /// Where in the target directory Cargo puts it.
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Release | Self::Emulated => self.profile(),
+        }
+    }
 }
 
 /// Builds, then becomes the daemon.
@@ -82,15 +103,12 @@ fn shown(path: &Path) -> std::path::Display<'_> {
 /// `object` is an XDP object to embed instead of the committed one.
 pub(crate) fn build(build: Build, object: Option<&Path>) -> Result<PathBuf> {
     let mut command = cargo();
-    command.args(["build", "--locked", "--package", "blocker"]);
-    if build == Build::Release {
-        command.arg("--release");
-    }
+    command.args(["build", "--locked", "--profile", build.profile(), "--package", "blocker"]);
     if let Some(object) = object {
         command.env("BLOCKER_EBPF", object);
     }
     run_command(&mut command)?;
-    Ok(target_directory()?.join(if build == Build::Release { "release" } else { "debug" }).join("blocker"))
+    Ok(target_directory()?.join(build.folder()).join("blocker"))
 }
 
 /// Where Cargo puts what it builds, by its environment and configuration.

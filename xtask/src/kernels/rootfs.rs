@@ -1,0 +1,193 @@
+//! What is in the machine: the tests, the daemon, and the few programs of this machine that they run.
+//!
+//! Programs are this machine's own, each with the libraries that it is linked to; the kernel alone is another.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::cpio::Cpio;
+use super::release::Kernel;
+use crate::command::{cargo, find_program, output, root, run as run_command};
+use crate::run;
+
+/// How the tests and the daemon are built.
+const BUILD: run::Build = run::Build::Emulated;
+
+/// The first process.
+const INIT: &str = include_str!("init.sh");
+
+/// Programs that the tests or the first process run.
+const PROGRAMS: [&str; 7] = ["busybox", "ip", "nsenter", "mount", "ethtool", "bpftool", "xdp-loader"];
+
+/// Files that these read, if there are any.
+const FILES: [&str; 2] = ["/etc/services", "/usr/lib/x86_64-linux-gnu/bpf/xdp-dispatcher.o"];
+
+/// The test programs, and of each the tests that are run: those whose names contain one of these, or all. The other
+/// end-to-end tests are about logs, answers and servers, which no kernel changes.
+const TESTS: [(&str, &[&str]); 2] = [
+    ("prog_run", &[]),
+    ("e2e", &["interfaces::", "restart::"]),
+];
+
+/// The initial file system, but for the kernel's modules.
+pub(super) struct Rootfs {
+    archive: Vec<u8>,
+}
+
+impl Rootfs {
+    /// Builds the tests and collects everything; of the tests only those whose names contain `only`, if it is given.
+    ///
+    /// # Errors
+    ///
+    /// If something does not build, or a program or library is not there.
+    pub(super) fn build(only: Option<&str>) -> Result<Self> {
+        let folder = root().join("target/kernels/tests");
+        fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        let mut tree = Tree::default();
+        let blocker = run::build(BUILD, None)?;
+        tree.program("/tests/blocker", &stripped(&blocker, &folder)?)?;
+        let mut plan = String::new();
+        for (name, filters) in TESTS {
+            tree.program(&format!("/tests/{name}"), &stripped(&test_program(name)?, &folder)?)?;
+            let filters = only.map_or_else(|| filters.join(" "), |only| format!("'{}'", only.replace('\'', "")));
+            // One test at a time: there is one CPU, and deadlines.
+            plan.push_str(&format!("{name} /tests/{name} --test-threads 1 {filters}\n"));
+        }
+        for name in PROGRAMS {
+            let program = find_program(name, &[]).with_context(|| format!("there is no program {name}"))?;
+            tree.program(&format!("/bin/{name}"), &program)?;
+        }
+        for file in FILES.map(Path::new).into_iter().filter(|file| file.exists()) {
+            tree.copy(&file.display().to_string(), file)?;
+        }
+        tree.text("/init", INIT);
+        tree.text("/plan", &plan);
+        tree.text("/etc/passwd", "root:x:0:0:root:/tmp:/bin/busybox\n");
+        tree.text("/etc/group", "root:x:0:\n");
+        for folder in ["/proc", "/sys", "/dev", "/run", "/tmp", "/modules"] {
+            tree.folder(folder);
+        }
+        Ok(Self { archive: tree.cpio.finish() })
+    }
+
+    /// The whole file system for a kernel, as it is handed to it.
+    ///
+    /// # Errors
+    ///
+    /// If a module cannot be read.
+    pub(super) fn with_modules_of(&self, kernel: &Kernel) -> Result<Vec<u8>> {
+        let mut cpio = Cpio::default();
+        let mut order = String::new();
+        for module in &kernel.modules {
+            let name = module.file_name().unwrap_or_default().to_string_lossy();
+            cpio.file(&format!("/modules/{name}"), &read(module)?);
+            order.push_str(&name);
+            order.push('\n');
+        }
+        cpio.file("/modules/order", order.as_bytes());
+        Ok([self.archive.as_slice(), &cpio.finish()].concat())
+    }
+}
+
+/// A file system in the making.
+#[derive(Default)]
+struct Tree {
+    cpio: Cpio,
+    there: BTreeSet<String>,
+}
+
+impl Tree {
+    /// Adds the program `from` and the libraries it is linked to.
+    fn program(&mut self, path: &str, from: &Path) -> Result<()> {
+        self.copy(path, from)?;
+        for library in libraries(from)? {
+            self.copy(&library.display().to_string(), &library)?;
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, path: &str, from: &Path) -> Result<()> {
+        if self.is_new(path) {
+            self.cpio.file(path, &read(from)?);
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, path: &str, text: &str) {
+        if self.is_new(path) {
+            self.cpio.file(path, text.as_bytes());
+        }
+    }
+
+    fn folder(&mut self, path: &str) {
+        if self.is_new(path) {
+            self.cpio.folder(path);
+        }
+    }
+
+    /// Whether nothing is at `path`; makes the folders that it lies in.
+    fn is_new(&mut self, path: &str) -> bool {
+        if !self.there.insert(path.to_owned()) {
+            return false;
+        }
+        match path.rsplit_once('/') {
+            Some((parent, _)) if !parent.is_empty() => self.folder(parent),
+            Some(_) | None => {}
+        }
+        true
+    }
+}
+
+/// The libraries that a program is linked to, with the loader; none for one that is linked statically.
+fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
+    let listed = Command::new("ldd").arg(program).output().context("starting ldd")?;
+    let text = String::from_utf8_lossy(&listed.stdout);
+    if !listed.status.success() {
+        let said = format!("{text}{}", String::from_utf8_lossy(&listed.stderr));
+        ensure!(said.contains("not a dynamic executable"), "ldd {}: {}", program.display(), said.trim());
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for line in text.lines() {
+        ensure!(!line.contains("not found"), "{} needs a library that is not there: {}", program.display(), line.trim());
+        found.extend(line.split_whitespace().find(|word| word.starts_with('/')).map(PathBuf::from));
+    }
+    Ok(found)
+}
+
+/// A copy of a program without what debuggers read: it is held in the machine's memory.
+fn stripped(program: &Path, folder: &Path) -> Result<PathBuf> {
+    let copy = folder.join(program.file_name().context("a program has a name")?);
+    let done = output(Command::new("strip").arg("--strip-debug").arg("-o").arg(&copy).arg(program));
+    done.with_context(|| format!("strip does not copy {} to {}", program.display(), copy.display()))?;
+    Ok(copy)
+}
+
+/// Builds a test program of the package `blocker-tests`, and returns where it is.
+fn test_program(name: &str) -> Result<PathBuf> {
+    let build = || {
+        let mut command = cargo();
+        let words = ["test", "--locked", "--profile", BUILD.profile(), "--package", "blocker-tests", "--no-run", "--test"];
+        command.args(words).arg(name);
+        command
+    };
+    run_command(&mut build())?;
+    let told = output(build().arg("--message-format=json")).context("cargo does not tell what it has built")?;
+    for line in told.lines() {
+        let Ok(message) = serde_json::from_str::<serde_json::Value>(line) else { continue };
+        if let (Some(target), Some(program)) = (message["target"]["name"].as_str(), message["executable"].as_str())
+            && target == name
+        {
+            return Ok(program.into());
+        }
+    }
+    bail!("cargo built no test program {name}")
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("reading {}", path.display()))
+}
