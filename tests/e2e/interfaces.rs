@@ -8,6 +8,7 @@ use blocker_common::LAYOUT;
 use blocker_tests::{
     answers::Interface,
     daemon::{self, Daemon, Settings},
+    kernel::has_tcx,
     lines,
     netns::{Host, Net},
     wait,
@@ -199,6 +200,13 @@ fn beside_another_xdp_program_bans_hold_by_tcx() -> Result<()> {
     let net = Net::new()?;
     let other = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
     let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
+    if !has_tcx() {
+        daemon.start_unattached()?;
+        return await_interfaces(&daemon, |interfaces| {
+            let why = interfaces.iter().find_map(|interface| interface.error.as_deref()).unwrap_or_default();
+            why.contains("another XDP program is attached, number ") && why.contains("no tcx")
+        });
+    }
     let status = daemon.start()?;
     let eth0 = &status.interfaces[0];
     assert_eq!(eth0.mode.as_deref(), Some("tcx"));

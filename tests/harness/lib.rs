@@ -16,6 +16,7 @@ pub mod dovecot;
 pub mod interrupt;
 pub mod journal_files;
 pub mod journald;
+pub mod kernel;
 pub mod knocker;
 pub mod lab;
 pub mod latency;

@@ -6,8 +6,9 @@
 //! row("TCP to a protected port", ipv4(BANNED).tcp(IMAP), Drop, DropBanned),
 //! ```
 //!
-//! Every row is run through all three programs: the one for frames of several buffers, the one without, and the one for tc.
-//! Each test loads an object of its own, whose maps nobody else sees. All need root, and fail without it.
+//! Every row is run through all three programs: the one for frames of several buffers, where the kernel has them, the one
+//! without, and the one for tc. Each test loads an object of its own, whose maps nobody else sees. All need root, and fail
+//! without it.
 
 mod agreement;
 mod allowlist;

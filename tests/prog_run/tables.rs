@@ -9,6 +9,7 @@ use blocker_common::{
     Ban, Counter, FOREVER, Interface, Outcome, Protocol, SCOPE_ALL, SCOPE_ALL_OBSERVED, flags, port_index,
 };
 use blocker_core::prefix::Prefix;
+use blocker_tests::kernel::has_frames_in_several_buffers;
 use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
 
@@ -243,7 +244,7 @@ impl Loaded {
 
     /// Runs a program on a frame many times, and says how many whole nanoseconds one run took on average.
     pub(crate) fn repeat(&mut self, program: Program, frame: &[u8], repeat: u32) -> (Action, u128) {
-        let xdp = self.programs.loaded(program).expect("the kernel takes the program");
+        let xdp = self.program(program);
         let ran = xdp
             .test_run(TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() })
             .unwrap_or_else(|error| panic!("the kernel runs no frame of {} bytes: {error:?}", frame.len()));
@@ -268,8 +269,18 @@ impl Loaded {
     }
 
     pub(crate) fn program(&mut self, program: Program) -> &mut aya::programs::Xdp {
-        self.programs.loaded(program).expect("the kernel takes the program")
+        self.programs.loaded(runnable(program)).expect("the kernel takes the program")
     }
+
+    /// Why the kernel does not take the program.
+    pub(crate) fn refusal(&mut self, program: Program) -> Option<String> {
+        self.programs.loaded(program).err().map(|error| format!("{error:#}"))
+    }
+}
+
+/// The program, or where the kernel has no frames of several buffers the one for all others, which judges alike.
+fn runnable(program: Program) -> Program {
+    if has_frames_in_several_buffers() { program } else { Program::NoFrags }
 }
 
 impl Action {

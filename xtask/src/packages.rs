@@ -49,6 +49,7 @@ pub(crate) const KERNELS: &[Need] = &[
     Need { what: "ethtool", package: "ethtool" },
     Need { what: "bpftool", package: "bpftool" },
     Need { what: "xdp-loader", package: "xdp-tools" },
+    Need { what: "xdp-filter", package: "xdp-tools" },
 ];
 
 /// To measure beside: the filter of xdp-tools.

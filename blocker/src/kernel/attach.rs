@@ -429,6 +429,10 @@ fn refusal(step: Step, xdp_program: Option<u32>, error: &anyhow::Error) -> Strin
         (Some(libc::EBUSY | libc::EEXIST), _, None) => "another XDP program is attached; it is left alone".to_owned(),
         (Some(libc::EINVAL | libc::EOPNOTSUPP), Step::Tcx, _) => "the kernel has no tcx: it came with 6.6".to_owned(),
         (Some(libc::EOPNOTSUPP), ..) => "the driver does not support it".to_owned(),
+        (Some(libc::ENOMEM), Step::Xdp(_, AttachMode::Native), _) => {
+            // virtio_net before 5.13, and drivers with a queue for each CPU.
+            "the driver has too few queues to spare for it, or the kernel no memory".to_owned()
+        }
         (Some(libc::ERANGE), ..) => "the MTU is too large for this driver's XDP".to_owned(),
         (Some(_) | None, ..) => format!("{error:#}"),
     };

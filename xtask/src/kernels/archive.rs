@@ -47,7 +47,8 @@ impl Mirror {
 
     /// The sources of the release called `codename`.
     fn of(sources: &[Source], codename: &str) -> Option<Self> {
-        let of_suite = |suite: &str| sources.iter().find(|source| source.suite == suite).map(|source| source.uri.clone());
+        let of_suite =
+            |suite: &str| sources.iter().find(|source| source.suite == suite).map(|source| source.uri.clone());
         Some(Self { main: of_suite(codename)?, security: of_suite(&format!("{codename}-security")) })
     }
 }

@@ -47,8 +47,7 @@ impl Machine<'_> {
     pub(super) fn run(&self, rootfs: &Rootfs) -> Result<Report> {
         let Self { kernel, limit } = self;
         let initrd = kernel.console.with_file_name("initrd");
-        fs::write(&initrd, rootfs.with_modules_of(kernel)?)
-            .with_context(|| format!("writing {}", initrd.display()))?;
+        fs::write(&initrd, rootfs.with_modules_of(kernel)?).with_context(|| format!("writing {}", initrd.display()))?;
         eprintln!("Booting Linux {} (at most {} minutes)", kernel.version, limit.as_secs() / 60);
         let mut command = Command::new("qemu-system-x86_64");
         // Alone of its kind: no devices but those named. `max` is all that the emulation has.
@@ -123,7 +122,14 @@ struct Console {
 impl Console {
     fn new(kernel: &Kernel) -> Result<Self> {
         let log = File::create(&kernel.console).with_context(|| format!("making {}", kernel.console.display()))?;
-        Ok(Self { name: kernel.name, log, started: Instant::now(), report: Report::default(), running: None, is_over: false })
+        Ok(Self {
+            name: kernel.name,
+            log,
+            started: Instant::now(),
+            report: Report::default(),
+            running: None,
+            is_over: false,
+        })
     }
 
     fn read(&mut self, line: &str) -> Result<()> {

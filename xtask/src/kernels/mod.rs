@@ -40,6 +40,9 @@ pub(crate) struct Options {
     /// Only the tests whose names contain this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// Runs a command in the machine, by its shell, instead of the tests
+    #[arg(long, value_name = "COMMAND", conflicts_with = "only")]
+    instead: Option<String>,
     /// Asks Debian's archive for newer packages of the kernels that are there already
     #[arg(long)]
     update: bool,
@@ -56,14 +59,17 @@ pub(crate) struct Options {
 
 /// Fetches, boots and tests each kernel.
 pub(crate) fn test_kernels(options: &Options) -> Result<()> {
-    ensure!(cfg!(target_arch = "x86_64"), "the kernels are Debian's for x86-64, and the tests are built for this machine");
+    ensure!(
+        cfg!(target_arch = "x86_64"),
+        "the kernels are Debian's for x86-64, and the tests are built for this machine"
+    );
     let releases = chosen(&options.releases)?;
     packages::ensure(packages::BUILD)?;
     packages::ensure(packages::KERNELS)?;
     let mirror = Mirror::find(options.mirror.as_deref())?;
     let kernels =
         releases.iter().map(|release| release.kernel(&mirror, options.update)).collect::<Result<Vec<Kernel>>>()?;
-    let rootfs = Rootfs::build(options.only.as_deref())?;
+    let rootfs = Rootfs::build(options.only.as_deref(), options.instead.as_deref())?;
     let machine = |kernel| Machine { kernel, limit: Duration::from_secs(60 * options.limit) };
     let machines: Vec<Machine<'_>> = kernels.iter().map(machine).collect();
     let cpus = thread::available_parallelism().map_or(1, NonZero::get);
@@ -90,7 +96,8 @@ fn run<'a>(machines: &'a [Machine<'a>], rootfs: &Rootfs, jobs: usize) -> Result<
         let threads: Vec<_> = (0..jobs.clamp(1, machines.len())).map(|_| scope.spawn(work)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a thread panicked"))).collect()
     });
-    let mut tested: Vec<(usize, Tested<'a>)> = done.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+    let mut tested: Vec<(usize, Tested<'a>)> =
+        done.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
     tested.sort_by_key(|(number, _)| *number);
     Ok(tested.into_iter().map(|(_, tested)| tested).collect())
 }

@@ -32,7 +32,17 @@ const METAPACKAGE: &str = "linux-image-cloud-amd64";
 
 /// What the tests make devices of, and the devices of the virtual machine.
 const MODULES: [&str; 12] = [
-    "veth", "8021q", "bonding", "bridge", "macvlan", "ipvlan", "dummy", "vrf", "virtio_pci", "virtio_net", "sch_ingress",
+    "veth",
+    "8021q",
+    "bonding",
+    "bridge",
+    "macvlan",
+    "ipvlan",
+    "dummy",
+    "vrf",
+    "virtio_pci",
+    "virtio_net",
+    "sch_ingress",
     "cls_bpf",
 ];
 
@@ -108,7 +118,8 @@ fn packages(archive: &Archive) -> Result<(String, Vec<String>)> {
     let mut packages: Vec<String> = Vec::new();
     // The image, and since 7 the packages that it depends on in turn.
     while let Some(name) = next.pop() {
-        let has_files = ["linux-image-", "linux-binary-", "linux-modules-"].iter().any(|prefix| name.starts_with(prefix));
+        let has_files =
+            ["linux-image-", "linux-binary-", "linux-modules-"].iter().any(|prefix| name.starts_with(prefix));
         if has_files && !packages.contains(&name) {
             next.extend(archive.package(&name)?.1);
             packages.push(name);

@@ -21,17 +21,14 @@ const BUILD: run::Build = run::Build::Emulated;
 const INIT: &str = include_str!("init.sh");
 
 /// Programs that the tests or the first process run.
-const PROGRAMS: [&str; 7] = ["busybox", "ip", "nsenter", "mount", "ethtool", "bpftool", "xdp-loader"];
+const PROGRAMS: [&str; 8] = ["busybox", "ip", "nsenter", "mount", "ethtool", "bpftool", "xdp-loader", "xdp-filter"];
 
-/// Files that these read, if there are any.
-const FILES: [&str; 2] = ["/etc/services", "/usr/lib/x86_64-linux-gnu/bpf/xdp-dispatcher.o"];
+/// The programs of libxdp and xdp-filter, which run in the kernel.
+const OBJECTS: &str = "/usr/lib/x86_64-linux-gnu/bpf";
 
 /// The test programs, and of each the tests that are run: those whose names contain one of these, or all. The other
 /// end-to-end tests are about logs, answers and servers, which no kernel changes.
-const TESTS: [(&str, &[&str]); 2] = [
-    ("prog_run", &[]),
-    ("e2e", &["interfaces::", "restart::"]),
-];
+const TESTS: [(&str, &[&str]); 3] = [("devices", &[]), ("prog_run", &[]), ("e2e", &["interfaces::"])];
 
 /// The initial file system, but for the kernel's modules.
 pub(super) struct Rootfs {
@@ -39,12 +36,13 @@ pub(super) struct Rootfs {
 }
 
 impl Rootfs {
-    /// Builds the tests and collects everything; of the tests only those whose names contain `only`, if it is given.
+    /// Builds the tests and collects everything. The tests are those whose names contain `only`, if it is given; if a
+    /// command is, it is run `instead`.
     ///
     /// # Errors
     ///
     /// If something does not build, or a program or library is not there.
-    pub(super) fn build(only: Option<&str>) -> Result<Self> {
+    pub(super) fn build(only: Option<&str>, instead: Option<&str>) -> Result<Self> {
         let folder = root().join("target/kernels/tests");
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         let mut tree = Tree::default();
@@ -57,12 +55,16 @@ impl Rootfs {
             // One test at a time: there is one CPU, and deadlines.
             plan.push_str(&format!("{name} /tests/{name} --test-threads 1 {filters}\n"));
         }
+        if let Some(command) = instead {
+            plan = format!("command {command}\n");
+        }
         for name in PROGRAMS {
             let program = find_program(name, &[]).with_context(|| format!("there is no program {name}"))?;
             tree.program(&format!("/bin/{name}"), &program)?;
         }
-        for file in FILES.map(Path::new).into_iter().filter(|file| file.exists()) {
-            tree.copy(&file.display().to_string(), file)?;
+        for entry in fs::read_dir(OBJECTS).with_context(|| format!("reading {OBJECTS}"))? {
+            let object = entry?.path();
+            tree.copy(&object.display().to_string(), &object)?;
         }
         tree.text("/init", INIT);
         tree.text("/plan", &plan);
@@ -153,7 +155,12 @@ fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
     }
     let mut found = Vec::new();
     for line in text.lines() {
-        ensure!(!line.contains("not found"), "{} needs a library that is not there: {}", program.display(), line.trim());
+        ensure!(
+            !line.contains("not found"),
+            "{} needs a library that is not there: {}",
+            program.display(),
+            line.trim()
+        );
         found.extend(line.split_whitespace().find(|word| word.starts_with('/')).map(PathBuf::from));
     }
     Ok(found)
@@ -171,7 +178,8 @@ fn stripped(program: &Path, folder: &Path) -> Result<PathBuf> {
 fn test_program(name: &str) -> Result<PathBuf> {
     let build = || {
         let mut command = cargo();
-        let words = ["test", "--locked", "--profile", BUILD.profile(), "--package", "blocker-tests", "--no-run", "--test"];
+        let words =
+            ["test", "--locked", "--profile", BUILD.profile(), "--package", "blocker-tests", "--no-run", "--test"];
         command.args(words).arg(name);
         command
     };
