@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use blocker_tests::{
-    daemon::{self, Daemon, Settings},
     kernel::has_tcx,
     netns::{Host, Net},
     process, wait,
 };
 
-use crate::guard::ban_holds_with;
+use crate::guard::{ban_outlives, configured};
 use crate::siege::LIMIT;
 
 #[test]
@@ -18,10 +17,10 @@ fn the_dispatcher_is_left_alone_and_bans_hold_by_tcx_where_the_kernel_has_it() -
     let net = Net::new()?;
     // A filter that is told to drop nothing.
     run(&net, &["xdp-filter", "load", "--mode", "native", "eth0"])?;
-    let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
+    let mut daemon = configured(&net, "eth0", "")?;
 
     if has_tcx() {
-        let held = ban_holds_with(&net, daemon)?;
+        let held = ban_outlives(&net, daemon)?;
         assert_eq!(held.only()?.mode.as_deref(), Some("tcx"));
         let refusals = held.only()?.refusals.join("; ");
         assert!(refusals.contains("the tcx link of an earlier run is kept"), "the link was taken over: {refusals}");

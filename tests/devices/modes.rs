@@ -1,14 +1,9 @@
 //! Each mode by itself: it drops, and its link is taken over after the daemon was killed.
 
 use anyhow::Result;
-use blocker_tests::{
-    daemon::{self, Daemon, Settings},
-    kernel::has_tcx,
-    netns::Net,
-    wait,
-};
+use blocker_tests::{daemon::Daemon, kernel::has_tcx, netns::Net, wait};
 
-use crate::guard::ban_holds_with;
+use crate::guard::{ban_outlives, configured};
 use crate::siege::LIMIT;
 
 #[test]
@@ -28,9 +23,9 @@ fn tcx_mode_drops_where_the_kernel_has_it() -> Result<()> {
 
 fn drops_in(mode: &str) -> Result<()> {
     let net = Net::new()?;
-    let daemon = configured(&net, mode)?;
+    let daemon = attaching(&net, mode)?;
 
-    let held = ban_holds_with(&net, daemon)?;
+    let held = ban_outlives(&net, daemon)?;
 
     assert_eq!(held.only()?.mode.as_deref(), Some(mode));
     Ok(())
@@ -39,7 +34,7 @@ fn drops_in(mode: &str) -> Result<()> {
 /// An older kernel knows no tcx, and the reason says so.
 fn is_refused() -> Result<()> {
     let net = Net::new()?;
-    let mut daemon = configured(&net, "tcx")?;
+    let mut daemon = attaching(&net, "tcx")?;
     daemon.start_unattached()?;
     wait::until("the reason", LIMIT, || {
         let status = daemon.status().map_err(|error| format!("{error:#}"))?;
@@ -48,9 +43,6 @@ fn is_refused() -> Result<()> {
     })
 }
 
-fn configured<'net>(net: &'net Net, mode: &str) -> Result<Daemon<'net>> {
-    let daemon = Daemon::configure(net, &daemon::binary()?, &Settings::default())?;
-    let text = daemon.configuration(&Settings::default());
-    daemon.write_configuration(&text.replacen("[daemon]\n", &format!("[daemon]\nattach = [\"{mode}\"]\n"), 1))?;
-    Ok(daemon)
+fn attaching<'net>(net: &'net Net, mode: &str) -> Result<Daemon<'net>> {
+    configured(net, "eth0", &format!("attach = [\"{mode}\"]\n"))
 }

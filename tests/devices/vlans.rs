@@ -2,10 +2,9 @@
 //! frame; without that offload the tag is part of the frame. How long the frames are shows which it was.
 
 use anyhow::Result;
-use blocker_tests::daemon::{self, Daemon, Settings};
 use blocker_tests::netns::{Host, Net};
 
-use crate::guard::{FRAME_BYTES, ban_holds, ban_holds_with};
+use crate::guard::{FRAME_BYTES, ban_holds};
 use crate::wire;
 
 /// Bytes of a tag.
@@ -66,11 +65,7 @@ fn a_default_route_by_a_vlan_leads_to_the_card_below_it() -> Result<()> {
     let net = Net::new()?;
     vlan(&net)?;
 
-    let daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
-    let auto = daemon.configuration(&Settings::default()).replacen("[\"eth0\"]", "\"auto\"", 1);
-    daemon.write_configuration(&auto)?;
-
-    let held = ban_holds_with(&net, daemon)?;
+    let held = ban_holds(&net, "auto")?;
 
     assert_eq!(held.only()?.name, "eth0");
     Ok(())

@@ -32,10 +32,15 @@ pub(crate) struct Siege {
 impl Siege {
     /// Begins, and shows that both get through.
     pub(crate) fn begin(net: &Net) -> Result<Self> {
+        Self::begin_at(net, INTERVAL)
+    }
+
+    /// The same, each knocking once per `interval`.
+    pub(crate) fn begin_at(net: &Net, interval: Duration) -> Result<Self> {
         let arrivals = Arrivals::start(net, PORT)?;
         let knock = |source| {
             net.add_address(Host::Attacker, source)?;
-            Knocker::start(net, Host::Attacker, source, SocketAddr::new(SERVER_V4, PORT), INTERVAL)
+            Knocker::start(net, Host::Attacker, source, SocketAddr::new(SERVER_V4, PORT), interval)
         };
         let siege = Self { villain: knock(VILLAIN)?, _stranger: knock(STRANGER)?, arrivals };
         siege.await_arrival(VILLAIN)?;

@@ -128,9 +128,9 @@ impl Net {
 
     fn join_to_router(&self, link: &Link) -> Result<()> {
         let Link { host, v4, v6, gateway_v4, gateway_v6, v4_length } = link;
-        let (name, router) = (self.namespace(*host), self.namespace(Host::Router));
-        let port = host.name();
-        ip(&["link", "add", "eth0", "netns", &name, "type", "veth", "peer", "name", port, "netns", &router], "")?;
+        let (port, router) = (host.name(), self.namespace(Host::Router));
+        // In the host's namespace: older kernels refuse a name that is taken where the command is given.
+        self.ip(*host, &format!("link add eth0 type veth peer name {port} netns {router}\n"))?;
         self.ip(
             Host::Router,
             &format!(

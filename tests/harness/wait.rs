@@ -1,6 +1,7 @@
 //! Waiting for a condition: asked again and again until a deadline, and saying what was last seen if it never came.
 
 use std::{
+    sync::LazyLock,
     thread,
     time::{Duration, Instant},
 };
@@ -25,7 +26,7 @@ pub fn until<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Result<T
         if Instant::now() >= deadline {
             bail!("waited {limit:?} in vain for {what}; last seen: {seen}");
         }
-        thread::sleep(INTERVAL);
+        thread::sleep(interval());
     }
 }
 
@@ -55,10 +56,17 @@ pub fn holds(what: &str, span: Duration, mut claim: impl FnMut() -> Result<(), S
         if let Err(seen) = claim() {
             bail!("{what} did not hold: {seen}");
         }
-        thread::sleep(INTERVAL);
+        thread::sleep(interval());
     }
     Ok(())
 }
 
-/// How often a condition is asked for.
-const INTERVAL: Duration = Duration::from_millis(10);
+/// How often a condition is asked for: every 10 ms, or every `$BLOCKER_ASK_MS`. An emulated machine, for which a question is
+/// much work, would do little else.
+fn interval() -> Duration {
+    static INTERVAL: LazyLock<Duration> = LazyLock::new(|| {
+        let given = std::env::var("BLOCKER_ASK_MS").ok().and_then(|text| text.parse().ok());
+        Duration::from_millis(given.unwrap_or(10))
+    });
+    *INTERVAL
+}

@@ -13,7 +13,7 @@ while read -r module; do
     busybox insmod /modules/$module || echo "@fault the module $module cannot be loaded"
 done < /modules/order
 
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp BLOCKER_BIN=/tests/blocker RUST_BACKTRACE=0
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp BLOCKER_BIN=/tests/blocker RUST_BACKTRACE=0 BLOCKER_ASK_MS=100
 while read -r name line; do
     echo "@begin $name"
     busybox sh -c "$line" < /dev/null

@@ -29,7 +29,7 @@ use crate::packages;
 use self::archive::Mirror;
 use self::machine::{Machine, Report};
 use self::release::{Kernel, RELEASES, Release};
-use self::rootfs::Rootfs;
+use self::rootfs::{Plan, Rootfs};
 
 /// Options of `cargo xtask test-kernels`.
 #[derive(clap::Args)]
@@ -37,12 +37,8 @@ pub(crate) struct Options {
     /// The kernels, by the first numbers of their version; all if none is named
     #[arg(value_name = "RELEASE")]
     releases: Vec<String>,
-    /// Only the tests whose names contain this
-    #[arg(long, value_name = "TEXT")]
-    only: Option<String>,
-    /// Runs a command in the machine, by its shell, instead of the tests
-    #[arg(long, value_name = "COMMAND", conflicts_with = "only")]
-    instead: Option<String>,
+    #[command(flatten)]
+    plan: Plan,
     /// Asks Debian's archive for newer packages of the kernels that are there already
     #[arg(long)]
     update: bool,
@@ -69,7 +65,7 @@ pub(crate) fn test_kernels(options: &Options) -> Result<()> {
     let mirror = Mirror::find(options.mirror.as_deref())?;
     let kernels =
         releases.iter().map(|release| release.kernel(&mirror, options.update)).collect::<Result<Vec<Kernel>>>()?;
-    let rootfs = Rootfs::build(options.only.as_deref(), options.instead.as_deref())?;
+    let rootfs = Rootfs::build(&options.plan)?;
     let machine = |kernel| Machine { kernel, limit: Duration::from_secs(60 * options.limit) };
     let machines: Vec<Machine<'_>> = kernels.iter().map(machine).collect();
     let cpus = thread::available_parallelism().map_or(1, NonZero::get);

@@ -30,33 +30,49 @@ const OBJECTS: &str = "/usr/lib/x86_64-linux-gnu/bpf";
 /// end-to-end tests are about logs, answers and servers, which no kernel changes.
 const TESTS: [(&str, &[&str]); 3] = [("devices", &[]), ("prog_run", &[]), ("e2e", &["interfaces::"])];
 
+/// What is run in the machine; every test, if nothing is said.
+#[derive(clap::Args)]
+pub(super) struct Plan {
+    /// Only this test program: devices, prog_run or e2e
+    #[arg(long, value_name = "NAME", value_parser = TESTS.map(|(name, _)| name))]
+    test: Option<String>,
+    /// Only the tests whose names contain this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// Runs a command in the machine, by its shell, instead of the tests
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["test", "only"])]
+    instead: Option<String>,
+}
+
 /// The initial file system, but for the kernel's modules.
 pub(super) struct Rootfs {
     archive: Vec<u8>,
 }
 
 impl Rootfs {
-    /// Builds the tests and collects everything. The tests are those whose names contain `only`, if it is given; if a
-    /// command is, it is run `instead`.
+    /// Builds the tests and collects everything.
     ///
     /// # Errors
     ///
     /// If something does not build, or a program or library is not there.
-    pub(super) fn build(only: Option<&str>, instead: Option<&str>) -> Result<Self> {
+    pub(super) fn build(plan: &Plan) -> Result<Self> {
+        let Plan { test, only, instead } = plan;
         let folder = root().join("target/kernels/tests");
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         let mut tree = Tree::default();
         let blocker = run::build(BUILD, None)?;
         tree.program("/tests/blocker", &stripped(&blocker, &folder)?)?;
-        let mut plan = String::new();
-        for (name, filters) in TESTS {
+        let mut lines = String::new();
+        let is_wanted = |name| test.as_ref().is_none_or(|test| test == name);
+        for (name, filters) in TESTS.into_iter().filter(|(name, _)| is_wanted(*name)) {
             tree.program(&format!("/tests/{name}"), &stripped(&test_program(name)?, &folder)?)?;
-            let filters = only.map_or_else(|| filters.join(" "), |only| format!("'{}'", only.replace('\'', "")));
+            let filters =
+                only.as_ref().map_or_else(|| filters.join(" "), |only| format!("'{}'", only.replace('\'', "")));
             // One test at a time: there is one CPU, and deadlines.
-            plan.push_str(&format!("{name} /tests/{name} --test-threads 1 {filters}\n"));
+            lines.push_str(&format!("{name} /tests/{name} --test-threads 1 --nocapture {filters}\n"));
         }
         if let Some(command) = instead {
-            plan = format!("command {command}\n");
+            lines = format!("command {command}\n");
         }
         for name in PROGRAMS {
             let program = find_program(name, &[]).with_context(|| format!("there is no program {name}"))?;
@@ -67,7 +83,7 @@ impl Rootfs {
             tree.copy(&object.display().to_string(), &object)?;
         }
         tree.text("/init", INIT);
-        tree.text("/plan", &plan);
+        tree.text("/plan", &lines);
         tree.text("/etc/passwd", "root:x:0:0:root:/tmp:/bin/busybox\n");
         tree.text("/etc/group", "root:x:0:\n");
         for folder in ["/proc", "/sys", "/dev", "/run", "/tmp", "/modules"] {
