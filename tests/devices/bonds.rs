@@ -56,6 +56,10 @@ pub(crate) fn is_on_the_bond(interface: &Interface) {
     } else {
         assert_eq!(interface.mode.as_deref(), Some("generic"), "{interface:?}");
         let refusals = interface.refusals.join("; ");
+        assert!(
+            refusals.contains("native mode with multi-buffer frames: the kernel knows no such frames"),
+            "{refusals}"
+        );
         assert!(refusals.contains("native mode: the driver does not support it"), "{refusals}");
     }
 }

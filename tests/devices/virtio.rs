@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use anyhow::Result;
 use blocker_tests::{
-    kernel::has_xdp_on_virtio_with_one_queue,
     netns::{Host, Net},
     process, wait,
 };
@@ -31,13 +30,7 @@ fn a_virtio_card_is_guarded() -> Result<()> {
     let held = ban_holds(&net, "eth0")?;
 
     let card = held.only()?;
-    if has_xdp_on_virtio_with_one_queue() {
-        assert_eq!(card.mode.as_deref(), Some("native"), "{card:?}");
-    } else {
-        assert_eq!(card.mode.as_deref(), Some("generic"), "{card:?}");
-        let refusals = card.refusals.join("; ");
-        assert!(refusals.contains("too few queues"), "{refusals}");
-    }
+    assert_eq!(card.mode.as_deref(), Some("native"), "{card:?}");
     Ok(())
 }
 

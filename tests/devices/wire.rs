@@ -30,7 +30,7 @@ pub(crate) fn address(net: &Net, servers: &str, routers: &str) -> Result<()> {
         Host::Server,
         &format!(
             "addr add 192.0.2.10/24 dev {servers}\naddr add 2001:db8:1::10/64 dev {servers} nodad\n\
-             route add default via 192.0.2.1 dev {servers}\nroute add ::/0 via 2001:db8:1::1 dev {servers}\n"
+             route replace default via 192.0.2.1 dev {servers}\nroute replace ::/0 via 2001:db8:1::1 dev {servers}\n"
         ),
     )
 }

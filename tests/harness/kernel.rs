@@ -35,12 +35,6 @@ pub fn has_xdp_on_bonds() -> bool {
     is_since((5, 15))
 }
 
-/// Whether virtio network cards take an XDP program though they have no transmit queue to spare for it.
-#[must_use]
-pub fn has_xdp_on_virtio_with_one_queue() -> bool {
-    is_since((5, 13))
-}
-
 fn is_since(wanted: (u32, u32)) -> bool {
     let mut numbers = release().split(|letter: char| !letter.is_ascii_digit());
     let mut next = || numbers.next().and_then(|number| number.parse().ok()).expect("a release begins with two numbers");

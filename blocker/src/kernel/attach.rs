@@ -25,7 +25,7 @@ use aya::programs::{ProgramError, ProgramInfo, SchedClassifier, TcAttachType};
 use super::link::LinkState;
 use super::object::{self, Program, Programs};
 use super::pins::LinkPin;
-use super::{Maps, Pins, component, slots};
+use super::{Maps, Pins, component, release, slots};
 
 /// Where in the kernel the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -427,6 +427,9 @@ fn refusal(step: Step, xdp_program: Option<u32>, error: &anyhow::Error) -> Strin
             )
         }
         (Some(libc::EBUSY | libc::EEXIST), _, None) => "another XDP program is attached; it is left alone".to_owned(),
+        (Some(libc::EINVAL), Step::Xdp(Program::Frags, _), _) if !release::is_since((5, 18)) => {
+            "the kernel knows no such frames: they came with 5.18".to_owned()
+        }
         (Some(libc::EINVAL | libc::EOPNOTSUPP), Step::Tcx, _) => "the kernel has no tcx: it came with 6.6".to_owned(),
         (Some(libc::EOPNOTSUPP), ..) => "the driver does not support it".to_owned(),
         (Some(libc::ENOMEM), Step::Xdp(_, AttachMode::Native), _) => {

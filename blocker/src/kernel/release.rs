@@ -22,6 +22,12 @@ pub(super) fn require() -> Result<()> {
     Ok(())
 }
 
+/// Whether the kernel's release is this one or later, for the words of an error: a distribution may have put what is newer
+/// into an older one. A release that cannot be read is a later one.
+pub(super) fn is_since(wanted: (u32, u32)) -> bool {
+    running().map_or(true, |running| running.version >= wanted)
+}
+
 /// The kernel that runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release {

@@ -5,7 +5,8 @@ busybox mount -t proc proc /proc
 busybox mount -t sysfs sysfs /sys
 busybox mount -t devtmpfs devtmpfs /dev
 for place in /run /tmp; do busybox mount -t tmpfs tmpfs $place; done
-busybox mkdir -p /dev/pts /run/netns
+busybox mkdir -p /run/netns
+busybox mount -t bpf bpf /sys/fs/bpf
 busybox ip link set lo up
 
 echo "@kernel $(busybox uname -r)"
