@@ -1,5 +1,9 @@
 //! The bans in the kernel's maps, and what tells the program which searches they make necessary.
 
+use std::collections::HashSet;
+use std::io;
+use std::time::Duration;
+
 use anyhow::Result;
 use blocker_common::{Ban, FOREVER, HOLDS_ALLOWED, SCOPE_ALL, SCOPE_ALL_OBSERVED, flags};
 use blocker_core::prefix::Prefix;
@@ -105,7 +109,7 @@ impl Blocklist {
         let ready = self.presence.add(maps, new.iter().copied());
         let ready = ready.and_then(|()| self.update_flags(maps));
         let failed = match ready {
-            Ok(()) => maps.set_bans(&entries),
+            Ok(()) => set_patiently(maps, &entries),
             Err(error) => entries.iter().map(|(prefix, _)| (*prefix, anyhow::anyhow!("{error:#}"))).collect(),
         };
         for ((prefix, written), earlier) in entries.into_iter().zip(earlier) {
@@ -206,6 +210,32 @@ impl Blocklist {
     }
 }
 
+/// How often, and how long after, an entry is written again for which the kernel had no memory.
+const TRIES: u32 = 10;
+const BETWEEN_TRIES: Duration = Duration::from_millis(1);
+
+/// Writes bans, and those again for which the kernel had no memory at that moment. It takes memory for an entry without waiting
+/// for any to be freed, so where files fill all memory a fast list of bans finds none now and then; a refusal wakes
+/// what frees some.
+fn set_patiently(maps: &mut Maps, entries: &[(Prefix, Ban)]) -> Vec<(Prefix, anyhow::Error)> {
+    let mut failed = maps.set_bans(entries);
+    for _ in 0..TRIES {
+        if !failed.iter().any(|(_, error)| is_out_of_memory(error)) {
+            break;
+        }
+        std::thread::sleep(BETWEEN_TRIES);
+        let again: HashSet<Prefix> = failed.iter().map(|(prefix, _)| *prefix).collect();
+        let again: Vec<(Prefix, Ban)> = entries.iter().filter(|(prefix, _)| again.contains(prefix)).copied().collect();
+        failed = maps.set_bans(&again);
+    }
+    failed
+}
+
+fn is_out_of_memory(error: &anyhow::Error) -> bool {
+    let code = |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<io::Error>()?.raw_os_error();
+    error.chain().filter_map(code).any(|code| code == libc::ENOMEM)
+}
+
 /// The map's entry of a ban, with the counts of an earlier one.
 fn entry(prefix: Prefix, scope: u64, until: Until, mark: u32, earlier: Option<Ban>) -> Ban {
     let (deadline_ns, forever) = match until {
@@ -221,4 +251,24 @@ fn entry(prefix: Prefix, scope: u64, until: Until, mark: u32, earlier: Option<Ba
 enum Count {
     Up,
     Down,
+}
+
+#[cfg(test)]
+mod tests {
+    use aya::maps::MapError;
+    use aya::sys::SyscallError;
+
+    use super::*;
+
+    #[test]
+    fn only_a_want_of_memory_is_tried_again() {
+        let refused = |code| {
+            let io_error = io::Error::from_raw_os_error(code);
+            anyhow::Error::new(MapError::SyscallError(SyscallError { call: "bpf_map_update_elem", io_error }))
+                .context("writing")
+        };
+
+        assert!(is_out_of_memory(&refused(libc::ENOMEM)));
+        assert!(!is_out_of_memory(&refused(libc::E2BIG)), "a full map stays full");
+    }
 }
