@@ -57,6 +57,35 @@ fn a_reader_that_goes_away_ends_no_list() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn of_a_long_list_the_answer_tells_every_address_and_the_log_their_number() -> Result<()> {
+    const LEN: usize = 5_000;
+    let net = Net::new()?;
+    let daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
+    let list: Vec<String> = (0..LEN as u32).map(|number| Ipv4Addr::from(0x0a00_0000 + number).to_string()).collect();
+    let mut child = ban_stdin(&daemon, Stdio::piped())?;
+    let mut stdin = child.stdin.take().context("stdin is a pipe")?;
+    let fed = list.join("\n");
+    let feeder = std::thread::spawn(move || stdin.write_all(fed.as_bytes()));
+
+    let answer = String::from_utf8(child.wait_with_output()?.stdout)?;
+
+    feeder.join().expect("the feeder does not panic")?;
+    let told: Vec<&str> = answer.lines().filter_map(|line| line.strip_suffix(": banned")).collect();
+    assert_eq!(told, list);
+    wait::until("the log to tell of all", LIMIT, || {
+        let printed = daemon.printed();
+        let singly = printed.matches("] Ban ").count();
+        let numbers = printed.split("banned=").skip(1).filter_map(|rest| rest.split(' ').next()?.parse::<usize>().ok());
+        let summed_up: usize = numbers.sum();
+        if singly + summed_up == LEN && summed_up > LEN / 2 {
+            Ok(())
+        } else {
+            Err(format!("{singly} told singly and {summed_up} summed up"))
+        }
+    })
+}
+
 /// `blocker ban -`, to be fed.
 fn ban_stdin(daemon: &Daemon<'_>, stdout: Stdio) -> Result<Child> {
     let mut command = daemon.command(&["ban", "-"]);
