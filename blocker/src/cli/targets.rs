@@ -11,8 +11,9 @@ use blocker_core::whom::Whom;
 use super::output::{self, ReaderGone};
 use crate::control::wire::{Change, MAX_PREFIXES, Reply};
 
-/// Bytes read of stdin at once: what a pipe holds.
-const BUFFER_BYTES: usize = 64 * 1024;
+/// Bytes read of stdin at once, where it is a file; a pipe holds less. A multiple of a full request, so that few are sent
+/// half empty.
+const BUFFER_BYTES: usize = 1024 * 1024;
 
 /// Longest line of stdin, in bytes; what is longer is left out.
 const MAX_LINE_BYTES: usize = 4096;
