@@ -333,6 +333,7 @@ impl Book {
     fn enter(&mut self, prefix: Prefix, jail: JailId, ban: Ban) -> Merged {
         let merged = Merged { jails: JailSet::EMPTY.with(jail), until: ban.until };
         self.bans.insert((prefix, jail), ban);
+        self.touched.touch((prefix, jail));
         self.in_force[usize::from(jail.index())] += 1;
         self.index(prefix, merged);
         merged
