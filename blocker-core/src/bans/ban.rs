@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::allowlist::Allowed;
 use crate::attempts::Attempts;
+use crate::filter::Label;
 use crate::prefix::Prefix;
 use crate::time::{Timestamp, Until};
 
@@ -35,7 +36,7 @@ pub enum Origin {
         /// Who the last of them claimed to be: the attacker's bytes, cut to [`MAX_USER_BYTES`].
         user: Option<Box<[u8]>>,
         /// The filter's pattern that matched the last of them.
-        pattern: &'static str,
+        pattern: Label,
     },
     /// An administrator.
     Command {

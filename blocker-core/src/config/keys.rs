@@ -101,8 +101,8 @@ fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<
     let builtin = BUILTIN.iter().find(|builtin| builtin.name == name);
     section.unsupported("journal");
     let enabled = section.get("enabled", &ENABLED, Enabled::Auto);
-    let filter =
-        section.need("filter", &FILTER, builtin.map(|builtin| builtin.filter).or_else(|| Filter::by_name(name)));
+    let named = section.filters().by_name(builtin.map_or(name, |builtin| builtin.filter)).cloned();
+    let filter = section.need("filter", &FILTER, named);
     let log = match (builtin, enabled) {
         (Some(builtin), _) => Some(builtin.log.iter().copied().map(str::to_owned).collect()),
         (None, Enabled::No) => Some(Vec::new()),
@@ -119,7 +119,7 @@ fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<
 /// What a jail is if the file does not say otherwise.
 struct Builtin {
     name: &'static str,
-    filter: Filter,
+    filter: &'static str,
     log: &'static [&'static str],
     /// TCP; the registered numbers, which no file of services can move.
     ports: &'static [u16],
@@ -134,7 +134,7 @@ impl Builtin {
 
 const BUILTIN: &[Builtin] = &[Builtin {
     name: "dovecot",
-    filter: Filter::Dovecot,
+    filter: "dovecot",
     log: &["/var/log/mail.log", "/var/log/maillog"],
     // pop3, pop3s, imap, imaps, submission, submissions, sieve
     ports: &[110, 995, 143, 993, 587, 465, 4190],
@@ -278,8 +278,11 @@ const ENABLED: Kind<Enabled> = Kind {
 const FILTER: Kind<Filter> = Kind {
     expected: "the name of a filter",
     read: |value| match value.text() {
-        Some(name) => Filter::by_name(name)
-            .ok_or_else(|| value.no_such("filter", Filter::ALL.iter().map(|filter| filter.name()), true)),
+        Some(name) => value
+            .filters()
+            .by_name(name)
+            .cloned()
+            .ok_or_else(|| value.no_such("filter", value.filters().iter().map(Filter::name), true)),
         None => value.or_unexpected(None),
     },
 };

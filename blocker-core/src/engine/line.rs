@@ -74,7 +74,7 @@ impl Engine {
         let mut failures: Vec<(JailId, Failure<'_>)> = Vec::new();
         let mut known = false;
         for jail in self.jails.iter().filter(|jail| jail.sources.contains(&source)) {
-            match jail.filter.map_or(Judgement::NoMatch, |filter| filter.judge(record)) {
+            match jail.filter.as_ref().map_or(Judgement::NoMatch, |filter| filter.judge(record)) {
                 Judgement::Failure(failure) => failures.push((jail.id, failure.times(times))),
                 Judgement::Ignored(_) => known = true,
                 Judgement::NoMatch => {}
