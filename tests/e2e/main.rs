@@ -8,6 +8,7 @@ mod bad_input;
 mod brute_force;
 mod control;
 mod daemon_log;
+mod filters;
 mod hostile;
 mod independence;
 mod interfaces;

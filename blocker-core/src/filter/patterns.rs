@@ -14,7 +14,8 @@
 //! match = 'warning: .* authentication failed: temporary authentication failure'
 //! ```
 //!
-//! A pattern must match the message from its first byte to its last. `<ADDR>` (or `<HOST>`) stands once in each, and is the
+//! A pattern must match the message from its first byte to its last; in an access log, where something stands in front of the
+//! time, a second expression, `front`, must match that. `<ADDR>` (or `<HOST>`) stands once in each, and is the
 //! only place an address is taken from; it is read strictly, and no name is ever resolved. `<USER>`, and groups called
 //! `attempts`, `span` and `session`, give the rest. What is ignored is looked at first, then the patterns in their order.
 //!
@@ -74,19 +75,34 @@ struct Matcher {
 #[derive(Debug)]
 struct Pattern {
     matcher: Matcher,
+    /// For what stands in front of the time; nothing may, if it is absent.
+    front: Option<Matcher>,
     weight: Attempts,
     service: Label,
     groups: Groups,
 }
 
-/// Numbers of an expression's groups.
+/// The groups of a pattern's expressions.
 #[derive(Debug)]
 struct Groups {
-    addr: usize,
-    user: Option<usize>,
-    attempts: Option<usize>,
-    span: Option<usize>,
-    session: Option<usize>,
+    addr: Group,
+    user: Option<Group>,
+    attempts: Option<Group>,
+    span: Option<Group>,
+    session: Option<Group>,
+}
+
+/// A group's number, and in which of the two expressions.
+#[derive(Clone, Copy, Debug)]
+enum Group {
+    Front(usize),
+    Message(usize),
+}
+
+/// What the two expressions of a pattern found in a line.
+struct Found<'a> {
+    front: Option<Captures<'a>>,
+    message: Captures<'a>,
 }
 
 impl Patterns {
@@ -107,9 +123,14 @@ impl Patterns {
             .iter()
             .map(|pattern| {
                 let matcher = Matcher::compile(&pattern.name, &pattern.expression)?;
-                let groups = Groups::of(&matcher)?;
+                let front = pattern
+                    .front
+                    .as_ref()
+                    .map(|front| Matcher::compile(&pattern.name, front).map_err(InvalidPattern::in_front))
+                    .transpose()?;
+                let groups = Groups::of(&matcher, front.as_ref())?;
                 let service = pattern.service.as_ref().or(definition.service.as_ref()).unwrap_or(&definition.name);
-                Ok(Pattern { matcher, weight: pattern.weight, service: service.clone().into(), groups })
+                Ok(Pattern { matcher, front, weight: pattern.weight, service: service.clone().into(), groups })
             })
             .collect::<Result<_, InvalidPattern>>()?;
         Ok(Self { definition, base, programs, ignored, patterns })
@@ -126,7 +147,12 @@ impl Patterns {
     pub fn attacks(&self) -> Vec<Attack> {
         self.patterns
             .iter()
-            .filter_map(|pattern| lint::attack(&pattern.matcher.name, &pattern.matcher.regex, pattern.groups.addr))
+            .filter_map(|pattern| match (pattern.groups.addr, &pattern.front) {
+                (Group::Front(addr), Some(front)) => lint::attack(&front.name, &front.regex, addr),
+                (Group::Front(addr) | Group::Message(addr), _) => {
+                    lint::attack(&pattern.matcher.name, &pattern.matcher.regex, addr)
+                }
+            })
             .collect()
     }
 
@@ -139,7 +165,7 @@ impl Patterns {
         }
         match self.base.as_ref().map_or(Judgement::NoMatch, |base| base.judge(record)) {
             Judgement::NoMatch if is_ours => {
-                self.patterns.iter().find_map(|pattern| pattern.judge(record.message)).unwrap_or(Judgement::NoMatch)
+                self.patterns.iter().find_map(|pattern| pattern.judge(record)).unwrap_or(Judgement::NoMatch)
             }
             judgement @ (Judgement::NoMatch | Judgement::Ignored(_) | Judgement::Failure(_)) => judgement,
         }
@@ -160,30 +186,54 @@ impl Matcher {
     fn is_match(&self, message: &[u8]) -> bool {
         self.is_worth_a_try(message) && self.regex.is_match(message)
     }
+
+    fn captures<'a>(&self, text: &'a [u8]) -> Option<Captures<'a>> {
+        if self.is_worth_a_try(text) { self.regex.captures(text) } else { None }
+    }
+
+    fn group(&self, name: &str) -> Option<usize> {
+        self.regex.capture_names().position(|group| group == Some(name))
+    }
 }
 
 impl Groups {
-    fn of(matcher: &Matcher) -> Result<Self, InvalidPattern> {
-        let group = |name: &str| matcher.regex.capture_names().position(|group| group == Some(name));
-        let addr = group("addr").ok_or_else(|| InvalidPattern::no_address(&matcher.name))?;
+    fn of(message: &Matcher, front: Option<&Matcher>) -> Result<Self, InvalidPattern> {
+        let group = |name: &str| match (message.group(name), front.and_then(|front| front.group(name))) {
+            (Some(_), Some(_)) => Err(InvalidPattern::twice(&message.name, name)),
+            (Some(number), None) => Ok(Some(Group::Message(number))),
+            (None, number) => Ok(number.map(Group::Front)),
+        };
         Ok(Self {
-            addr,
-            user: group("user"),
-            attempts: group("attempts"),
-            span: group("span"),
-            session: group("session"),
+            addr: group("addr")?.ok_or_else(|| InvalidPattern::no_address(&message.name))?,
+            user: group("user")?,
+            attempts: group("attempts")?,
+            span: group("span")?,
+            session: group("session")?,
         })
     }
 }
 
+impl<'a> Found<'a> {
+    /// The text of a group, if it has taken part.
+    fn text(&self, group: Group) -> Option<&'a [u8]> {
+        let found = match group {
+            Group::Front(number) => self.front.as_ref()?.get(number)?,
+            Group::Message(number) => self.message.get(number)?,
+        };
+        Some(found.as_bytes())
+    }
+}
+
 impl Pattern {
-    /// What `message` tells if the pattern is of it.
-    fn judge<'a>(&self, message: &'a [u8]) -> Option<Judgement<'a>> {
-        if !self.matcher.is_worth_a_try(message) {
-            return None;
-        }
-        let found = self.matcher.regex.captures(message)?;
-        let Some(addr) = found.get(self.groups.addr).and_then(|addr| address(addr.as_bytes())) else {
+    /// What `record` tells if the pattern is of it.
+    fn judge<'a>(&self, record: &Record<'a>) -> Option<Judgement<'a>> {
+        let front = match &self.front {
+            Some(front) => Some(front.captures(record.front)?),
+            None if record.front.is_empty() => None,
+            None => return None,
+        };
+        let found = Found { front, message: self.matcher.captures(record.message)? };
+        let Some(addr) = found.text(self.groups.addr).and_then(address) else {
             return Some(Judgement::Ignored("the peer has no address that could be banned".into()));
         };
         let tries = number(&found, self.groups.attempts, MAX_WRITTEN).unwrap_or(1);
@@ -192,7 +242,7 @@ impl Pattern {
             return Some(Judgement::Ignored("no attempt was counted".into()));
         }
         let secs = number(&found, self.groups.span, MAX_SPAN.as_secs()).unwrap_or(0);
-        let text = |group: Option<usize>| Some(found.get(group?)?.as_bytes()).filter(|text| !text.is_empty());
+        let text = |group: Option<Group>| found.text(group?).filter(|text| !text.is_empty());
         Some(Judgement::Failure(Failure {
             addr,
             user: text(self.groups.user),
@@ -211,8 +261,8 @@ fn address(text: &[u8]) -> Option<IpAddr> {
 }
 
 /// The number in a group, at most `most`; `None` if there is none.
-fn number(found: &Captures<'_>, group: Option<usize>, most: u64) -> Option<u32> {
-    let digits = found.get(group?)?.as_bytes();
+fn number(found: &Found<'_>, group: Option<Group>, most: u64) -> Option<u32> {
+    let digits = found.text(group?)?;
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }

@@ -5,9 +5,9 @@
 //! | `name` | the filter's name: `a-z`, `0-9`, `_` and `-` |
 //! | `description` | what it is for, in a sentence |
 //! | `extends` | `true`: what the filter of this name says that is there already is said first |
-//! | `program` | the programs whose lines it reads; `*` stands for any bytes |
+//! | `program` | the programs whose lines it reads; `*` stands for any bytes, `""` for lines that name no program |
 //! | `service` | what is logged into, for people; the filter's name unless it is given |
-//! | `[[pattern]]` | a failure: `name`, `match`, and, if they differ, `weight` (0.1 to 100, of one attempt; 1) and `service` |
+//! | `[[pattern]]` | a failure: `name`, `match`, and, if they differ, `weight` (0.1 to 100, of one attempt; 1), `service` and `front` |
 //! | `[[ignore]]` | what is known and nobody's fault: `name`, `match` |
 //! | `[[example]]` | a line and what it must yield (see [`crate::filter::examples`]) |
 
@@ -27,7 +27,8 @@ pub struct Definition {
     /// Whether the filter of this name that is there already is asked first.
     #[serde(default)]
     pub extends: bool,
-    /// The programs whose lines it reads; `*` stands for any bytes.
+    /// The programs whose lines it reads; `*` stands for any bytes. Lines that name none, of a service's own file, are those of
+    /// the program `""`.
     pub program: Vec<String>,
     /// What is logged into, for people; its name unless it is given.
     #[serde(default)]
@@ -52,6 +53,9 @@ pub struct PatternDefinition {
     /// The expression, with tags.
     #[serde(rename = "match")]
     pub expression: String,
+    /// The expression for what stands in front of the time (see [`crate::record::Record::front`]); nothing may, if it is absent.
+    #[serde(default)]
+    pub front: Option<String>,
     /// How much one attempt weighs.
     #[serde(default = "one", deserialize_with = "weight")]
     pub weight: Attempts,

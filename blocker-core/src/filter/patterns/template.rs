@@ -33,6 +33,15 @@ impl InvalidPattern {
         Self { name: name.to_owned(), place: String::new(), what: what.into() }
     }
 
+    /// The same fault, of the expression for what stands in front of the time.
+    pub(super) fn in_front(self) -> Self {
+        Self { place: format!(", `front`{}", self.place), ..self }
+    }
+
+    pub(super) fn twice(name: &str, group: &str) -> Self {
+        Self::whole(name, format!("`match` and `front` both have a group called `{group}`: one of them is enough"))
+    }
+
     pub(super) fn no_address(name: &str) -> Self {
         Self::whole(name, "there is no <ADDR> in it: write it where the service writes the peer's address")
     }

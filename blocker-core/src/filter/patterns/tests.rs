@@ -78,6 +78,44 @@ fn an_address_is_read_strictly() {
 }
 
 #[test]
+fn a_line_that_names_no_program_is_of_the_empty_one_and_has_its_message_behind_the_time() {
+    let text = "name = 'x'\ndescription = ''\nprogram = ['']\n[[pattern]]\nname = 'x'\nmatch = 'refused <ADDR>'";
+    let filter = Patterns::compile(toml::from_str(text).unwrap(), None).unwrap();
+    let is_failure = |line: &str| matches!(filter.judge(&record(line)), Judgement::Failure(_));
+
+    assert!(is_failure("2026-11-23 01:00:00 refused 192.0.2.9"));
+    assert!(is_failure("2026-11-23 01:00:00 [77] refused 192.0.2.9"));
+    assert!(!is_failure("2026-11-23 01:00:00 mx1 shop: refused 192.0.2.9"));
+    assert!(!is_failure("192.0.2.1 - x [23/Nov/2026:01:00:00 +0000] refused 192.0.2.9"), "something stands in front");
+}
+
+#[test]
+fn what_stands_in_front_of_the_time_has_an_expression_of_its_own() {
+    let pattern = |front: &str, message: &str| {
+        let text = format!(
+            "name = 'x'\ndescription = ''\nprogram = ['']\n[[pattern]]\nname = 'x'\nfront = '{front}'\nmatch = '{message}'"
+        );
+        Patterns::compile(toml::from_str(&text).unwrap(), None)
+    };
+    let filter = pattern("<ADDR> - <USER> ", "\"[^\"]*\" 401 (?P<attempts>[0-9]+)").unwrap();
+    let line = "192.0.2.9 - bob smith [23/Nov/2026:01:00:00 +0000] \"GET / HTTP/1.1\" 401 3";
+
+    let Judgement::Failure(failure) = filter.judge(&record(line)) else { panic!("a failure") };
+
+    assert_eq!((failure.addr, failure.user), ("192.0.2.9".parse().unwrap(), Some(&b"bob smith"[..])));
+    assert_eq!(failure.attempts, Attempts::whole(3));
+    assert_eq!(filter.judge(&record("2026-11-23 01:00:00 \"x\" 401 3")), Judgement::NoMatch);
+    assert_eq!(filter.attacks(), []);
+    assert_eq!(pattern(".* <ADDR> .*", "x").unwrap().attacks().len(), 1, "the lint looks there too");
+    let error = |front: &str, message: &str| pattern(front, message).map(|_| ()).unwrap_err().to_string();
+    assert!(error("<ADDR>(", "x").starts_with("pattern `x`, `front` at character 7: unclosed group"));
+    assert_eq!(
+        error("<ADDR>", "<ADDR>"),
+        "pattern `x`: `match` and `front` both have a group called `addr`: one of them is enough"
+    );
+}
+
+#[test]
 fn a_file_that_is_none_says_what_is_wrong_and_where() {
     let head = "name = 'x'\ndescription = 'x'\nprogram = []\n";
     for (text, said) in [
