@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::error::Problem;
 use super::ports::{PortRange, Ports, Protocol};
+use super::usual::{UNMENTIONED, Usual};
 use super::value::{Kind, Read, Reading};
 use super::walk::{Named, Section};
 use super::{Attach, Config, Daemon, Enabled, Interfaces, Jail, MAX_JAIL_NAME_BYTES, MAX_JAILS, Mode, Places};
@@ -66,12 +67,11 @@ fn limits(section: &mut Section<'_, '_>, defaults: &Limits) -> Limits {
     }
 }
 
-/// All jails: the built-in ones that the file does not mention, then those of the file.
+/// All jails: the one that is there without being mentioned, then those of the file.
 fn jails(section: &mut Section<'_, '_>, defaults: &Limits) -> Option<Vec<Jail>> {
     let listed = section.named();
-    let absent =
-        BUILTIN.iter().map(|builtin| builtin.name).filter(|name| !listed.iter().any(|entry| entry.name == *name));
-    let entries: Vec<Named<'_>> = absent.map(Named::absent).chain(listed.iter().copied()).collect();
+    let absent = (!listed.iter().any(|entry| entry.name == UNMENTIONED)).then_some(UNMENTIONED);
+    let entries: Vec<Named<'_>> = absent.into_iter().map(Named::absent).chain(listed.iter().copied()).collect();
     if let Some(surplus) = entries.get(MAX_JAILS) {
         section.fault_of(*surplus, Problem::TooManyJails(MAX_JAILS));
     }
@@ -98,47 +98,23 @@ fn name_problem(name: &str) -> Option<Problem> {
 }
 
 fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<Jail> {
-    let builtin = BUILTIN.iter().find(|builtin| builtin.name == name);
+    let usual = Usual::of(name);
     section.unsupported("journal");
     let enabled = section.get("enabled", &ENABLED, Enabled::Auto);
-    let named = section.filters().by_name(builtin.map_or(name, |builtin| builtin.filter)).cloned();
+    let named = section.filters().by_name(name).cloned();
     let filter = section.need("filter", &FILTER, named);
-    let log = match (builtin, enabled) {
-        (Some(builtin), _) => Some(builtin.log.iter().copied().map(str::to_owned).collect()),
+    let log = match (usual, enabled) {
+        (Some(usual), _) => Some(usual.log.iter().copied().map(str::to_owned).collect()),
         (None, Enabled::No) => Some(Vec::new()),
         (None, Enabled::Auto | Enabled::Yes) => None,
     };
     let log = section.need("log", &LOGS, log);
-    let ports = section.get("ports", &PORTS, builtin.map_or(Ports::All, Builtin::ports));
+    let ports = section.get("ports", &PORTS, usual.map_or(Ports::All, Usual::ports));
     let mode = section.get("mode", &MODE, Mode::Enforce);
     let Limits { max_retry, find_time, ban_time } = limits(section, defaults);
     let name = name.to_owned();
     Some(Jail { name, enabled, filter: filter?, log: log?, ports, mode, max_retry, find_time, ban_time })
 }
-
-/// What a jail is if the file does not say otherwise.
-struct Builtin {
-    name: &'static str,
-    filter: &'static str,
-    log: &'static [&'static str],
-    /// TCP; the registered numbers, which no file of services can move.
-    ports: &'static [u16],
-}
-
-impl Builtin {
-    fn ports(&self) -> Ports {
-        let range = |&port: &u16| PortRange { protocol: Protocol::Tcp, first: port, last: port };
-        Ports::listed(self.ports.iter().map(range).collect())
-    }
-}
-
-const BUILTIN: &[Builtin] = &[Builtin {
-    name: "dovecot",
-    filter: "dovecot",
-    log: &["/var/log/mail.log", "/var/log/maillog"],
-    // pop3, pop3s, imap, imaps, submission, submissions, sieve
-    ports: &[110, 995, 143, 993, 587, 465, 4190],
-}];
 
 /// The jail of bans made by command, which has no table.
 const MANUAL: &str = "manual";

@@ -13,6 +13,7 @@ mod ports;
 mod services;
 #[cfg(test)]
 mod tests;
+mod usual;
 mod value;
 mod walk;
 

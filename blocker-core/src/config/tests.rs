@@ -154,6 +154,20 @@ fn a_built_in_jail_stays_beside_those_of_the_file() {
 }
 
 #[test]
+fn a_jail_by_the_name_of_a_filter_needs_no_keys() {
+    let jails = config("[jails.sshd]\n[jails.postfix]\nports = 'smtp'\n").jails;
+    let names: Vec<&str> = jails.iter().map(|jail| jail.name.as_str()).collect();
+
+    assert_eq!(names, ["dovecot", "sshd", "postfix"], "only dovecot is there without being mentioned");
+    assert_eq!(jails[1].filter.name(), "sshd");
+    assert_eq!(
+        (&jails[1].ports, &jails[1].log[..]),
+        (&tcp(&[22]), &["/var/log/auth.log".into(), "/var/log/secure".into()][..])
+    );
+    assert_eq!((&jails[2].ports, jails[2].filter.name()), (&tcp(&[25]), "postfix"));
+}
+
+#[test]
 fn negative_ban_times_are_forever() {
     for written in ["-1", "-86400", "'-1'", "'forever'"] {
         assert_eq!(
@@ -267,9 +281,9 @@ fn faults_of_whole_keys_have_words_of_their_own() {
             &["line 3: `jails.mail.filter`: no filter is called \"dovcot\": did you mean `dovecot`?"],
         ),
         (
-            "[jails.mail]\nlog = '/a'\nfilter = 'exim'",
+            "[jails.mail]\nlog = '/a'\nfilter = 'qpsmtpd'",
             &[
-                "line 3: `jails.mail.filter`: no filter is called \"exim\": known are `courier`, `cyrus`, `dovecot`, `postfix`, `sendmail`, `sshd`",
+                "line 3: `jails.mail.filter`: no filter is called \"qpsmtpd\": known are `apache`, `courier`, `cyrus`, `dovecot`, `dovecot-auth`, `exim`, `nginx`, `postfix`, `postfix-postscreen`, `proftpd`, `pure-ftpd`, `roundcube`, `rspamd`, `sendmail`, `sogo`, `sshd`, `stalwart`, `vsftpd`",
             ],
         ),
         (

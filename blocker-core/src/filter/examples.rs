@@ -225,7 +225,8 @@ mod tests {
 
             assert!(
                 examples.len() - hostile >= most_plain && hostile >= most_hostile,
-                "{} plain, {hostile} hostile",
+                "{}: {} plain, {hostile} hostile",
+                filter.name(),
                 examples.len() - hostile
             );
         }

@@ -118,11 +118,23 @@ pub const MAX_PATTERNS: usize = 256;
 
 /// The files of the built-in filters.
 const BUILTIN: &[&str] = &[
+    include_str!("builtin/apache.toml"),
     include_str!("builtin/courier.toml"),
     include_str!("builtin/cyrus.toml"),
+    include_str!("builtin/dovecot-auth.toml"),
+    include_str!("builtin/exim.toml"),
+    include_str!("builtin/nginx.toml"),
     include_str!("builtin/postfix.toml"),
+    include_str!("builtin/postfix-postscreen.toml"),
+    include_str!("builtin/proftpd.toml"),
+    include_str!("builtin/pure-ftpd.toml"),
+    include_str!("builtin/roundcube.toml"),
+    include_str!("builtin/rspamd.toml"),
     include_str!("builtin/sendmail.toml"),
+    include_str!("builtin/sogo.toml"),
     include_str!("builtin/sshd.toml"),
+    include_str!("builtin/stalwart.toml"),
+    include_str!("builtin/vsftpd.toml"),
 ];
 
 #[cfg(test)]
@@ -148,6 +160,51 @@ mod tests {
                 assert_eq!(patterns.attacks(), [], "{}", filter.name());
             }
         }
+    }
+
+    /// What docs/filters.md shows as a filter is one, and does what its examples say.
+    #[test]
+    fn the_documented_filters_work() {
+        let page = include_str!("../../../docs/filters.md");
+        let blocks: Vec<&str> = page
+            .split("```toml\n")
+            .skip(1)
+            .filter_map(|block| block.split("```\n").next())
+            .filter(|block| block.contains("\nprogram = ") && block.contains("name = "))
+            .filter(|block| block.starts_with("name"))
+            .collect();
+        assert_eq!(blocks.len(), 2, "the shop's, and the extension of Dovecot's");
+
+        for block in blocks {
+            let mut filters = Filters::builtin();
+            let name = filters.add(block).map_err(|error| error.to_string()).unwrap();
+            let filter = filters.by_name(&name).unwrap();
+            let verdicts = super::super::examples::run(filter).map_err(|error| error.to_string()).unwrap();
+            let failed: Vec<_> = verdicts.iter().filter_map(|verdict| verdict.difference.as_ref()).collect();
+            assert_eq!(failed, Vec::<&String>::new(), "{name}");
+            let Filter::Patterns(patterns) = filter else { panic!("{name} is of patterns") };
+            assert_eq!(patterns.attacks(), [], "{name}");
+        }
+    }
+
+    #[test]
+    fn the_documented_fault_and_the_documented_warning_are_what_is_said() {
+        let page = include_str!("../../../docs/filters.md");
+        let pattern = |expression: &str| {
+            let text = format!(
+                "name = 'shop'\ndescription = ''\nprogram = ['shop']\n[[pattern]]\nname = 'wrong password'\nmatch = '''{expression}'''"
+            );
+            let mut filters = Filters::builtin();
+            filters.add(&text).map_err(|error| error.to_string()).map(|name| match filters.by_name(&name) {
+                Some(Filter::Patterns(patterns)) => patterns.attacks(),
+                other => panic!("{other:?}"),
+            })
+        };
+
+        let fault = pattern("login of <USER> refused: wrong password (client <ADDR>\\)").unwrap_err();
+        assert!(page.contains(&format!("shop.toml: {fault}\n")), "{fault}");
+        let attacks = pattern(".*wrong password.*client <ADDR>.*").unwrap();
+        assert!(page.contains(&format!("    {}\n", attacks[0].message)), "{}", attacks[0].message);
     }
 
     #[test]
