@@ -8,6 +8,8 @@
 mod bytes;
 pub mod dovecot;
 pub mod examples;
+#[cfg(test)]
+mod injection;
 mod label;
 pub mod patterns;
 pub mod registry;
