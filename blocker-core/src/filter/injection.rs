@@ -4,6 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
 
 use super::Judgement;
 use super::registry::Filters;
@@ -195,5 +198,33 @@ fn whatever_a_client_types_no_filter_names_anybody_but_the_client() {
     for filter in filters.iter() {
         let (lines, named) = counts.get(filter.name()).copied().unwrap_or_default();
         assert!(lines > 10 && named > 0, "{}: {named} of {lines} lines name the peer", filter.name());
+    }
+}
+
+/// A kind of line, and a text made of some forgeries for it and of anything else.
+fn typed() -> impl Strategy<Value = (usize, String)> {
+    static FORGERIES: LazyLock<Vec<Vec<String>>> =
+        LazyLock::new(|| SHAPES.iter().map(|shape| forgeries(shape.filter).into_iter().collect()).collect());
+    (0..SHAPES.len()).prop_flat_map(|shape| {
+        let forgery = prop::sample::select(FORGERIES[shape].as_slice());
+        let piece = prop_oneof![3 => forgery, 1 => "[ -~]{0,8}", 1 => "\\PC{0,8}"];
+        (Just(shape), prop::collection::vec(piece, 1..5).prop_map(|pieces| pieces.concat()))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nor_does_any_mixture_of_forgeries_name_anybody_else((shape, text) in typed()) {
+        let shape = &SHAPES[shape];
+        let line = line(shape, PEER, &(shape.survives)(&text));
+        if let Ok(record) = record::parse(line.as_bytes()) {
+            for filter in Filters::builtin().iter() {
+                if let Judgement::Failure(failure) = filter.judge(&record) {
+                    prop_assert_eq!(failure.addr, PEER.parse::<IpAddr>().unwrap(), "{} of {}", filter.name(), line);
+                }
+            }
+        }
     }
 }
