@@ -335,8 +335,8 @@ mod tests {
             attempts: Attempts::whole(1),
             span: Duration::ZERO,
             session: None,
-            service: "imap",
-            pattern: "auth failed",
+            service: "imap".into(),
+            pattern: "auth failed".into(),
         }
     }
 

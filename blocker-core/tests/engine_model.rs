@@ -610,8 +610,8 @@ fn failure(addr: IpAddr, tenths: u32, span: Duration) -> Failure<'static> {
         attempts: Attempts::tenths(tenths),
         span,
         session: None,
-        service: "imap",
-        pattern: "auth failed",
+        service: "imap".into(),
+        pattern: "auth failed".into(),
     }
 }
 

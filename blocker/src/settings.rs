@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use blocker_core::config::{self, Config, Interfaces, Places, Services};
+use blocker_core::config::{self, Config, Interfaces, Names, Places, Services};
+use blocker_core::filter::registry::Filters;
 
 use crate::exit::{Failure, is_permission};
 use crate::network;
@@ -13,7 +14,13 @@ use crate::network;
 /// Where the configuration is unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/blocker/blocker.toml";
 
-/// Largest configuration file that is read, in bytes.
+/// Where filters of an administrator's own are: files called `*.toml` in this directory beside the configuration.
+const FILTERS: &str = "filters.d";
+
+/// Most files of filters.
+const MAX_FILTERS: usize = 256;
+
+/// Largest configuration file that is read, in bytes; also of a filter.
 const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Reads the configuration in `path`.
@@ -22,7 +29,8 @@ const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
 ///
 /// [`Failure::Configuration`] with every fault on a line of its own: file, line, key, what was expected.
 pub fn load(path: &Path) -> Result<Config> {
-    let config = config::read(&text(path)?, &services()).map_err(|errors| {
+    let names = Names { services: services(), filters: filters(path)? };
+    let config = config::read(&text(path)?, &names).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(|error| format!("{}: {error}", path.display())).collect();
         Failure::Configuration(lines.join("\n"))
     })?;
@@ -67,6 +75,45 @@ fn read(path: &Path) -> std::io::Result<String> {
         return Err(std::io::Error::other(format!("{size} bytes, expected at most {MAX_CONFIG_BYTES}")));
     }
     fs::read_to_string(path)
+}
+
+/// The built-in filters and those beside the configuration in `path`, in the order of their files' names.
+///
+/// # Errors
+///
+/// [`Failure::Configuration`] with the file and what is wrong in it.
+pub fn filters(path: &Path) -> Result<Filters> {
+    let directory = path.with_file_name(FILTERS);
+    let mut filters = Filters::builtin();
+    for path in filter_files(&directory).map_err(|error| fault(&directory, error))? {
+        let text = read(&path).map_err(|error| fault(&path, error))?;
+        filters.add(&text).map_err(|error| fault(&path, error))?;
+    }
+    Ok(filters)
+}
+
+fn filter_files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            files.push(path);
+        }
+        if files.len() > MAX_FILTERS {
+            return Err(std::io::Error::other(format!("more than {MAX_FILTERS} filters")));
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+fn fault(path: &Path, error: impl std::fmt::Display) -> Failure {
+    Failure::Configuration(format!("{}: {error}", path.display()))
 }
 
 /// The machine's names of ports, or the well-known ones.

@@ -1,6 +1,5 @@
 //! One ban, what it came from, which of the kernel's tables it belongs into, and why there may be none.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,6 +8,7 @@ use serde::Serialize;
 
 use crate::allowlist::Allowed;
 use crate::attempts::Attempts;
+use crate::filter::Label;
 use crate::prefix::Prefix;
 use crate::time::{Timestamp, Until};
 
@@ -36,7 +36,7 @@ pub enum Origin {
         /// Who the last of them claimed to be: the attacker's bytes, cut to [`MAX_USER_BYTES`].
         user: Option<Box<[u8]>>,
         /// The filter's pattern that matched the last of them.
-        pattern: Cow<'static, str>,
+        pattern: Label,
     },
     /// An administrator.
     Command {

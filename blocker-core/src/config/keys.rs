@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::error::Problem;
 use super::input::{Input, input};
 use super::ports::{PortRange, Ports, Protocol};
+use super::usual::{UNMENTIONED, Usual};
 use super::value::{Kind, Read, Reading};
 use super::walk::{Found, Named, Section};
 use super::{Attach, Config, Daemon, Enabled, Interfaces, Jail, Journal, MAX_JAIL_NAME_BYTES, MAX_JAILS, Mode, Places};
@@ -70,12 +71,11 @@ fn limits(section: &mut Section<'_, '_>, defaults: &Limits) -> Limits {
     }
 }
 
-/// All jails: the built-in ones that the file does not mention, then those of the file.
+/// All jails: the one that is there without being mentioned, then those of the file.
 fn jails(section: &mut Section<'_, '_>, defaults: &Limits) -> Option<Vec<Jail>> {
     let listed = section.named();
-    let absent =
-        BUILTIN.iter().map(|builtin| builtin.name).filter(|name| !listed.iter().any(|entry| entry.name == *name));
-    let entries: Vec<Named<'_>> = absent.map(Named::absent).chain(listed.iter().copied()).collect();
+    let absent = (!listed.iter().any(|entry| entry.name == UNMENTIONED)).then_some(UNMENTIONED);
+    let entries: Vec<Named<'_>> = absent.into_iter().map(Named::absent).chain(listed.iter().copied()).collect();
     if let Some(surplus) = entries.get(MAX_JAILS) {
         section.fault_of(*surplus, Problem::TooManyJails(MAX_JAILS));
     }
@@ -102,12 +102,12 @@ fn name_problem(name: &str) -> Option<Problem> {
 }
 
 fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<Jail> {
-    let builtin = BUILTIN.iter().find(|builtin| builtin.name == name);
+    let usual = Usual::of(name);
     let enabled = section.get("enabled", &ENABLED, Enabled::Auto);
-    let filter =
-        section.need("filter", &FILTER, builtin.map(|builtin| builtin.filter).or_else(|| Filter::by_name(name)));
-    let inputs = inputs(section, builtin, enabled, filter);
-    let ports = section.get("ports", &PORTS, builtin.map_or(Ports::All, Builtin::ports));
+    let named = section.filters().by_name(name).cloned();
+    let filter = section.need("filter", &FILTER, named);
+    let inputs = inputs(section, usual, enabled, filter.as_ref());
+    let ports = section.get("ports", &PORTS, usual.map_or(Ports::All, Usual::ports));
     let mode = section.get("mode", &MODE, Mode::Enforce);
     let Limits { max_retry, find_time, ban_time } = limits(section, defaults);
     let name = name.to_owned();
@@ -115,23 +115,24 @@ fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<
     Some(Jail { name, enabled, filter: filter?, input, journal, ports, mode, max_retry, find_time, ban_time })
 }
 
-/// Where a jail's lines come from. A built-in jail that names neither files nor the journal reads both.
+/// Where a jail's lines come from. A jail by the name of a filter that names neither reads what is usual: Dovecot's
+/// files and the journal.
 fn inputs(
     section: &mut Section<'_, '_>,
-    builtin: Option<&Builtin>,
+    usual: Option<&Usual>,
     enabled: Enabled,
-    filter: Option<Filter>,
+    filter: Option<&Filter>,
 ) -> Option<(Option<Input>, Option<Journal>)> {
     let input = input(section);
     let journal = section.find("journal", &MATCHES);
     let trust = section.get("journal_trust", &TRUST, filter.and_then(Filter::journal_trust));
     let namespace = section.get("journal_namespace", &NAMESPACE, None);
     let directory = section.get("journal_directory", &JOURNAL_DIRECTORY, None);
-    let (input, matches) = match (input, journal, builtin) {
+    let (input, matches) = match (input, journal, usual) {
         (Found::Faulty, _, _) | (_, Found::Faulty, _) => return None,
-        (Found::Absent, Found::Absent, Some(builtin)) => (
-            Some(Input::Files(builtin.log.iter().copied().map(str::to_owned).collect())),
-            Matches::read(builtin.journal.iter().copied()).ok(),
+        (Found::Absent, Found::Absent, Some(usual)) => (
+            Some(Input::Files(usual.log.iter().copied().map(str::to_owned).collect())),
+            Matches::read(usual.journal.iter().copied()).ok(),
         ),
         (Found::Absent, Found::Absent, None) if enabled == Enabled::No => (None, None),
         (Found::Absent, Found::Absent, None) => (Some(Input::Files(section.need("log", &LOGS, None)?)), None),
@@ -148,33 +149,6 @@ fn inputs(
     };
     Some((input, Some(Journal { matches, trust, namespace, directory })))
 }
-
-/// What a jail is if the file does not say otherwise.
-struct Builtin {
-    name: &'static str,
-    filter: Filter,
-    log: &'static [&'static str],
-    /// Its entries in the journal.
-    journal: &'static [&'static str],
-    /// TCP; the registered numbers, which no file of services can move.
-    ports: &'static [u16],
-}
-
-impl Builtin {
-    fn ports(&self) -> Ports {
-        let range = |&port: &u16| PortRange { protocol: Protocol::Tcp, first: port, last: port };
-        Ports::listed(self.ports.iter().map(range).collect())
-    }
-}
-
-const BUILTIN: &[Builtin] = &[Builtin {
-    name: "dovecot",
-    filter: Filter::Dovecot,
-    log: &["/var/log/mail.log", "/var/log/maillog"],
-    journal: &["_SYSTEMD_UNIT=dovecot.service"],
-    // pop3, pop3s, imap, imaps, submission, submissions, sieve
-    ports: &[110, 995, 143, 993, 587, 465, 4190],
-}];
 
 /// The jail of bans made by command, which has no table.
 const MANUAL: &str = "manual";
@@ -331,8 +305,11 @@ const ENABLED: Kind<Enabled> = Kind {
 const FILTER: Kind<Filter> = Kind {
     expected: "the name of a filter",
     read: |value| match value.text() {
-        Some(name) => Filter::by_name(name)
-            .ok_or_else(|| value.no_such("filter", Filter::ALL.iter().map(|filter| filter.name()), true)),
+        Some(name) => value
+            .filters()
+            .by_name(name)
+            .cloned()
+            .ok_or_else(|| value.no_such("filter", value.filters().iter().map(Filter::name), true)),
         None => value.or_unexpected(None),
     },
 };

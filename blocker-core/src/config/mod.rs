@@ -1,6 +1,6 @@
 //! The configuration: text in, a checked [`Config`] or every error at once out.
 //!
-//! [`read`] is handed the text of `blocker.toml` and the service names of the machine. Whatever it returns is valid:
+//! [`read`] is handed the text of `blocker.toml`, the service names of the machine, and the filters there are. Whatever it returns is valid:
 //! nothing later checks a duration, a port or a name again. Every key has a default, so an empty text is a working
 //! configuration: the built-in jail `dovecot`, on where Dovecot or its log is present. A `[jails.dovecot]` table changes
 //! the keys it names and leaves the others; `enabled = false` in it turns the jail off.
@@ -14,6 +14,7 @@ mod ports;
 mod services;
 #[cfg(test)]
 mod tests;
+mod usual;
 mod value;
 mod walk;
 
@@ -25,9 +26,27 @@ pub use self::input::{Input, MAX_SOCKET_BYTES, SyslogSocket};
 pub use self::ports::{PortRange, Ports, Protocol};
 pub use self::services::Services;
 use crate::filter::Filter;
+use crate::filter::registry::Filters;
 use crate::journal::Matches;
 use crate::prefix::Prefix;
 use crate::time::BanTime;
+
+/// What a configuration may name without defining it.
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// Names of ports.
+    pub services: Services,
+    /// Filters.
+    pub filters: Filters,
+}
+
+impl Names {
+    /// Those that are the same on every machine.
+    #[must_use]
+    pub fn builtin() -> Self {
+        Self { services: Services::builtin(), filters: Filters::builtin() }
+    }
+}
 
 /// What the daemon is to do. Holding one proves that [`read`] found no fault in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,18 +172,18 @@ pub enum Enabled {
 impl Default for Config {
     /// What an empty file means.
     fn default() -> Self {
-        read("", &Services::builtin()).expect("every key has a valid default")
+        read("", &Names::builtin()).expect("every key has a valid default")
     }
 }
 
-/// Reads the text of a configuration file; `services` gives the names that `ports` may use.
+/// Reads the text of a configuration file, in which `names` may be used.
 ///
 /// # Errors
 ///
 /// Everything that is wrong, in the order of the file: at least one [`Error`], at most [`MAX_ERRORS`]. A text that is no
 /// TOML yields the first thing the parser says about it, and nothing else.
-pub fn read(text: &str, services: &Services) -> Result<Config, Vec<Error>> {
-    walk::read(text, services, keys::config)
+pub fn read(text: &str, names: &Names) -> Result<Config, Vec<Error>> {
+    walk::read(text, names, keys::config)
 }
 
 /// Where a running daemon is found, and by what it bans an IPv6 address.
@@ -182,7 +201,7 @@ pub struct Places {
 /// must not keep an administrator from it. What cannot be read is the default.
 #[must_use]
 pub fn places(text: &str) -> Places {
-    walk::read_leniently(text, &Services::builtin(), keys::places)
+    walk::read_leniently(text, &Names::builtin(), keys::places)
 }
 
 /// Most errors reported at once; the last one then says how many are left out.

@@ -6,11 +6,11 @@ use super::*;
 use crate::journal::Matches;
 
 fn config(text: &str) -> Config {
-    read(text, &Services::builtin()).unwrap_or_else(|errors| panic!("{text}\n{errors:#?}"))
+    read(text, &Names::builtin()).unwrap_or_else(|errors| panic!("{text}\n{errors:#?}"))
 }
 
 fn errors(text: &str) -> Vec<String> {
-    let errors = read(text, &Services::builtin()).expect_err(text);
+    let errors = read(text, &Names::builtin()).expect_err(text);
     errors.iter().map(ToString::to_string).collect()
 }
 
@@ -223,6 +223,17 @@ fn a_command_is_bounded() {
 }
 
 #[test]
+fn a_jail_by_the_name_of_a_filter_needs_no_keys() {
+    let jails = config("[jails.sshd]\n[jails.postfix]\nports = 'smtp'\n").jails;
+    let names: Vec<&str> = jails.iter().map(|jail| jail.name.as_str()).collect();
+
+    assert_eq!(names, ["dovecot", "sshd", "postfix"], "only dovecot is there without being mentioned");
+    assert_eq!(jails[1].filter.name(), "sshd");
+    assert_eq!((&jails[1].ports, &jails[1].input), (&tcp(&[22]), &files(&["/var/log/auth.log", "/var/log/secure"])));
+    assert_eq!((&jails[2].ports, jails[2].filter.name()), (&tcp(&[25]), "postfix"));
+}
+
+#[test]
 fn negative_ban_times_are_forever() {
     for written in ["-1", "-86400", "'-1'", "'forever'"] {
         assert_eq!(
@@ -241,7 +252,8 @@ fn two_names_of_one_port_are_one_port() {
 #[test]
 fn the_machines_services_can_be_named() {
     let services = Services::with_etc_services("webmail 8443/tcp\n");
-    let config = read("[jails.dovecot]\nports = 'webmail'", &services).unwrap();
+    let names = Names { services, ..Names::builtin() };
+    let config = read("[jails.dovecot]\nports = 'webmail'", &names).unwrap();
 
     assert_eq!(config.jails[0].ports, tcp(&[8443]));
 }
@@ -355,8 +367,10 @@ fn faults_of_whole_keys_have_words_of_their_own() {
             &["line 3: `jails.mail.filter`: no filter is called \"dovcot\": did you mean `dovecot`?"],
         ),
         (
-            "[jails.mail]\nlog = '/a'\nfilter = 'exim'",
-            &["line 3: `jails.mail.filter`: no filter is called \"exim\": known are `dovecot`"],
+            "[jails.mail]\nlog = '/a'\nfilter = 'qpsmtpd'",
+            &[
+                "line 3: `jails.mail.filter`: no filter is called \"qpsmtpd\": known are `apache`, `courier`, `cyrus`, `dovecot`, `dovecot-auth`, `exim`, `nginx`, `postfix`, `postfix-postscreen`, `proftpd`, `pure-ftpd`, `roundcube`, `rspamd`, `sendmail`, `sogo`, `sshd`, `stalwart`, `vsftpd`",
+            ],
         ),
         (
             "[jails.dovecot]\nports = ['imapz']",
@@ -400,11 +414,8 @@ fn unknown_keys_get_the_nearest_known_one() {
 fn all_errors_come_at_once_in_the_order_of_the_file() {
     let jail = "[jails.dovecot]\nmax_retry = 'many'\nport = 25\n";
     let text = &format!("{jail}[defaults]\nfind_time = 0\n[daemon]\nmode = 1\nallow = ['a',\n'b']\n");
-    let places: Vec<_> = read(text, &Services::builtin())
-        .unwrap_err()
-        .into_iter()
-        .map(|error| (error.line, error.key.unwrap()))
-        .collect();
+    let places: Vec<_> =
+        read(text, &Names::builtin()).unwrap_err().into_iter().map(|error| (error.line, error.key.unwrap())).collect();
 
     assert_eq!(
         places,
@@ -550,7 +561,7 @@ proptest! {
     #[test]
     fn no_text_panics(text in any::<String>(), pieces in prop::collection::vec(piece(), 0..40)) {
         for text in [text, pieces.concat(), pieces.join(" ")] {
-            if let Err(errors) = read(&text, &Services::builtin()) {
+            if let Err(errors) = read(&text, &Names::builtin()) {
                 prop_assert!((1..=MAX_ERRORS).contains(&errors.len()), "{errors:?}");
                 for error in errors {
                     prop_assert!(!error.to_string().contains(char::is_control), "{error:?}");
@@ -568,7 +579,7 @@ proptest! {
             .flat_map(|key| [format!("{key} = {value:?}\n"), format!("{key} = [{number}, '''{value}''']\n")])
             .collect();
         for line in text.split_inclusive('\n') {
-            if let Err(errors) = read(line, &Services::builtin()) {
+            if let Err(errors) = read(line, &Names::builtin()) {
                 prop_assert!(!errors.is_empty());
             }
         }
@@ -589,7 +600,7 @@ proptest! {
 fn the_daemon_is_found_by_a_file_with_faults() {
     let text = "[daemon]\nruntime = \"/tmp/run\"\nmode = \"enfroce\"\n[jails.dovecot]\nmax_retry = 0\n[jails.x\n";
 
-    assert!(read(text, &Services::builtin()).is_err());
+    assert!(read(text, &Names::builtin()).is_err());
     let Places { runtime, pins, ipv6_prefix } = places(text);
     assert_eq!(ipv6_prefix, 64);
     assert_eq!((runtime, pins), ("/tmp/run".into(), "/sys/fs/bpf/blocker".into()));

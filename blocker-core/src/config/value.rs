@@ -6,8 +6,10 @@
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::Names;
 use super::error::{Hint, Problem};
 use super::services::Services;
+use crate::filter::registry::Filters;
 
 /// What may stand at a key.
 pub(super) struct Kind<T> {
@@ -32,18 +34,23 @@ pub(super) struct Fault {
 pub(super) struct Reading<'a> {
     value: &'a Spanned<DeValue<'a>>,
     expected: &'static str,
-    services: &'a Services,
+    names: &'a Names,
     in_list: bool,
 }
 
 impl<'a> Reading<'a> {
-    pub(super) fn new(value: &'a Spanned<DeValue<'a>>, expected: &'static str, services: &'a Services) -> Self {
-        Self { value, expected, services, in_list: false }
+    pub(super) fn new(value: &'a Spanned<DeValue<'a>>, expected: &'static str, names: &'a Names) -> Self {
+        Self { value, expected, names, in_list: false }
     }
 
     /// The names that a port may have.
     pub(super) fn services(self) -> &'a Services {
-        self.services
+        &self.names.services
+    }
+
+    /// The filters there are.
+    pub(super) fn filters(self) -> &'a Filters {
+        &self.names.filters
     }
 
     /// The value, if it is a string.

@@ -8,14 +8,15 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::MAX_ERRORS;
+use super::Names;
 use super::error::{Error, Problem};
-use super::services::Services;
 use super::value::{self, Fault, Kind, Reading};
+use crate::filter::registry::Filters;
 
 /// Reads `text` by `root`, which returns `None` only after a fault.
 pub(super) fn read<T>(
     text: &str,
-    services: &Services,
+    names: &Names,
     root: impl FnOnce(&mut Section<'_, '_>) -> Option<T>,
 ) -> Result<T, Vec<Error>> {
     let lines = Lines::of(text);
@@ -23,7 +24,7 @@ pub(super) fn read<T>(
     if !syntax.is_empty() {
         return Err(errors(&lines, syntax_fault(text, &syntax).into_iter().collect()));
     }
-    let mut walk = Walk { services, faults: Vec::new() };
+    let mut walk = Walk { names, faults: Vec::new() };
     match walk.section(String::new(), 0, Some(document.get_ref()), root) {
         Some(read) if walk.faults.is_empty() => Ok(read),
         Some(_) | None => Err(errors(&lines, walk.faults)),
@@ -31,9 +32,9 @@ pub(super) fn read<T>(
 }
 
 /// Reads what can be read of `text` by `root`, whatever is wrong elsewhere.
-pub(super) fn read_leniently<T>(text: &str, services: &Services, root: impl FnOnce(&mut Section<'_, '_>) -> T) -> T {
+pub(super) fn read_leniently<T>(text: &str, names: &Names, root: impl FnOnce(&mut Section<'_, '_>) -> T) -> T {
     let (document, _) = DeTable::parse_recoverable(text);
-    let mut walk = Walk { services, faults: Vec::new() };
+    let mut walk = Walk { names, faults: Vec::new() };
     walk.section(String::new(), 0, Some(document.get_ref()), root)
 }
 
@@ -82,7 +83,7 @@ struct KeyFault {
 }
 
 struct Walk<'d> {
-    services: &'d Services,
+    names: &'d Names,
     faults: Vec<KeyFault>,
 }
 
@@ -129,6 +130,11 @@ impl<'d> Named<'d> {
 }
 
 impl<'d> Section<'_, 'd> {
+    /// The filters there are.
+    pub(super) fn filters(&self) -> &'d Filters {
+        &self.walk.names.filters
+    }
+
     /// The value of `key`, or `default` if it is absent or faulty.
     pub(super) fn get<T>(&mut self, key: &'static str, kind: &Kind<T>, default: T) -> T {
         match self.find(key, kind) {
@@ -209,7 +215,7 @@ impl<'d> Section<'_, 'd> {
         let Some((_, value)) = self.entry(key) else {
             return Found::Absent;
         };
-        match (kind.read)(Reading::new(value, kind.expected, self.walk.services)) {
+        match (kind.read)(Reading::new(value, kind.expected, self.walk.names)) {
             Ok(value) => Found::Value(value),
             Err(faults) => {
                 for Fault { at, problem } in faults {

@@ -7,6 +7,7 @@ use crate::allowlist::Allowed;
 use crate::attempts::Attempts;
 use crate::bans::{Kind, Origin, Refusal};
 use crate::engine::{JailId, JailSet};
+use crate::filter::Label;
 use crate::policy::IgnoreReason;
 use crate::prefix::Prefix;
 use crate::time::{Timestamp, Until};
@@ -109,9 +110,9 @@ pub struct Found {
     /// How long before the line the first of these attempts may have been made.
     pub span: Duration,
     /// What was logged into.
-    pub service: &'static str,
+    pub service: Label,
     /// Which of the filter's patterns matched.
-    pub pattern: &'static str,
+    pub pattern: Label,
     /// What has come together within the window, this failure included.
     pub count: Attempts,
     /// What earns a ban: the jail's `max_retry`.

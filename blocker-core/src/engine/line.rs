@@ -77,7 +77,7 @@ impl Engine {
         let mut told_before = false;
         for jail in self.jails.iter().filter(|jail| jail.sources.contains(&source)) {
             let record = &Record { repeats: 1, ..*record };
-            match jail.filter.map_or(Judgement::NoMatch, |filter| filter.judge(record)) {
+            match jail.filter.as_ref().map_or(Judgement::NoMatch, |filter| filter.judge(record)) {
                 Judgement::Failure(failure) => {
                     let counts = match jail.sources.len() {
                         0 | 1 => times,

@@ -176,9 +176,10 @@ impl Engine {
             Decision::Ignore(why) => self.ignored(jail, failure.addr, why),
             Decision::Count { prefix, count, of } => self.found(jail, failure, prefix, made, count, of),
             Decision::Ban { prefix, count, of, until } => {
-                self.found(jail, failure, prefix, made, count, of);
                 let user = failure.user.map(|user| cut(user).into());
-                let origin = Origin::Log { attempts: count, user, pattern: failure.pattern.into() };
+                let pattern = failure.pattern.clone();
+                self.found(jail, failure, prefix, made, count, of);
+                let origin = Origin::Log { attempts: count, user, pattern };
                 let ban = Ban { started: self.now, until, origin };
                 if let Err(why) = self.ban(prefix, jail, ban, Renewal::Longest) {
                     self.notify(Event::Refused { prefix, jail, why });

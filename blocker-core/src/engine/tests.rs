@@ -42,7 +42,7 @@ fn people_hear_of_the_count_and_then_of_the_ban() {
         panic!("found, banned, ignored")
     };
     assert_eq!((found.attempts, found.count, found.of), (Attempts::whole(3), Attempts::whole(3), 3));
-    assert_eq!((found.user.as_deref(), found.service), (Some(&b"bob"[..]), "imap"));
+    assert_eq!((found.user.as_deref(), &*found.service), (Some(&b"bob"[..]), "imap"));
     assert_eq!(ban.prefix, prefix("192.0.2.9"));
     assert_eq!(*why, IgnoreReason::AlreadyBanned { by: prefix("192.0.2.9") });
 }

@@ -32,10 +32,10 @@ pub fn judge<'a>(record: &Record<'a>) -> Judgement<'a> {
     let Some((service, message)) = split_service(record) else { return Judgement::NoMatch };
     let message = match strip_level(message) {
         Level::Info(message) => message,
-        Level::Other => return Judgement::Ignored("a warning or an error of the server's own"),
+        Level::Other => return Judgement::Ignored("a warning or an error of the server's own".into()),
     };
     if let Some((_, why)) = HARMLESS.iter().find(|(start, _)| message.starts_with(start)) {
-        return Judgement::Ignored(why);
+        return Judgement::Ignored((*why).into());
     }
     if !FAILED.iter().any(|start| message.starts_with(start)) {
         return Judgement::NoMatch;
@@ -43,15 +43,15 @@ pub fn judge<'a>(record: &Record<'a>) -> Judgement<'a> {
     let Some((head, fields)) = split_head(message) else { return Judgement::NoMatch };
     let Some(reason) = Reason::read(head) else { return Judgement::NoMatch };
     if let Some(why) = reason.harmless() {
-        return Judgement::Ignored(why);
+        return Judgement::Ignored(why.into());
     }
     let fields = match fields::read(fields) {
         Ok(fields) => fields,
-        Err(why) => return Judgement::Ignored(why),
+        Err(why) => return Judgement::Ignored(why.into()),
     };
     let attempts = reason.weigh(fields.has_method, fields.has_user());
     if attempts.is_zero() {
-        return Judgement::Ignored("no attempt was counted");
+        return Judgement::Ignored("no attempt was counted".into());
     }
     Judgement::Failure(Failure {
         addr: fields.addr,
@@ -59,8 +59,8 @@ pub fn judge<'a>(record: &Record<'a>) -> Judgement<'a> {
         attempts,
         span: reason.span(),
         session: fields.session,
-        service,
-        pattern: reason.name(),
+        service: service.into(),
+        pattern: reason.name().into(),
     })
 }
 

@@ -8,16 +8,25 @@
 mod bytes;
 pub mod dovecot;
 pub mod examples;
+#[cfg(test)]
+mod injection;
+mod label;
+pub mod patterns;
+pub mod registry;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attempts::Attempts;
 use crate::journal::Matches;
 use crate::record::Record;
+use patterns::Patterns;
+
+pub use label::Label;
 
 /// One failed login, or several on one connection, by one source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure<'a> {
     /// The peer, canonical (a v4-mapped address is IPv4).
     pub addr: IpAddr,
@@ -31,9 +40,9 @@ pub struct Failure<'a> {
     /// only together with [`Failure::addr`]: a proxy, or an unusual log format, may let others choose it.
     pub session: Option<&'a [u8]>,
     /// What was logged into: `imap`, `pop3`, `submission`, `sieve`.
-    pub service: &'static str,
+    pub service: Label,
     /// Which of the filter's patterns matched, for people: `auth failed`.
-    pub pattern: &'static str,
+    pub pattern: Label,
 }
 
 impl Failure<'_> {
@@ -52,70 +61,65 @@ impl Failure<'_> {
 pub const MAX_ATTEMPTS: Attempts = Attempts::whole(1_000);
 
 /// What a filter says of one record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judgement<'a> {
     /// A failure by a source; its weight may be [`Attempts::ZERO`] only as [`Judgement::Ignored`], never here.
     Failure(Failure<'a>),
     /// Known, and nobody's fault: a success, noise, or trouble of the server's own. The text says which.
-    Ignored(&'static str),
+    Ignored(Label),
     /// Nothing this filter knows.
     NoMatch,
 }
 
-/// A filter by which lines are judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A filter by which lines are judged. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
-    /// Dovecot's login processes: imap, pop3, submission, managesieve.
+    /// Dovecot's login processes: imap, pop3, submission, managesieve. By code, because its lines have a grammar.
     Dovecot,
+    /// What a file says, built in or a user's own.
+    Patterns(Arc<Patterns>),
 }
 
 impl Filter {
-    /// Every built-in filter.
-    pub const ALL: &[Self] = &[Self::Dovecot];
-
-    /// The built-in filter called `name`.
-    #[must_use]
-    pub fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|filter| filter.name() == name)
-    }
-
     /// Its name in a configuration.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::Dovecot => "dovecot",
+            Self::Patterns(patterns) => &patterns.definition().name,
         }
     }
 
     /// From whom an entry of the journal must be to count, if the configuration does not say: what the journal itself
     /// says of the sender, because any user of the machine can write in a service's name.
     #[must_use]
-    pub fn journal_trust(self) -> Option<Matches> {
+    pub fn journal_trust(&self) -> Option<Matches> {
         let words = match self {
             // Its processes hand their lines to Dovecot's own log process, which runs as root. Others of the unit run as
             // the users whose mail they have, and so do the programs that those start.
             Self::Dovecot => ["_SYSTEMD_UNIT=dovecot.service", "_UID=0"],
+            // Its matches are by such fields, or it says more.
+            Self::Patterns(patterns) => return patterns.base().and_then(Self::journal_trust),
         };
         Matches::read(words).ok()
     }
 
     /// Says what `record` tells, as often as it stands for.
     #[must_use]
-    pub fn judge<'a>(self, record: &Record<'a>) -> Judgement<'a> {
+    pub fn judge<'a>(&self, record: &Record<'a>) -> Judgement<'a> {
         let judgement = match self {
             Self::Dovecot => dovecot::judge(record),
+            Self::Patterns(patterns) => patterns.judge(record),
         };
         match judgement {
             Judgement::Failure(failure) => Judgement::Failure(failure.times(record.repeats)),
             Judgement::Ignored(_) | Judgement::NoMatch => judgement,
         }
     }
-
-    /// The filter's own examples, in TOML: lines and what they must yield (see [`examples`]).
-    #[must_use]
-    pub fn examples(self) -> &'static str {
-        match self {
-            Self::Dovecot => include_str!("dovecot.toml"),
-        }
-    }
 }
+
+/// Most attempts believed that a line says in digits, as [`MAX_ATTEMPTS`].
+const MAX_WRITTEN: u64 = MAX_ATTEMPTS.as_tenths() as u64 / 10;
+
+/// Longest time believed between the first attempt and its line; Dovecot's login processes give up after 180 s.
+const MAX_SPAN: Duration = Duration::from_secs(600);

@@ -4,6 +4,7 @@
 //! [<PRI>] STAMP [<PRI>] HOST [mail.info] PROGRAM[PID]: message   syslog files, journalctl, Postfix's own file, busybox
 //! STAMP PROGRAM: message                                        Dovecot's own file: the first word ends in a colon
 //! STAMP [PID] message, [STAMP] message                          a service's own file, in which it does not name itself
+//! STAMP PROGRAM [PID]: message                                  SOGo's own file
 //! <PRI>1 STAMP HOST APP PROCID MSGID SD message                 RFC 5424
 //! ADDRESS IDENT USER [STAMP] message                            a web server's access log
 //! [<PRI>] [HOST] PROGRAM[PID]: message                          no stamp at all
@@ -17,7 +18,9 @@
 //! `error` are read. The filter of such a service reads [`Record::body`].
 
 use super::stamp::{Form, Stamp};
-use super::words::{Tag, is_host, read_bracketed_pid, read_tag, skip_facility, skip_priority, split_word};
+use super::words::{
+    Tag, is_host, is_program, read_bracketed_pid, read_pid, read_tag, skip_facility, skip_priority, split_word,
+};
 use super::{Entry, Learnt, Record, repeat, rfc5424};
 
 /// What a line lacks to be a record.
@@ -130,6 +133,7 @@ fn read_stamped(stamp: Stamp, rest: &[u8], is_own: bool) -> Result<Entry<'_>, Ma
         Err(Malformed::Host | Malformed::Program | Malformed::Pid) if is_own && !rest.is_empty() => {
             Ok(read_own(Some(stamp), b"", rest))
         }
+        Err(Malformed::Program) => read_spaced(stamp, rest).ok_or(Malformed::Program),
         result => result,
     }
 }
@@ -168,6 +172,15 @@ fn read_behind<'a>(stamp: Option<Stamp>, front: &'a [u8], body: &'a [u8]) -> Res
     };
     let Tag { program, pid, message } = tag;
     Ok(Finish { stamp, front, body, host, program, pid, message }.record())
+}
+
+/// `PROGRAM [PID]: message`, with a blank between the two.
+fn read_spaced(stamp: Stamp, body: &[u8]) -> Option<Entry<'_>> {
+    let (program, rest) = split_word(body);
+    let (pid, rest) = read_pid(rest.strip_prefix(b"[")?)?;
+    let message = rest.strip_prefix(b"]: ")?;
+    let finish = Finish { stamp: Some(stamp), front: b"", body, host: None, program, pid: Some(pid), message };
+    (is_host(program) && is_program(program)).then(|| finish.record())
 }
 
 /// The message of a service that does not name itself, perhaps behind its number.

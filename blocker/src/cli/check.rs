@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use blocker_core::config::{Config, Enabled};
+use blocker_core::filter::patterns::Attack;
 use blocker_core::filter::{Filter, examples};
 use serde::Serialize;
 
@@ -23,15 +24,23 @@ struct Checked {
 struct CheckedJail {
     name: String,
     enabled: bool,
-    filter: &'static str,
+    filter: String,
     ports: String,
 }
 
 #[derive(Serialize)]
 struct CheckedFilter {
-    name: &'static str,
+    name: String,
     examples: usize,
     failed: Vec<String>,
+    /// Patterns that can be made to name somebody else, each with a line that does.
+    injectable: Vec<Injectable>,
+}
+
+#[derive(Serialize)]
+struct Injectable {
+    pattern: String,
+    message: String,
 }
 
 /// Reads the configuration, and what the daemon would look at only when it makes its sources.
@@ -54,11 +63,11 @@ pub(super) fn check(globals: &Globals) -> Result<()> {
         .map(|jail| CheckedJail {
             name: jail.name.clone(),
             enabled: jail.enabled != Enabled::No,
-            filter: jail.filter.name(),
+            filter: jail.filter.name().to_owned(),
             ports: jail.ports.to_string(),
         })
         .collect();
-    let filters = Filter::ALL.iter().map(|&filter| check_filter(filter)).collect::<Result<Vec<_>>>()?;
+    let filters = settings::filters(&globals.config)?.iter().map(check_filter).collect::<Result<Vec<_>>>()?;
     let failed = filters.iter().map(|filter| filter.failed.len()).sum::<usize>();
     let checked = Checked { config: globals.config.display().to_string(), jails, filters };
     if globals.json {
@@ -67,18 +76,26 @@ pub(super) fn check(globals: &Globals) -> Result<()> {
         print(&checked)?;
     }
     if failed > 0 {
-        return Err(anyhow!("{failed} examples of filters fail: this is a fault of blocker, please report it"));
+        return Err(anyhow!(
+            "{failed} examples of filters fail: of a filter in filters.d its patterns or the examples are wrong; else it is a fault \
+             of blocker, please report it"
+        ));
     }
     Ok(())
 }
 
-fn check_filter(filter: Filter) -> Result<CheckedFilter> {
+fn check_filter(filter: &Filter) -> Result<CheckedFilter> {
     let verdicts = examples::run(filter)?;
     let failed = verdicts
         .iter()
         .filter_map(|verdict| Some(format!("example {}: {}", verdict.number, verdict.difference.as_ref()?)))
         .collect();
-    Ok(CheckedFilter { name: filter.name(), examples: verdicts.len(), failed })
+    let attacks = match filter {
+        Filter::Dovecot => Vec::new(),
+        Filter::Patterns(patterns) => patterns.attacks(),
+    };
+    let injectable = attacks.into_iter().map(|Attack { pattern, message }| Injectable { pattern, message }).collect();
+    Ok(CheckedFilter { name: filter.name().to_owned(), examples: verdicts.len(), failed, injectable })
 }
 
 fn print(checked: &Checked) -> Result<()> {
@@ -88,10 +105,18 @@ fn print(checked: &Checked) -> Result<()> {
         let state = if *enabled { "on" } else { "off" };
         output::line(&format!("jail {name}: {state}, filter {filter}, protects {ports}"))?;
     }
-    for CheckedFilter { name, examples, failed } in filters {
+    for CheckedFilter { name, examples, failed, injectable } in filters {
         output::line(&format!("filter {name}: {} of {examples} examples pass", examples - failed.len()))?;
         for failure in failed {
             output::line(&format!("  {failure}"))?;
+        }
+        for Injectable { pattern, message } in injectable {
+            output::line(&format!(
+                "  warning: pattern `{pattern}` can be made to name {} by a client at {}, who types part of this line:",
+                Attack::VICTIM,
+                Attack::PEER
+            ))?;
+            output::line(&format!("    {message}"))?;
         }
     }
     Ok(())

@@ -150,8 +150,8 @@ fn log_found(jail: &str, found: &Found) {
         attempts = %found.attempts,
         count = %found.count,
         of = found.of,
-        service = found.service,
-        pattern = found.pattern,
+        service = &*found.service,
+        pattern = &*found.pattern,
         user = found.user.as_deref().map(|user| user.escape_ascii().to_string()),
         "[{jail}] Found {}",
         found.addr

@@ -108,7 +108,7 @@ pub(super) fn settings(config: &Config, numbered: &Numbered, capacity: Capacity)
     let jails = numbered.jails.iter().map(|NumberedJail { id, sources, config }| Jail {
         id: *id,
         name: config.name.clone(),
-        filter: Some(config.filter),
+        filter: Some(config.filter.clone()),
         sources: sources.clone(),
         limits: Limits { max_retry: config.max_retry, find_time: config.find_time, ban_time: config.ban_time },
     });

@@ -174,7 +174,7 @@ pub(super) fn mode_name(mode: Mode) -> &'static str {
 pub(super) fn ban(info: BanInfo, clock: Reading) -> Ban {
     let BanInfo { prefix, jail: _, jail_name, started, until, origin } = info;
     let (origin, attempts, reason) = match origin {
-        Origin::Log { attempts, user: _, pattern } => ("log", number(attempts), Some(pattern.into_owned())),
+        Origin::Log { attempts, user: _, pattern } => ("log", number(attempts), Some(pattern.to_string())),
         Origin::Command { reason } => ("command", 0.0, reason.map(|reason| reason.to_string())),
         Origin::Adopted => ("adopted", 0.0, None),
     };

@@ -2,7 +2,6 @@
 //!
 //! A row that cannot be understood is left out: a database can be written by anybody who is root, and by bad memory.
 
-use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -38,7 +37,7 @@ pub(super) fn ban(row: &Row<'_>, offset: Offset) -> Result<Option<Entry>> {
                 user.truncate(MAX_USER_BYTES);
                 user.into_boxed_slice()
             }),
-            pattern: Cow::Owned(row.get::<_, Option<String>>(8)?.unwrap_or_default()),
+            pattern: row.get::<_, Option<String>>(8)?.unwrap_or_default().into(),
         },
         "command" => Origin::Command { reason: row.get::<_, Option<String>>(9)?.map(Arc::from) },
         "adopted" => Origin::Adopted,
@@ -83,7 +82,7 @@ pub(super) fn put_ban(
             };
             let (origin, attempts, user, pattern, reason) = match origin {
                 Origin::Log { attempts, user, pattern } => {
-                    ("log", Some(attempts.as_tenths()), user.as_deref(), Some(pattern.as_ref()), None)
+                    ("log", Some(attempts.as_tenths()), user.as_deref(), Some(&**pattern), None)
                 }
                 Origin::Command { reason } => ("command", None, None, None, reason.as_deref()),
                 Origin::Adopted => ("adopted", None, None, None, None),

@@ -1,6 +1,5 @@
 //! Tests on real files: what is written is read back, by the same boot and by another, whatever happens in between.
 
-use std::borrow::Cow;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -304,7 +303,7 @@ proptest! {
             user.truncate(blocker_core::bans::MAX_USER_BYTES);
         }
         let origin = |user: Option<Vec<u8>>| Origin::Log {
-            attempts: Attempts::tenths(7), user: user.map(Vec::into_boxed_slice), pattern: Cow::Owned(pattern.clone()),
+            attempts: Attempts::tenths(7), user: user.map(Vec::into_boxed_slice), pattern: pattern.clone().into(),
         };
         let key = (prefix("192.0.2.9"), DOVECOT);
         let entry = |user| Entry::InForce(Ban { origin: origin(user), ..ban(1, Until::Forever) });

@@ -26,6 +26,7 @@
 
 use std::time::Duration;
 
+use super::super::{MAX_SPAN, MAX_WRITTEN};
 use super::table::{Cause, Hides, Row, TABLE};
 use crate::attempts::Attempts;
 
@@ -33,7 +34,7 @@ use crate::attempts::Attempts;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reason {
     row: &'static Row,
-    /// The number of refused tries, if the line has one; at most [`MAX_ATTEMPTS`].
+    /// The number of refused tries, if the line has one; at most [`MAX_WRITTEN`].
     attempts: Option<u32>,
     span: Duration,
 }
@@ -125,11 +126,11 @@ fn read_numbers(text: &[u8]) -> Option<Numbers> {
         return (behind == b" secs").then_some(numbers);
     }
     if let Some(counted) = rest.strip_prefix(b", ") {
-        let (first, behind) = read_number(counted, MAX_ATTEMPTS)?;
+        let (first, behind) = read_number(counted, MAX_WRITTEN)?;
         let (attempts, behind) = if let Some(behind) = behind.strip_prefix(b" attempts") {
             (Some(first), behind)
         } else if let Some(of) = behind.strip_prefix(b"/") {
-            let (all, behind) = read_number(of, MAX_ATTEMPTS)?;
+            let (all, behind) = read_number(of, MAX_WRITTEN)?;
             (Some(all.saturating_sub(first)), behind.strip_prefix(b" successful auths")?)
         } else {
             (None, behind.strip_prefix(b" successful auths")?)
@@ -153,11 +154,6 @@ fn read_number(text: &[u8], bound: u64) -> Option<(u64, &[u8])> {
         number.iter().fold(0_u64, |value, digit| value.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
     (digits > 0).then_some((value.min(bound), rest))
 }
-
-/// Most tries believed of one line. A connection lasts 3 minutes and a try takes 2 seconds, so real lines have under 100.
-const MAX_ATTEMPTS: u64 = 1_000;
-/// Longest time believed between the first try and the line; the login processes give up after 180 s.
-const MAX_SPAN: Duration = Duration::from_secs(600);
 
 #[cfg(test)]
 mod tests {

@@ -47,6 +47,15 @@ fn reads_the_pid_and_a_program_with_slashes() {
 }
 
 #[test]
+fn sogo_sets_its_number_apart() {
+    assert_eq!(parts("Nov 23 01:00:00 sogod [123]: x"), Ok((None, "sogod", Some(123), "x")));
+    for line in ["Nov 23 01:00:00 sogod [123] x", "Nov 23 01:00:00 sogod [x]: y", "Nov 23 01:00:00 auth(x [123]: y"] {
+        assert!(parts(line).is_err(), "{line}");
+    }
+    assert_eq!(parts("2026-11-23 01:00:00 a [123]: x"), Ok((None, "", None, "a [123]: x")), "a file without programs");
+}
+
+#[test]
 fn a_first_word_with_a_colon_is_the_program_of_a_service_s_own_file() {
     let line = "Nov 23 01:13:57 imap-login: Info: Disconnected: x";
 

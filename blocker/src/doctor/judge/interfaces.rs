@@ -300,7 +300,9 @@ fn expected(
             }
             // Only an administrator can add the component, so whether it is there is for `status` to say.
             Attach::Dispatcher => {
-                whys.push("a component of libxdp's dispatcher only after the command that `blocker status` shows".to_owned());
+                whys.push(
+                    "a component of libxdp's dispatcher only after the command that `blocker status` shows".to_owned(),
+                );
             }
             Attach::Tcx if version.is_some_and(|version| version < (6, 6)) => {
                 whys.push("not by tcx, which came with Linux 6.6".to_owned());
