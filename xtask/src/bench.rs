@@ -27,6 +27,8 @@ enum What {
     },
     /// Nanoseconds the XDP program takes for a packet, at up to a million bans, beside xdp-filter
     Packet,
+    /// Lines of a mail log judged in a second on one core, beside fail2ban, fail2ban-rs and ripgrep
+    Ingest,
 }
 
 /// Measures.
@@ -45,5 +47,27 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
             sudo_runner(&mut command, &[])?;
             run_command(command.args(["bench", "--locked", "--package", "blocker-tests", "--bench", "packet"]))
         }
+        What::Ingest => {
+            packages::ensure(packages::INGEST_BENCH)?;
+            let tools = install_rival()?;
+            let mut command = cargo();
+            command.env("BLOCKER_BENCH_TOOLS", tools);
+            run_command(command.args(["bench", "--locked", "--package", "blocker-tests", "--bench", "ingest"]))
+        }
     }
+}
+
+/// The rival that is a crate, and the version that is measured.
+const RIVAL: (&str, &str) = ("fail2ban-rs", "1.5.4");
+
+/// Installs it under the target directory, unless it is there. Returns where.
+fn install_rival() -> Result<PathBuf> {
+    let tools = run::absolute(std::path::Path::new("target/bench-tools"))?;
+    let (name, version) = RIVAL;
+    if !tools.join("bin").join(name).exists() {
+        let mut command = cargo();
+        command.args(["install", name, "--version", version, "--locked", "--root"]).arg(&tools);
+        run_command(&mut command)?;
+    }
+    Ok(tools)
 }

@@ -31,6 +31,10 @@ pub(crate) const LAB: &[Need] = &[
 /// To measure beside: the filter of xdp-tools.
 pub(crate) const PACKET_BENCH: &[Need] = &[Need { what: "xdp-filter", package: "xdp-tools" }];
 
+/// To measure beside: fail2ban's tester of filters, and a search for text.
+pub(crate) const INGEST_BENCH: &[Need] =
+    &[Need { what: "fail2ban-regex", package: "fail2ban" }, Need { what: "rg", package: "ripgrep" }];
+
 /// Installs what is missing of `needs`.
 ///
 /// # Errors
