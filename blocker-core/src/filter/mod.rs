@@ -10,6 +10,7 @@ pub mod dovecot;
 pub mod examples;
 mod label;
 pub mod patterns;
+mod prefilter;
 pub mod registry;
 
 use std::net::IpAddr;
@@ -21,6 +22,7 @@ use crate::record::Record;
 use patterns::Patterns;
 
 pub use label::Label;
+pub use prefilter::Prefilter;
 
 /// One failed login, or several on one connection, by one source.
 #[derive(Clone, Debug, PartialEq, Eq)]

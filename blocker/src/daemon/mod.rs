@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use blocker_core::config::Config;
-use blocker_core::engine::{self, AdoptedBan, BanOutcome, Command, Engine, Event, JailSet, Line, Response};
+use blocker_core::engine::{self, AdoptedBan, BanOutcome, Command, Engine, Event, JailSet, Response};
 use blocker_core::prefix::Prefix;
 use blocker_core::time::{BanTime, Until};
 use tokio::signal::unix::{SignalKind, signal};
@@ -215,14 +215,21 @@ impl<'a> Daemon<'a> {
     fn handle_source(&mut self, event: SourceEvent) {
         match event {
             SourceEvent::Lines(batch) => {
-                let (source, log, past) = (batch.source(), batch.log(), batch.is_past());
-                if past {
+                if batch.is_past() {
                     self.engine.set_calendar(Reading::take().calendar());
                 }
-                for bytes in batch.lines() {
-                    tracing::trace!(line = %bytes.escape_ascii(), "judges");
-                    self.engine.handle_line(Line { source, log, bytes, past }, clock::now());
+                if tracing::enabled!(tracing::Level::TRACE) {
+                    for bytes in batch.lines() {
+                        tracing::trace!(line = %bytes.escape_ascii(), "judges");
+                    }
+                }
+                let mut lines = batch.to_judge();
+                loop {
+                    let may_be_more = self.engine.handle_next(&mut lines, clock::now());
                     self.carry_out();
+                    if !may_be_more {
+                        break;
+                    }
                 }
             }
             SourceEvent::State(id, state) => self.sources.set_state(id, state),

@@ -14,7 +14,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use blocker_core::engine::{LogId, SourceId};
+use blocker_core::engine::{Lines, LogId, SourceId};
 
 pub mod file;
 mod find;
@@ -104,6 +104,11 @@ impl Batch {
     /// Whether there is no line.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
+    }
+
+    /// The lines, to be judged.
+    pub fn to_judge(&self) -> Lines<'_> {
+        Lines::new(self.source, self.log, self.past, &self.bytes, &self.ends)
     }
 
     /// The lines in their order, without their ends.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use blocker::clock;
 use blocker::source::{FileSource, SourceEvent};
-use blocker_core::engine::{Bounds, Engine, Jail, JailId, Limits, Line, Settings, SourceId};
+use blocker_core::engine::{Bounds, Engine, Jail, JailId, Limits, Settings, SourceId};
 use blocker_core::filter::Filter;
 use blocker_core::time::BanTime;
 use tokio::sync::mpsc;
@@ -52,13 +52,14 @@ async fn follow(log: &Path, lines: u64) -> Result<Figure> {
         match timeout(PATIENCE, events.recv()).await.context("the source stands still")? {
             Some(SourceEvent::Lines(batch)) => {
                 read += batch.len() as u64;
-                let (log, past) = (batch.log(), batch.is_past());
-                if past {
-                    engine.set_calendar(clock::Reading::take().calendar());
-                }
-                for bytes in batch.lines() {
-                    engine.handle_line(Line { source, log, bytes, past }, clock::now());
+                ensure!(!batch.is_past(), "the log was written after its reading began");
+                let mut lines = batch.to_judge();
+                loop {
+                    let may_be_more = engine.handle_next(&mut lines, clock::now());
                     while engine.poll_command().is_some() {}
+                    if !may_be_more {
+                        break;
+                    }
                 }
             }
             Some(SourceEvent::State(..)) => {}
