@@ -39,6 +39,8 @@ enum What {
         #[arg(long, value_name = "FILE")]
         blocker: Option<PathBuf>,
     },
+    /// Lines of a mail log judged in a second on one core, beside fail2ban, fail2ban-rs and ripgrep
+    Ingest,
 }
 
 /// Measures.
@@ -66,6 +68,13 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
             packages::ensure(packages::FILTERS)?;
             with_daemon("bans", blocker.as_deref())
         }
+        What::Ingest => {
+            packages::ensure(packages::INGEST_BENCH)?;
+            let tools = install_rival()?;
+            let mut command = cargo();
+            command.env("BLOCKER_BENCH_TOOLS", tools);
+            run_command(command.args(["bench", "--locked", "--package", "blocker-tests", "--bench", "ingest"]))
+        }
     }
 }
 
@@ -79,4 +88,19 @@ fn with_daemon(bench: &str, given: Option<&Path>) -> Result<()> {
     sudo_runner(&mut command, &["BLOCKER_BIN"])?;
     command.env("BLOCKER_BIN", blocker);
     run_command(command.args(["bench", "--locked", "--package", "blocker-tests", "--bench", bench]))
+}
+
+/// The rival that is a crate, and the version that is measured.
+const RIVAL: (&str, &str) = ("fail2ban-rs", "1.5.4");
+
+/// Installs it under the target directory, unless it is there. Returns where.
+fn install_rival() -> Result<PathBuf> {
+    let tools = run::absolute(Path::new("target/bench-tools"))?;
+    let (name, version) = RIVAL;
+    if !tools.join("bin").join(name).exists() {
+        let mut command = cargo();
+        command.args(["install", name, "--version", version, "--locked", "--root"]).arg(&tools);
+        run_command(&mut command)?;
+    }
+    Ok(tools)
 }

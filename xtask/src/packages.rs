@@ -65,6 +65,10 @@ pub(crate) const FILTERS: &[Need] = &[
     Need { what: "ipset", package: "ipset" },
 ];
 
+/// To measure beside: fail2ban's tester of filters, and a search for text.
+pub(crate) const INGEST_BENCH: &[Need] =
+    &[Need { what: "fail2ban-regex", package: "fail2ban" }, Need { what: "rg", package: "ripgrep" }];
+
 /// Installs what is missing of `needs`.
 ///
 /// # Errors

@@ -51,6 +51,11 @@ impl LastFailures {
         self.hosts.push(last);
     }
 
+    /// Whether there is nothing that could come again.
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept == 0
+    }
+
     /// Notes a line of which nobody knows whose it is.
     pub(super) fn note_unreadable(&mut self) {
         for last in &mut self.hosts {

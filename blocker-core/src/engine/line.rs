@@ -1,7 +1,9 @@
 //! From a line to what the filters of the jails make of it.
 
+use std::ops::Range;
+
 use super::{Engine, IgnoreReason, JailId};
-use crate::filter::{Failure, Judgement};
+use crate::filter::{Failure, Judgement, Prefilter};
 use crate::jail::{LogId, SourceId};
 use crate::record::{self, Entry, Learnt, Record, Stamp};
 use crate::time::Timestamp;
@@ -20,7 +22,83 @@ pub struct Line<'a> {
     pub past: bool,
 }
 
+/// Lines of one log, one after the other, of which some have been judged.
+#[derive(Clone, Debug)]
+pub struct Lines<'a> {
+    source: SourceId,
+    log: LogId,
+    past: bool,
+    bytes: &'a [u8],
+    ends: &'a [usize],
+    /// How many of them have been judged.
+    judged: usize,
+}
+
+impl<'a> Lines<'a> {
+    /// The lines in `bytes`, which end at `ends`, with nothing between them; see [`Line`] for the rest.
+    ///
+    /// Ends must ascend and lie within `bytes`: a line of which that is not true is empty.
+    #[must_use]
+    pub fn new(source: SourceId, log: LogId, past: bool, bytes: &'a [u8], ends: &'a [usize]) -> Self {
+        Self { source, log, past, bytes, ends, judged: 0 }
+    }
+
+    /// The line numbered `index`; empty if there is none.
+    fn get(&self, index: usize) -> &'a [u8] {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends.get(before).copied().unwrap_or(usize::MAX));
+        let end = self.ends.get(index).copied().unwrap_or(start);
+        self.bytes.get(start..end).unwrap_or_default()
+    }
+
+    /// Goes to the next line that `prefilter` is for, or to the end. Returns the numbers of those passed over.
+    fn pass(&mut self, prefilter: &Prefilter) -> Range<usize> {
+        let first = self.judged;
+        let start = first.checked_sub(1).map_or(0, |before| self.ends.get(before).copied().unwrap_or(usize::MAX));
+        self.judged = match prefilter.find(self.bytes, start) {
+            Some(at) => first + self.ends.get(first..).unwrap_or_default().partition_point(|&end| end <= at),
+            None => self.ends.len(),
+        };
+        first..self.judged
+    }
+
+    /// Takes the next line.
+    fn take(&mut self) -> Option<Line<'a>> {
+        let index = self.judged;
+        self.ends.get(index)?;
+        self.judged += 1;
+        Some(Line { source: self.source, log: self.log, bytes: self.get(index), past: self.past })
+    }
+}
+
 impl Engine {
+    /// Judges the next of `lines` that can matter, and passes over those before it that cannot: no filter knows them, whatever
+    /// their header. Says whether there may be more. Commands are to be carried out after each call.
+    ///
+    /// Past lines are looked at one by one: each tells when the next was written.
+    pub fn handle_next(&mut self, lines: &mut Lines<'_>, now: Timestamp) -> bool {
+        let everything = Prefilter::default();
+        let prefilter =
+            if lines.past { &everything } else { self.prefilters.get(&lines.source).unwrap_or(&everything) };
+        let passed_over = lines.pass(prefilter);
+        self.counters.lines += passed_over.len() as u64;
+        self.counters.no_match += passed_over.len() as u64;
+        let log = self.logs.of(lines.log);
+        for index in passed_over {
+            // Whose they are matters only to what may come again.
+            if log.last.is_empty() {
+                break;
+            }
+            match record::read(lines.get(index), &mut log.learnt) {
+                Ok(Entry::Record(record)) => log.last.note(record.host, b"", false),
+                Ok(Entry::Again { .. }) | Err(_) => log.last.note_unreadable(),
+            }
+        }
+        if let Some(line) = lines.take() {
+            self.handle_line(line, now);
+        }
+        lines.judged < lines.ends.len()
+    }
+
     /// Judges a line, by each jail that has its source.
     pub fn handle_line(&mut self, line: Line<'_>, now: Timestamp) {
         self.advance(now);
@@ -101,7 +179,7 @@ impl Engine {
         let is_failure = told_before || !failures.is_empty();
         for (jail, failure) in failures {
             match made {
-                Some(made) => self.handle_failure(jail, failure, made, now),
+                Some(made) => self.judge_failure(jail, failure, made, now),
                 None => self.ignored(jail, failure.addr, IgnoreReason::Undated),
             }
         }

@@ -29,14 +29,14 @@ mod settings;
 mod stats;
 mod twins;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use crate::allowlist::{self, Allowed, Allowlist, Origin as AllowOrigin};
 use crate::attempts::Attempts;
 use crate::bans::{Book, Insertion, Kind, MAX_USER_BYTES, Merged, Removal, Renewal};
 use crate::calendar::Calendar;
-use crate::filter::Failure;
+use crate::filter::{Failure, Prefilter};
 use crate::policy::{self, Decision, Known};
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
@@ -49,7 +49,7 @@ pub use crate::bounds::Bounds;
 pub use crate::jail::{Jail, JailId, JailSet, Limits, LogId, SourceId};
 pub use crate::policy::IgnoreReason;
 pub use command::{AdoptedBan, Adoption, BanInfo, Command, Event, Found, UnbanReason};
-pub use line::Line;
+pub use line::{Line, Lines};
 pub use memory::{Changes, Counted, Key, Memory};
 pub use request::{BanOutcome, Request, Response};
 pub use settings::Settings;
@@ -72,6 +72,7 @@ pub struct Engine {
     tracker: Tracker,
     logs: Logs,
     twins: Twins,
+    prefilters: BTreeMap<SourceId, Prefilter>,
     calendar: Calendar,
     commands: VecDeque<Command>,
     counters: Counters,
@@ -93,11 +94,13 @@ impl Engine {
             tracker: Tracker::new(bounds.max_sources),
             logs: Logs::default(),
             twins: Twins::default(),
+            prefilters: BTreeMap::new(),
             calendar: Calendar::default(),
             commands: VecDeque::new(),
             counters: Counters::default(),
             now: Timestamp::from_nanos(i64::MIN),
         };
+        engine.set_prefilters();
         let changes = engine.allowlist.replace(AllowOrigin::Settings, allow);
         engine.carry_out(changes);
         engine
@@ -119,6 +122,7 @@ impl Engine {
         }
         self.names.extend(jails.iter().map(|jail| (jail.id, jail.name.clone())));
         self.jails = jails;
+        self.set_prefilters();
         self.manual = manual;
         self.ipv6_prefix = ipv6_prefix;
         self.book.set_bounds(bounds);
@@ -163,6 +167,11 @@ impl Engine {
     /// The failure counts from when it was `made`: now, or earlier if it was in its log before that was read.
     pub fn handle_failure(&mut self, jail: JailId, failure: Failure<'_>, made: Timestamp, now: Timestamp) {
         self.advance(now);
+        self.judge_failure(jail, failure, made, now);
+    }
+
+    /// As [`Engine::handle_failure`], where the engine has been brought to `now`.
+    fn judge_failure(&mut self, jail: JailId, failure: Failure<'_>, made: Timestamp, now: Timestamp) {
         // A live failure is made now, also if the clock has stepped back.
         let made = if made >= now { self.now } else { made.min(self.now) };
         let Some(settings) = self.jails.iter().find(|known| known.id == jail) else { return };
@@ -257,6 +266,16 @@ impl Engine {
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats::read(self)
+    }
+
+    /// Finds out for each source what its jails' filters look for.
+    fn set_prefilters(&mut self) {
+        let sources: BTreeSet<SourceId> = self.jails.iter().flat_map(|jail| jail.sources.iter().copied()).collect();
+        let of = |source: SourceId| self.jails.iter().filter(move |jail| jail.sources.contains(&source));
+        self.prefilters = sources
+            .into_iter()
+            .map(|source| (source, Prefilter::of(of(source).filter_map(|jail| jail.filter.as_ref()))))
+            .collect();
     }
 
     /// Brings the engine to `now`, or to the latest instant it has seen.

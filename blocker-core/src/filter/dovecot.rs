@@ -82,6 +82,9 @@ fn split_service<'a>(record: &Record<'a>) -> Option<(&'static str, &'a [u8])> {
     })
 }
 
+/// In the name of every login process, and so in each of their lines.
+pub(super) const NEEDLE: &[u8] = b"-login";
+
 enum Level<'a> {
     /// An information, or no level written: what login lines have. Holds the message behind it.
     Info(&'a [u8]),

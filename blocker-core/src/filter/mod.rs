@@ -12,6 +12,7 @@ pub mod examples;
 mod injection;
 mod label;
 pub mod patterns;
+mod prefilter;
 pub mod registry;
 
 use std::net::IpAddr;
@@ -24,6 +25,7 @@ use crate::record::Record;
 use patterns::Patterns;
 
 pub use label::Label;
+pub use prefilter::Prefilter;
 
 /// One failed login, or several on one connection, by one source.
 #[derive(Clone, Debug, PartialEq, Eq)]

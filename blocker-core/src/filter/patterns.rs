@@ -147,6 +147,15 @@ impl Patterns {
         self.base.as_ref()
     }
 
+    /// Texts of which every line has at least one that a pattern here is of, or what is ignored here; `None` if there are none.
+    /// The names of the programs will do, and else what each expression must have.
+    pub(super) fn needles(&self) -> Option<Vec<Vec<u8>>> {
+        self.programs.needles().or_else(|| {
+            let matchers = self.ignored.iter().chain(self.patterns.iter().map(|pattern| &pattern.matcher));
+            matchers.map(|matcher| Some(matcher.needle.as_ref()?.needle().to_vec())).collect()
+        })
+    }
+
     /// Patterns that can be made to name somebody else: each with a line that does.
     #[must_use]
     pub fn attacks(&self) -> Vec<Attack> {

@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use blocker_core::config::{self, Attach, Config, Input};
-use blocker_core::engine::{self, AdoptedBan, BanOutcome, Command, Engine, Event, JailSet, Line, Memory, Response};
+use blocker_core::engine::{self, AdoptedBan, BanOutcome, Command, Engine, Event, JailSet, Memory, Response};
 use blocker_core::prefix::Prefix;
 use blocker_core::time::{BanTime, Until};
 use tokio::signal::unix::{SignalKind, signal};
@@ -286,17 +286,24 @@ impl<'a> Daemon<'a> {
     fn handle_source(&mut self, event: SourceEvent) {
         match event {
             SourceEvent::Lines(batch) => {
-                let (source, log, past) = (batch.source(), batch.log(), batch.is_past());
-                if past {
+                if batch.is_past() {
                     self.engine.set_calendar(Reading::take().calendar());
                 }
-                for bytes in batch.lines() {
-                    tracing::trace!(line = %bytes.escape_ascii(), "judges");
-                    self.engine.handle_line(Line { source, log, bytes, past }, clock::now());
+                if tracing::enabled!(tracing::Level::TRACE) {
+                    for bytes in batch.lines() {
+                        tracing::trace!(line = %bytes.escape_ascii(), "judges");
+                    }
+                }
+                let mut lines = batch.to_judge();
+                loop {
+                    let may_be_more = self.engine.handle_next(&mut lines, clock::now());
                     self.carry_out();
+                    if !may_be_more {
+                        break;
+                    }
                 }
                 // With all that the lines have caused, and not before.
-                if let (Some(name), Some(mark)) = (self.sources.name(source), batch.mark()) {
+                if let (Some(name), Some(mark)) = (self.sources.name(batch.source()), batch.mark()) {
                     self.keeper.logs.note(name, mark.clone());
                 }
             }

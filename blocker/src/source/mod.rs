@@ -17,7 +17,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use blocker_core::engine::{LogId, SourceId};
+use blocker_core::engine::{Lines, LogId, SourceId};
 
 mod command;
 pub mod file;
@@ -156,6 +156,11 @@ impl Batch {
             true
         });
         bytes.truncate(kept);
+    }
+
+    /// The lines, to be judged.
+    pub fn to_judge(&self) -> Lines<'_> {
+        Lines::new(self.source, self.log, self.past, &self.bytes, &self.ends)
     }
 
     /// The lines in their order, without their ends.

@@ -9,11 +9,23 @@ impl Programs {
         Self(names.iter().map(|name| name.as_bytes().to_vec()).collect())
     }
 
+    /// Texts of which every one of them has at least one; `None` if there are none that are worth a search.
+    pub(super) fn needles(&self) -> Option<Vec<Vec<u8>>> {
+        let longest = |name: &Vec<u8>| {
+            let literal = name.split(|byte| *byte == b'*').max_by_key(|literal| literal.len())?;
+            (literal.len() >= SHORTEST_NEEDLE).then(|| literal.to_vec())
+        };
+        if self.0.is_empty() { None } else { self.0.iter().map(longest).collect() }
+    }
+
     /// Whether `program` is one of them.
     pub(super) fn has(&self, program: &[u8]) -> bool {
         self.0.iter().any(|name| matches(name, program))
     }
 }
+
+/// Shortest part of a name that is worth a search, in bytes.
+const SHORTEST_NEEDLE: usize = 4;
 
 /// Whether `text` is `name`, in which `*` stands for any bytes. The last `*` gives way: linear in `text` for each `*`.
 fn matches(name: &[u8], text: &[u8]) -> bool {

@@ -1,0 +1,113 @@
+//! Passing over lines changes nothing: an engine that looks at every line and one that looks for what its filters need do the
+//! same.
+
+use std::time::Duration;
+
+use blocker_core::engine::{
+    Bounds, Command, Engine, Jail, JailId, Limits, Line, Lines, LogId, Settings, SourceId, Stats,
+};
+use blocker_core::filter::Filter;
+use blocker_core::filter::registry::Filters;
+use blocker_core::time::{BanTime, Timestamp};
+use proptest::prelude::*;
+
+const SOURCE: SourceId = SourceId::new(1);
+const LOG: LogId = LogId::new(1);
+
+/// An engine with a jail for each of these filters, all on one source.
+fn engine(filters: &[Filter]) -> Engine {
+    let limits =
+        Limits { max_retry: 3, find_time: Duration::from_secs(600), ban_time: BanTime::For(Duration::from_secs(3600)) };
+    let jails = (0..).zip(filters).map(|(number, filter)| Jail {
+        id: JailId::new(number).expect("there are fewer filters than jails"),
+        name: filter.name().to_owned(),
+        filter: Some(filter.clone()),
+        sources: vec![SOURCE],
+        limits,
+    });
+    Engine::new(Settings {
+        jails: jails.collect(),
+        manual: JailId::MIN,
+        allow: Vec::new(),
+        ipv6_prefix: 64,
+        bounds: Bounds::default(),
+    })
+}
+
+fn commands(engine: &mut Engine) -> Vec<Command> {
+    std::iter::from_fn(|| engine.poll_command()).collect()
+}
+
+/// Lines without a header that can be read count as such only if they are looked at.
+fn comparable(stats: Stats) -> Stats {
+    Stats { no_match: stats.no_match + stats.malformed, malformed: 0, ..stats }
+}
+
+fn line() -> impl Strategy<Value = Vec<u8>> {
+    let examples: Vec<String> = Filters::builtin()
+        .iter()
+        .flat_map(|filter| filter.examples().map(|examples| examples.examples).unwrap_or_default())
+        .map(|example| example.line)
+        .collect();
+    let others = prop::sample::select(vec![
+        "Nov 23 01:06:25 mx1 last message repeated 2 times",
+        "Nov 23 01:06:25 mx2 last message repeated 3 times",
+        "Nov 23 01:06:25 last message repeated 2 times",
+        "Nov 23 01:06:25 mx1 dovecot: message repeated 2 times: [ imap-login: Disconnected (auth failed, 1 attempts in 2 secs): \
+         user=<bob>, method=PLAIN, rip=192.0.2.9]",
+        "Nov 23 01:06:25 mx1 dovecot: imap-login: Disconnected (auth failed, 1 attempts in 2 secs): user=<bob>, method=PLAIN, \
+         rip=192.0.2.8",
+        "Nov 23 01:06:25 mx2 dovecot: pop3-login: Disconnected (auth failed, 1 attempts in 2 secs): user=<bob>, method=PLAIN, \
+         rip=192.0.2.7",
+        "Nov 23 01:06:25 mx1 postfix/qmgr[7]: 4AN1G5aa004021: removed",
+        "Nov 23 01:06:25 mx2 CRON[7]: (root) CMD (true)",
+        "2026-11-23T01:06:25Z mx2 systemd[1]: Started something",
+        "no line of a log",
+        "x-logi",
+        "n: ssh",
+        "\u{fffd}",
+    ]);
+    prop_oneof![
+        3 => others.prop_map(|line| line.as_bytes().to_vec()),
+        1 => prop::sample::select(examples).prop_map(String::into_bytes),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_passed_over_would_have_changed_nothing(
+        batches in prop::collection::vec(prop::collection::vec(line(), 1..12), 1..6),
+        which in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
+    ) {
+        let all: Vec<Filter> = Filters::builtin().iter().cloned().collect();
+        let mut filters: Vec<Filter> = which.iter().map(|index| index.get(&all).clone()).collect();
+        filters.dedup_by(|a, b| a.name() == b.name());
+        let (mut each, mut some) = (engine(&filters), engine(&filters));
+        for (second, batch) in (0..).zip(&batches) {
+            let now = Timestamp::from_secs(second);
+            let mut expected = Vec::new();
+            for bytes in batch {
+                each.handle_line(Line { source: SOURCE, log: LOG, bytes, past: false }, now);
+                expected.extend(commands(&mut each));
+            }
+            let ends: Vec<usize> = batch
+                .iter()
+                .scan(0, |end, line| {
+                    *end += line.len();
+                    Some(*end)
+                })
+                .collect();
+            let bytes = batch.concat();
+            let mut lines = Lines::new(SOURCE, LOG, false, &bytes, &ends);
+            let mut got = Vec::new();
+            while some.handle_next(&mut lines, now) {
+                got.extend(commands(&mut some));
+            }
+            got.extend(commands(&mut some));
+            prop_assert_eq!(got, expected);
+        }
+        prop_assert_eq!(comparable(some.stats()), comparable(each.stats()));
+    }
+}
