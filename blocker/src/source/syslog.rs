@@ -18,12 +18,12 @@ use std::time::Duration;
 use blocker_core::config::SyslogSocket;
 use blocker_core::engine::{LogId, SourceId};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr, setsockopt, sockopt};
-use nix::sys::stat::{Mode, fchmod};
+use nix::sys::stat::{Mode, fchmod, fstat};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram};
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::JoinSet;
-use tokio::time::{interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, warn};
 
 use super::stream::{Piece, Teller, Unwanted};
@@ -42,6 +42,9 @@ const MAX_BATCH_BYTES: usize = 64 * 1024;
 
 /// What the kernel keeps of UDP until it is taken; what does not fit is lost to it.
 const UDP_BUFFER_BYTES: usize = 4 << 20;
+
+/// How often the kernel is asked what it lost of UDP.
+const LOSSES_EVERY: Duration = Duration::from_secs(5);
 
 /// How often it is seen to that the unix socket's name still leads to it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -127,9 +130,24 @@ impl SyslogSource {
         let log = number_log();
         // One byte more than a message may have tells one that is longer.
         let mut buffer = vec![0; self.max_line_bytes + 1];
+        let mut losses = interval(LOSSES_EVERY);
+        losses.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut told = 0;
         loop {
             let mut length = tokio::select! {
                 received = socket.receive(&mut buffer) => received?,
+                _ = losses.tick() => {
+                    let lost = socket.lost();
+                    if lost > told {
+                        told = lost;
+                        let problem =
+                            format!("syslog {}: {lost} messages were lost, they come faster than they are judged", self.socket);
+                        warn!(problem, "log source is hindered");
+                        teller.state.problems = vec![problem];
+                        teller.tell().await?;
+                    }
+                    continue;
+                }
                 unwanted = teller.idle() => return Err(unwanted.into()),
             };
             let mut piece = Piece::new(Batch::new(self.id, log, false));
@@ -202,6 +220,24 @@ impl Datagrams<'_> {
             Self::Udp(socket) => socket.try_recv(buffer),
         }
     }
+}
+
+impl Datagrams<'_> {
+    /// Datagrams that the kernel dropped since the socket was opened, its buffer being full. A unix socket's sender waits.
+    fn lost(&self) -> u64 {
+        let Self::Udp(socket) = self else { return 0 };
+        let Ok(stat) = fstat(socket) else { return 0 };
+        let tables =
+            ["/proc/self/net/udp", "/proc/self/net/udp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
+        tables.iter().flat_map(|table| table.lines()).find_map(|line| drops(line, stat.st_ino)).unwrap_or(0)
+    }
+}
+
+/// The last column of the line of /proc/net/udp that is about the socket with this inode (proc_net_udp(5)).
+fn drops(line: &str, inode: u64) -> Option<u64> {
+    let mut columns = line.split_whitespace().skip(9);
+    let is_its = columns.next()?.parse() == Ok(inode);
+    columns.nth(2).filter(|_| is_its)?.parse().ok()
 }
 
 /// Why receiving ended.

@@ -25,7 +25,7 @@ async fn lines(events: &mut mpsc::Receiver<SourceEvent>, count: usize) -> Vec<St
 async fn state(events: &mut mpsc::Receiver<SourceEvent>) -> super::super::SourceState {
     match timeout(PATIENCE, events.recv()).await.unwrap().unwrap() {
         SourceEvent::State(_, state) => state,
-        other => panic!("{other:?}"),
+        other @ (SourceEvent::Lines(_) | SourceEvent::End) => panic!("{other:?}"),
     }
 }
 
@@ -128,4 +128,28 @@ async fn udp_and_tcp_on_loopback_are_read() {
     stream.write_all(b"<22>one\n7 <22>two").unwrap();
     assert_eq!(lines(&mut events, 2).await, ["<22>one", "<22>two"]);
     task.abort();
+}
+
+#[tokio::test]
+async fn what_udp_loses_is_told() {
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (events_in, mut events) = mpsc::channel(1);
+    let task = tokio::spawn(SyslogSource::new(SourceId::new(1), SyslogSocket::Udp(udp), 8192).run(events_in));
+    state(&mut events).await;
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    // Nobody takes what was read, and the kernel's buffer is smaller than this.
+    for _ in 0..4 * UDP_BUFFER_BYTES / 8192 {
+        sender.send_to(&[b'x'; 8192], udp).unwrap();
+    }
+
+    let problems = loop {
+        if let SourceEvent::State(_, state) = timeout(PATIENCE, events.recv()).await.unwrap().unwrap()
+            && !state.problems.is_empty()
+        {
+            break state.problems;
+        }
+    };
+    task.abort();
+
+    assert!(problems[0].ends_with(" messages were lost, they come faster than they are judged"), "{problems:?}");
 }
