@@ -217,7 +217,7 @@ mod tests {
         let told = async {
             match events.recv().await.unwrap() {
                 SourceEvent::State(_, state) => state.counters.overlong_lines,
-                other @ (SourceEvent::Lines(_) | SourceEvent::End) => panic!("{other:?}"),
+                other @ (SourceEvent::Lines(_) | SourceEvent::Lost(..) | SourceEvent::End) => panic!("{other:?}"),
             }
         };
 

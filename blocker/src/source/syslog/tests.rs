@@ -25,7 +25,7 @@ async fn lines(events: &mut mpsc::Receiver<SourceEvent>, count: usize) -> Vec<St
 async fn state(events: &mut mpsc::Receiver<SourceEvent>) -> super::super::SourceState {
     match timeout(PATIENCE, events.recv()).await.unwrap().unwrap() {
         SourceEvent::State(_, state) => state,
-        other @ (SourceEvent::Lines(_) | SourceEvent::End) => panic!("{other:?}"),
+        other @ (SourceEvent::Lines(_) | SourceEvent::Lost(..) | SourceEvent::End) => panic!("{other:?}"),
     }
 }
 
