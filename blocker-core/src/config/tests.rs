@@ -234,6 +234,13 @@ fn a_jail_by_the_name_of_a_filter_needs_no_keys() {
 }
 
 #[test]
+fn ways_to_attach_keep_their_order() {
+    let ways = config("[daemon]\nattach = ['dispatcher', 'native', 'tcx', 'generic']").daemon.attach;
+
+    assert_eq!(ways, [Attach::Dispatcher, Attach::Native, Attach::Tcx, Attach::Generic]);
+}
+
+#[test]
 fn negative_ban_times_are_forever() {
     for written in ["-1", "-86400", "'-1'", "'forever'"] {
         assert_eq!(
@@ -282,6 +289,7 @@ fn faulty_values_are_said_with_place_and_expectation() {
     let long_socket = format!("syslog = '/{}'", "s".repeat(107));
     let long_socket_shown = format!("is \"/{}…\"", "s".repeat(59));
     let prefixes = "expected addresses and networks such as \"192.0.2.9\" or \"2001:db8::/64\"";
+    let attach = "expected a list of \"native\", \"generic\", \"tcx\" and \"dispatcher\", each at most once";
     let logs = "expected absolute paths of log files, in which *, ? and [] stand for what varies";
     let ports = "expected services and ports such as \"imap\", 588, \"5000-5010\", \"sip/udp\" or \"588/sctp\", or \"all\" by itself";
     let rows: &[(&str, &str, &str, &str)] = &[
@@ -306,6 +314,7 @@ fn faulty_values_are_said_with_place_and_expectation() {
         ("daemon", "allow = ['192.0.2.9', 'mail.example.org']", "has \"mail.example.org\"", prefixes),
         ("daemon", "allow = '0.0.0.0/0'", "is \"0.0.0.0/0\"", prefixes),
         ("daemon", "allow = [['192.0.2.9']]", "has a list", prefixes),
+        ("daemon", "attach = ['xdp']", "has \"xdp\"", attach),
         ("daemon", "ipv6_prefix = 31", "is 31", "expected a whole number from 32 to 128"),
         ("daemon", "ipv6_prefix = 129", "is 129", "expected a whole number from 32 to 128"),
         ("daemon", "ipv6_prefix = '/64'", "is \"/64\"", "expected a whole number from 32 to 128"),
