@@ -249,7 +249,12 @@ impl Attachments {
 
     /// Lets go of an interface: removes the pin of its link, and thereby the link.
     pub(super) fn let_go(&mut self, index: u32) -> Result<()> {
-        self.by_index.remove(&index);
+        if let Some(Attachment { name, mode: AttachMode::Dispatcher, program, .. }) = self.by_index.remove(&index) {
+            tracing::warn!(
+                interface = %name,
+                "the component of libxdp's dispatcher stays, if the interface does: `xdp-loader unload {name} --id {program}`"
+            );
+        }
         self.refused.remove(&index);
         remove_pin(&self.pins.program(index));
         for pin in self.links()? {
