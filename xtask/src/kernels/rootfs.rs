@@ -26,15 +26,15 @@ const PROGRAMS: [&str; 8] = ["busybox", "ip", "nsenter", "mount", "ethtool", "bp
 /// The programs of libxdp and xdp-filter, which run in the kernel.
 const OBJECTS: &str = "/usr/lib/x86_64-linux-gnu/bpf";
 
-/// The test programs, and of each the tests that are run: those whose names contain one of these, or all. The other
-/// end-to-end tests are about logs, answers and servers, which no kernel changes.
-const TESTS: [(&str, &[&str]); 3] = [("devices", &[]), ("prog_run", &[]), ("e2e", &["interfaces::"])];
+/// The test programs. The end-to-end tests are not among them: most are about logs, answers and servers, which no kernel
+/// changes.
+const TESTS: [&str; 2] = ["devices", "prog_run"];
 
 /// What is run in the machine; every test, if nothing is said.
 #[derive(clap::Args)]
 pub(super) struct Plan {
-    /// Only this test program: devices, prog_run or e2e
-    #[arg(long, value_name = "NAME", value_parser = TESTS.map(|(name, _)| name))]
+    /// Only this test program
+    #[arg(long, value_name = "NAME", value_parser = TESTS)]
     test: Option<String>,
     /// Only the tests whose names contain this
     #[arg(long, value_name = "TEXT")]
@@ -63,13 +63,12 @@ impl Rootfs {
         let blocker = run::build(BUILD, None)?;
         tree.program("/tests/blocker", &stripped(&blocker, &folder)?)?;
         let mut lines = String::new();
-        let is_wanted = |name| test.as_ref().is_none_or(|test| test == name);
-        for (name, filters) in TESTS.into_iter().filter(|(name, _)| is_wanted(*name)) {
+        let is_wanted = |name: &str| test.as_ref().is_none_or(|test| test == name);
+        for name in TESTS.into_iter().filter(|name| is_wanted(name)) {
             tree.program(&format!("/tests/{name}"), &stripped(&test_program(name)?, &folder)?)?;
-            let filters =
-                only.as_ref().map_or_else(|| filters.join(" "), |only| format!("'{}'", only.replace('\'', "")));
+            let filter = only.as_ref().map_or_else(String::new, |only| format!("'{}'", only.replace('\'', "")));
             // One test at a time: there is one CPU, and deadlines.
-            lines.push_str(&format!("{name} /tests/{name} --test-threads 1 --nocapture {filters}\n"));
+            lines.push_str(&format!("{name} /tests/{name} --test-threads 1 --nocapture {filter}\n"));
         }
         if let Some(command) = instead {
             lines = format!("command {command}\n");
