@@ -5,6 +5,7 @@
 mod bench;
 mod command;
 mod ebpf;
+mod fuzz;
 mod kernels;
 mod lab;
 mod packages;
@@ -39,6 +40,8 @@ enum Task {
     Lab(lab::Options),
     /// Measures
     Bench(bench::Options),
+    /// Fuzzes everything that parses
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -50,5 +53,6 @@ fn main() -> anyhow::Result<()> {
         Task::Ebpf(options) => ebpf::ebpf(&options),
         Task::Lab(options) => lab::lab(&options),
         Task::Bench(options) => bench::bench(&options),
+        Task::Fuzz(options) => fuzz::fuzz(&options),
     }
 }

@@ -52,6 +52,9 @@ pub(crate) const KERNELS: &[Need] = &[
     Need { what: "xdp-filter", package: "xdp-tools" },
 ];
 
+/// To fuzz: libFuzzer is C++.
+pub(crate) const FUZZ: &[Need] = &[Need { what: "c++", package: "g++" }];
+
 /// To measure beside: the filter of xdp-tools.
 pub(crate) const PACKET_BENCH: &[Need] = &[Need { what: "xdp-filter", package: "xdp-tools" }];
 

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::command::{cargo, find_program, root, run as run_command, sudo_runner};
-use crate::{ebpf, packages, run};
+use crate::{ebpf, fuzz, packages, run};
 
 /// The version of cargo-deny that is installed where there is none.
 const CARGO_DENY_VERSION: &str = "0.20.2";
@@ -54,14 +54,17 @@ fn agreement(frames: u32) -> Result<()> {
 
 fn unprivileged() -> Result<()> {
     run_command(cargo().args(["test", "--locked"]))?;
-    run_command(cargo().args(["test", "--locked", "--package", "blocker-ebpf"]))
+    run_command(cargo().args(["test", "--locked", "--package", "blocker-ebpf"]))?;
+    run_command(fuzz::in_fuzz(&mut cargo(), "test"))
 }
 
 /// Runs every check that is not a test.
 pub(crate) fn lint() -> Result<()> {
     packages::ensure(packages::BUILD)?;
     run_command(cargo().args(["fmt", "--check"]))?;
+    run_command(cargo().args(["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"]))?;
     run_command(cargo().args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    run_command(fuzz::in_fuzz(&mut cargo(), "clippy").args(fuzz::CHECKED).args(["--", "-D", "warnings"]))?;
     deny()?;
     ebpf::ebpf(&ebpf::Options::CHECK)
 }

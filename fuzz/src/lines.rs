@@ -1,0 +1,39 @@
+//! Lines: whatever stands in a log, nothing panics, and whoever is named stands in the line.
+
+use std::net::IpAddr;
+
+use blocker_core::filter::{Failure, Filter, Judgement, examples};
+use blocker_core::record;
+
+/// Has every filter judge the bytes as one line.
+///
+/// # Panics
+///
+/// If a filter names an address that is not in the line, or a failure weighs nothing.
+pub fn check(line: &[u8]) {
+    let Ok(record) = record::parse(line) else { return };
+    for filter in Filter::ALL {
+        let Judgement::Failure(failure) = filter.judge(&record) else { continue };
+        let Failure { addr, user, attempts, .. } = failure;
+        assert!(!attempts.is_zero(), "a failure of no weight: {}", line.escape_ascii());
+        assert_eq!(addr, addr.to_canonical(), "{}", line.escape_ascii());
+        assert!(addresses(line).any(|written| written == addr), "{addr} is not in {}", line.escape_ascii());
+        let user = user.unwrap_or_default();
+        let is_inside = user.is_empty() || line.windows(user.len()).any(|part| part == user);
+        assert!(is_inside, "the user {} is not in {}", user.escape_ascii(), line.escape_ascii());
+    }
+}
+
+/// The filters' own examples.
+#[must_use]
+pub fn seeds() -> Vec<Vec<u8>> {
+    let examples = |filter: &Filter| examples::parse(filter.name(), filter.examples()).ok();
+    let parsed = Filter::ALL.iter().filter_map(examples);
+    parsed.flat_map(|file| file.examples).map(|example| example.line.into_bytes()).collect()
+}
+
+/// Every address that is written out in a line.
+fn addresses(line: &[u8]) -> impl Iterator<Item = IpAddr> {
+    let pieces = line.split(|byte| !(byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')));
+    pieces.filter_map(|piece| std::str::from_utf8(piece).ok()?.parse::<IpAddr>().ok()).map(|addr| addr.to_canonical())
+}
