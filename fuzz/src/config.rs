@@ -1,6 +1,6 @@
 //! Configurations: whatever stands in the file, it is read or refused within bounds, and what is read is valid.
 
-use blocker_core::config::{self, Config, MAX_ERRORS, MAX_JAILS, Services};
+use blocker_core::config::{self, Config, MAX_ERRORS, MAX_JAILS, Names};
 
 /// Reads the bytes as a configuration file.
 ///
@@ -10,7 +10,7 @@ use blocker_core::config::{self, Config, MAX_ERRORS, MAX_JAILS, Services};
 pub fn check(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let places = config::places(text);
-    match config::read(text, &Services::builtin()) {
+    match config::read(text, &Names::builtin()) {
         Ok(Config { daemon, jails }) => {
             assert!(places.runtime == daemon.runtime && places.pins == daemon.pins, "{places:?} of {daemon:?}");
             assert!(jails.len() <= MAX_JAILS, "{} jails", jails.len());

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use blocker_core::filter::{Failure, Filter, Judgement, examples};
+use blocker_core::filter::registry::Filters;
+use blocker_core::filter::{Failure, Filter, Judgement};
 use blocker_core::record;
 
 /// Has every filter judge the bytes as one line.
@@ -12,7 +13,7 @@ use blocker_core::record;
 /// If a filter names an address that is not in the line, or a failure weighs nothing.
 pub fn check(line: &[u8]) {
     let Ok(record) = record::parse(line) else { return };
-    for filter in Filter::ALL {
+    for filter in Filters::builtin().iter() {
         let Judgement::Failure(failure) = filter.judge(&record) else { continue };
         let Failure { addr, user, attempts, .. } = failure;
         assert!(!attempts.is_zero(), "a failure of no weight: {}", line.escape_ascii());
@@ -27,8 +28,8 @@ pub fn check(line: &[u8]) {
 /// The filters' own examples.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
-    let examples = |filter: &Filter| examples::parse(filter.name(), filter.examples()).ok();
-    let parsed = Filter::ALL.iter().filter_map(examples);
+    let filters = Filters::builtin();
+    let parsed = filters.iter().filter_map(|filter: &Filter| filter.examples().ok());
     parsed.flat_map(|file| file.examples).map(|example| example.line.into_bytes()).collect()
 }
 

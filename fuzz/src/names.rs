@@ -44,7 +44,7 @@ pub fn check(bytes: &[u8]) {
 
     let judgement = Filter::Dovecot.judge(&record);
 
-    let named = match judgement {
+    let named = match &judgement {
         Judgement::Failure(failure) => Some((failure.addr, failure.user)),
         Judgement::Ignored(_) | Judgement::NoMatch => None,
     };

@@ -6,7 +6,10 @@
 #[expect(dead_code, reason = "the sources use more of it")]
 mod lines;
 
-use lines::{LineSplitter, MAX_LINE_BYTES};
+use lines::LineSplitter;
+
+/// The longest line, as it is unless configured.
+const MAX_LINE_BYTES: usize = 8 * 1024;
 
 /// Checks the lines of one file.
 ///
@@ -14,7 +17,7 @@ use lines::{LineSplitter, MAX_LINE_BYTES};
 ///
 /// If they are others than those of the whole.
 pub fn check(mut bytes: &[u8]) {
-    let mut splitter = LineSplitter::default();
+    let mut splitter = LineSplitter::new(MAX_LINE_BYTES);
     let (mut batch, mut overlong, mut whole) = (Batch::default(), 0, Vec::new());
     while let Some((&[high, low], rest)) = bytes.split_first_chunk() {
         let len = usize::from(u16::from_be_bytes([high, low]));
