@@ -31,7 +31,6 @@ pub(crate) const LAB: &[Need] = &[
     Need { what: "xdp-loader", package: "xdp-tools" },
     Need { what: "journalctl", package: "systemd" },
     Need { what: "/usr/lib/systemd/systemd-journal-remote", package: "systemd-journal-remote" },
-    Need { what: "logger", package: "bsdutils" },
 ];
 
 /// To run other kernels in virtual machines: what fetches and unpacks them, and what runs in them.
