@@ -7,7 +7,7 @@ use blocker_core::engine::SourceId;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::source::{JournalInput, JournalPlace, JournalReader, SourceEvent, SourceState};
+use crate::source::{JournalInput, JournalMark, JournalPlace, JournalReader, SourceEvent, SourceState};
 
 /// What a jail wants, and whether it goes without saying that there may be no journal: a jail that reads files too.
 pub(super) type Wanted = (Journal, bool);
@@ -21,6 +21,8 @@ pub(super) struct Journals {
 
 struct Source {
     id: SourceId,
+    /// For the store.
+    name: String,
     /// Whether a jail that is on wants it.
     is_wanted: bool,
     state: SourceState,
@@ -51,14 +53,16 @@ impl Journals {
 
     /// The number of a source that is wanted: `next`, if there is none yet.
     pub(super) fn number(&mut self, wanted: Wanted, next: SourceId) -> SourceId {
-        let new = || Source { id: next, is_wanted: true, state: SourceState::default() };
+        let name = name(&wanted);
+        let new = || Source { id: next, name, is_wanted: true, state: SourceState::default() };
         let source = self.sources.entry(wanted).or_insert_with(new);
         source.is_wanted = true;
         source.id
     }
 
-    /// Tells the readers what is wanted, begins new ones, and ends those of which nothing is.
-    pub(super) fn start(&mut self) {
+    /// Tells the readers what is wanted, begins new ones, and ends those of which nothing is. `mark` tells where a source was
+    /// left.
+    pub(super) fn start(&mut self, mark: impl Fn(&str) -> Option<JournalMark>) {
         self.sources.retain(|_, source| source.is_wanted);
         let mut inputs: BTreeMap<JournalPlace, Vec<JournalInput>> = BTreeMap::new();
         for ((journal, is_optional), source) in &self.sources {
@@ -76,8 +80,10 @@ impl Journals {
                 });
                 continue;
             }
+            let mark_of = |id| self.sources.values().find(|source| source.id == id).and_then(|source| mark(&source.name));
+            let marks = inputs.iter().filter_map(|input| Some((input.source, mark_of(input.source)?))).collect();
             let (sender, receiver) = watch::channel(inputs);
-            let reader = JournalReader::new(place.clone(), receiver);
+            let reader = JournalReader::new(place.clone(), receiver).going_on_from(marks);
             let task = tokio::spawn(reader.run(self.events.clone()));
             self.readers.insert(place, Reader { inputs: sender, task });
         }
@@ -90,8 +96,35 @@ impl Journals {
         }
     }
 
+    /// What a source is called, if it is one of these.
+    pub(super) fn name(&self, id: SourceId) -> Option<&str> {
+        self.sources.values().find(|source| source.id == id).map(|source| source.name.as_str())
+    }
+
+    /// Whether there is a source of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.sources.values().any(|source| source.name == name)
+    }
+
     /// What all of them last said.
     pub(super) fn states(&self) -> impl Iterator<Item = (SourceId, &SourceState)> {
         self.sources.values().map(|source| (source.id, &source.state))
     }
+}
+
+/// What a source is called in the store, where its place is found again by it: what is wanted, as it is configured.
+fn name((journal, is_optional): &Wanted) -> String {
+    let Journal { matches, trust, namespace, directory } = journal;
+    let mut name = format!("journal = {:?}", matches.to_string());
+    let trust = trust.as_ref().map(ToString::to_string);
+    let directory = directory.as_ref().map(|directory| directory.display().to_string());
+    for (key, value) in [("trust", &trust), ("namespace", namespace), ("directory", &directory)] {
+        if let Some(value) = value {
+            name.push_str(&format!(", journal_{key} = {value:?}"));
+        }
+    }
+    if *is_optional {
+        name.push_str(", beside a log");
+    }
+    name
 }

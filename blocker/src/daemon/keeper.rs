@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use blocker_core::engine::{Engine, JailId};
 
+use super::cursors::Cursors;
 use super::logs::{Changed, Logs};
 use crate::clock::Reading;
 use crate::store::{self, Loaded, Report, Told, Transaction, Writer};
@@ -28,6 +29,8 @@ pub(super) struct Keeper {
     is_new: bool,
     /// How far the logs have been read.
     pub(super) logs: Logs,
+    /// How far the journals have been read.
+    pub(super) cursors: Cursors,
     /// Who waits until what is there now is written; a control client each, so there are few.
     told: Vec<Told>,
     /// Why something is not written.
@@ -48,6 +51,7 @@ impl Keeper {
             handed_over: Instant::now(),
             is_new: true,
             logs: Logs::default(),
+            cursors: Cursors::default(),
             told: Vec::new(),
             problem: None,
             set_aside: None,
@@ -74,6 +78,7 @@ impl Keeper {
             );
         }
         keeper.logs = Logs::new(std::mem::take(&mut loaded.logs));
+        keeper.cursors = Cursors::new(std::mem::take(&mut loaded.cursors));
         Ok((keeper, loaded))
     }
 
@@ -93,7 +98,8 @@ impl Keeper {
     /// How long until something is to be handed over; `None` if there is nothing, or no room for it.
     pub(super) fn wait(&self, engine: &Engine) -> Option<Duration> {
         self.writer.as_ref().and_then(Writer::room)?;
-        if !self.told.is_empty() || self.logs.is_urgent() || self.changed(engine) >= MANY {
+        let is_urgent = !self.told.is_empty() || self.logs.is_urgent() || self.cursors.is_urgent();
+        if is_urgent || self.changed(engine) >= MANY {
             return Some(Duration::ZERO);
         }
         (self.changed(engine) > 0).then(|| EVERY.saturating_sub(self.handed_over.elapsed()))
@@ -114,6 +120,7 @@ impl Keeper {
         // Before anything else, so that no file written to later counts as read.
         let collected = Reading::take().wall_ns();
         let Changed { logs, lost, all } = self.logs.take();
+        let (cursors, all_cursors) = self.cursors.take();
         room.send(Transaction {
             changes: engine.take_changes(),
             jails: engine.jail_names().clone(),
@@ -121,13 +128,15 @@ impl Keeper {
             lost_logs: lost,
             collected,
             all_logs: all,
+            cursors,
+            all_cursors,
             durable: !told.is_empty(),
             told,
         });
     }
 
     fn changed(&self, engine: &Engine) -> usize {
-        engine.changed() + self.logs.changed() + usize::from(self.is_new)
+        engine.changed() + self.logs.changed() + self.cursors.changed() + usize::from(self.is_new)
     }
 
     /// Waits for word from the store.
@@ -156,6 +165,7 @@ impl Keeper {
                 self.set_aside = Some(why);
                 engine.forget_told();
                 self.logs.touch_all();
+                self.cursors.touch_all();
             }
             Report::GivenUp(why) => {
                 tracing::error!("bans and counts will not outlast a reboot: {why}");

@@ -13,6 +13,7 @@
 //! adopted link enforces the adopted maps all the while. At a stop nothing is detached and nothing lifted.
 
 mod around;
+mod cursors;
 mod drops;
 mod events;
 mod fill;
@@ -277,9 +278,10 @@ impl<'a> Daemon<'a> {
 
     /// Ends the sources that nobody wants, and begins the others where they were left.
     fn start_sources(&mut self) -> Result<()> {
-        let logs = &mut self.keeper.logs;
-        self.sources.start(|name| logs.marks(name))?;
+        let Keeper { logs, cursors, .. } = &mut self.keeper;
+        self.sources.start(|name| logs.marks(name), |name| cursors.mark(name))?;
         logs.retain(|name| self.sources.has(name));
+        cursors.retain(|name| self.sources.has_journal(name));
         Ok(())
     }
 
@@ -305,6 +307,9 @@ impl<'a> Daemon<'a> {
                 // With all that the lines have caused, and not before.
                 if let (Some(name), Some(mark)) = (self.sources.name(batch.source()), batch.mark()) {
                     self.keeper.logs.note(name, mark.clone());
+                }
+                if let (Some(name), Some(mark)) = (self.sources.journal_name(batch.source()), batch.journal_mark()) {
+                    self.keeper.cursors.note(name, mark.clone());
                 }
             }
             SourceEvent::Lost(id, marks) => {

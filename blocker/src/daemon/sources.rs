@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::journals::{Journals, Wanted};
-use crate::source::{CommandSource, FileSource, Marks, SourceEvent, SourceState, SyslogSource, read_stdin};
+use crate::source::{CommandSource, FileSource, JournalMark, Marks, SourceEvent, SourceState, SyslogSource, read_stdin};
 
 /// Sources by their inputs: a reload that keeps an input keeps its source, its place in the files included.
 pub(super) struct Sources {
@@ -84,8 +84,12 @@ impl Sources {
     }
 
     /// Ends the sources that nobody wants, and begins those that do not run.
-    /// `marks` tells where one was left.
-    pub(super) fn start(&mut self, marks: impl Fn(&str) -> Marks) -> Result<()> {
+    /// `marks` tells where one was left, `journal_mark` the same of one that reads the journal.
+    pub(super) fn start(
+        &mut self,
+        marks: impl Fn(&str) -> Marks,
+        journal_mark: impl Fn(&str) -> Option<JournalMark>,
+    ) -> Result<()> {
         // Standard input cannot be had a second time.
         self.by_input.retain(|input, source| source.wanted || *input == Input::Stdin);
         for (input, source) in self.by_input.iter_mut().filter(|(_, source)| source.task.is_none()) {
@@ -103,7 +107,7 @@ impl Sources {
                 }
             });
         }
-        self.journals.start();
+        self.journals.start(journal_mark);
         Ok(())
     }
 
@@ -116,9 +120,19 @@ impl Sources {
         }
     }
 
-    /// What a source is called.
+    /// What a source that does not read the journal is called.
     pub(super) fn name(&self, id: SourceId) -> Option<&str> {
         self.by_input.values().find(|source| source.id == id).map(|source| source.name.as_str())
+    }
+
+    /// What a source that reads the journal is called.
+    pub(super) fn journal_name(&self, id: SourceId) -> Option<&str> {
+        self.journals.name(id)
+    }
+
+    /// Whether a source of this name reads the journal.
+    pub(super) fn has_journal(&self, name: &str) -> bool {
+        self.journals.has(name)
     }
 
     /// Whether there is a source of this name.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::journal::is_cursor;
+
 /// A place in a file that was read up to there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
@@ -28,4 +30,31 @@ pub struct Marks {
     pub is_known: bool,
     /// Its files, in the order in which they were first read; no file twice.
     pub files: Vec<Mark>,
+}
+
+/// A place in a journal that was read up to there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JournalMark {
+    /// Nothing was in it.
+    Beginning,
+    /// Behind the entry of this cursor.
+    Behind(String),
+}
+
+impl JournalMark {
+    /// From what a store holds: a cursor, or none for the beginning. `None` if that is no cursor.
+    pub fn from_cursor(cursor: Option<String>) -> Option<Self> {
+        match cursor {
+            None => Some(Self::Beginning),
+            Some(cursor) => is_cursor(&cursor).then_some(Self::Behind(cursor)),
+        }
+    }
+
+    /// The cursor, unless it is the beginning.
+    pub fn cursor(&self) -> Option<&str> {
+        match self {
+            Self::Beginning => None,
+            Self::Behind(cursor) => Some(cursor),
+        }
+    }
 }

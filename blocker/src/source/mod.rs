@@ -45,7 +45,7 @@ pub use command::CommandSource;
 pub use file::FileSource;
 pub use journal::{JournalInput, JournalPlace, JournalReader};
 pub use look::{Seen, SeenFile, look};
-pub use mark::{Mark, Marks};
+pub use mark::{JournalMark, Mark, Marks};
 pub use problems::MAX_PROBLEMS;
 pub use stdin::read_stdin;
 pub use syslog::SyslogSource;
@@ -53,8 +53,8 @@ pub use syslog::SyslogSource;
 /// What a source tells the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceEvent {
-    /// Lines to judge, in the order in which they stand in their file, and how far that has been read with them. Without
-    /// lines only where the reading of a file begins.
+    /// Lines to judge, in the order in which they stand in their log, and how far that has been read with them. Without
+    /// lines where the reading of a log begins, and when a journal was read on and held nothing for the source.
     Lines(Batch),
     /// Marks whose files are gone.
     Lost(SourceId, Vec<Mark>),
@@ -86,12 +86,13 @@ pub struct Batch {
     /// Where each line ends in `bytes`; ascending.
     ends: Vec<usize>,
     mark: Option<Mark>,
+    journal_mark: Option<JournalMark>,
 }
 
 impl Batch {
     /// Begins a batch without lines. They are `past` if they were in `log` already when reading of it began.
     pub fn new(source: SourceId, log: LogId, past: bool) -> Self {
-        Self { source, log, past, bytes: Vec::new(), ends: Vec::new(), mark: None }
+        Self { source, log, past, bytes: Vec::new(), ends: Vec::new(), mark: None, journal_mark: None }
     }
 
     /// Appends a line, which is given without its newline. A carriage return at its end is dropped, an empty line is not
@@ -128,6 +129,16 @@ impl Batch {
     /// How far the log has been read when the lines are judged, if that can be told of such a log.
     pub fn mark(&self) -> Option<&Mark> {
         self.mark.as_ref()
+    }
+
+    /// The same of a journal.
+    pub fn set_journal_mark(&mut self, mark: JournalMark) {
+        self.journal_mark = Some(mark);
+    }
+
+    /// How far the journal has been read when the lines are judged, if they are from one.
+    pub fn journal_mark(&self) -> Option<&JournalMark> {
+        self.journal_mark.as_ref()
     }
 
     /// How many lines there are.

@@ -13,9 +13,13 @@ use super::schema::{self, Refusal};
 use super::wall::{Offset, Stamp, boot_id};
 use super::{FILE_NAME, Loaded, Transaction, rows};
 use crate::clock::Reading;
+use crate::source::JournalMark;
 
 /// Most files remembered of one source; beyond it the one first read is forgotten. A source remembers fewer itself.
 const MAX_LOGS: i64 = 2048;
+
+/// Most places in journals that are read: one a jail, and these are fewer.
+const MAX_CURSORS: i64 = 256;
 
 /// Free pages given back to the file system after each cleaning: 4 MiB.
 const PAGES_FREED: i64 = 1024;
@@ -132,6 +136,7 @@ impl Database {
         self.load_bans(&jail, &mut loaded)?;
         let nobodys = self.load_failures(&jail, &mut loaded)?;
         self.load_logs(&mut loaded)?;
+        self.load_cursors(&mut loaded)?;
         loaded.unused += nobodys.len();
         // A ban of a jail that is gone counts again when the jail comes back in time; counts do not.
         let dropped = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -182,9 +187,22 @@ impl Database {
         Ok(())
     }
 
+    fn load_cursors(&self, loaded: &mut Loaded) -> Result<()> {
+        let mut statement = self.connection.prepare(rows::CURSORS)?;
+        let mut found = statement.query([MAX_CURSORS])?;
+        while let Some(row) = found.next()? {
+            match JournalMark::from_cursor(row.get(1)?) {
+                Some(mark) => drop(loaded.cursors.insert(row.get(0)?, mark)),
+                None => loaded.unused += 1,
+            }
+        }
+        Ok(())
+    }
+
     /// Writes all of a transaction, or nothing.
     pub(super) fn write(&mut self, transaction: &Transaction, clock: Reading) -> Result<()> {
-        let Transaction { changes, jails, logs, lost_logs, collected, all_logs, durable, told: _ } = transaction;
+        let Transaction { changes, jails, logs, lost_logs, collected, all_logs, cursors, all_cursors, durable, told: _ } =
+            transaction;
         let Changes { all_bans, bans, all_counts, counts } = changes;
         let present = Offset::now(clock);
         let step = present.step_from(self.offset);
@@ -195,8 +213,13 @@ impl Database {
         if let Some(step) = step {
             move_rows(&written, step)?;
         }
-        for (is_all, table) in [(all_bans, "bans"), (all_counts, "failures"), (all_logs, "logs"), (all_logs, "sources")]
-        {
+        for (is_all, table) in [
+            (all_bans, "bans"),
+            (all_counts, "failures"),
+            (all_logs, "logs"),
+            (all_logs, "sources"),
+            (all_cursors, "cursors"),
+        ] {
             if *is_all {
                 written.execute(&format!("DELETE FROM {table}"), [])?;
             }
@@ -216,6 +239,9 @@ impl Database {
             for mark in marks {
                 rows::put_mark(&written, source, mark, *collected)?;
             }
+        }
+        for (source, mark) in cursors {
+            rows::put_cursor(&written, source, mark)?;
         }
         written
             .prepare_cached("INSERT OR REPLACE INTO meta (id, boot, offset, written) VALUES (1, ?1, ?2, ?3)")?

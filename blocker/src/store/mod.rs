@@ -30,7 +30,7 @@ use std::path::Path;
 use blocker_core::engine::{Changes, JailId, Memory};
 
 use crate::clock::Reading;
-use crate::source::{Mark, Marks};
+use crate::source::{JournalMark, Mark, Marks};
 
 pub use database::{Database, Opened};
 pub use writer::{Report, Writer};
@@ -53,6 +53,10 @@ pub struct Transaction {
     pub collected: i64,
     /// Whether `logs` are all there are, so that what is not among them is gone.
     pub all_logs: bool,
+    /// How far each source has read its journal, by what it is called in the configuration.
+    pub cursors: Vec<(String, JournalMark)>,
+    /// Whether `cursors` are all there are, so that what is not among them is gone.
+    pub all_cursors: bool,
     /// Whether it must outlast a power loss from here on.
     pub durable: bool,
     /// Told when it is written, or why it could not be yet.
@@ -69,6 +73,8 @@ pub struct Loaded {
     pub memory: Memory,
     /// What was read of each source.
     pub logs: BTreeMap<String, Marks>,
+    /// How far each source had read its journal.
+    pub cursors: BTreeMap<String, JournalMark>,
     /// Whether it was written since this boot: then the kernel was told all of it.
     pub is_of_this_boot: bool,
     /// Rows that could not be used: of jails that are gone, or not understood.

@@ -14,7 +14,7 @@ use blocker_core::time::Until;
 use rusqlite::{Connection, Result, Row, params};
 
 use super::wall::Offset;
-use crate::source::Mark;
+use crate::source::{JournalMark, Mark};
 
 /// Bytes of one failure in `failures.list`.
 const FAILURE_BYTES: usize = 12;
@@ -158,6 +158,14 @@ pub(super) fn put_mark(connection: &Connection, source: &str, mark: &Mark, now: 
     let path = OsStr::as_bytes(path.as_os_str());
     let numbers = (device.cast_signed(), inode.cast_signed(), offset.cast_signed());
     put.execute(params![source, path, numbers.0, numbers.1, numbers.2, before, skipping, now]).map(drop)
+}
+
+pub(super) const CURSORS: &str = "SELECT source, cursor FROM cursors LIMIT ?1";
+
+/// Writes a place in a journal in place of an earlier one.
+pub(super) fn put_cursor(connection: &Connection, source: &str, mark: &JournalMark) -> Result<()> {
+    let mut put = connection.prepare_cached("INSERT OR REPLACE INTO cursors (source, cursor) VALUES (?1, ?2)")?;
+    put.execute(params![source, mark.cursor()]).map(drop)
 }
 
 /// Forgets a place in a log.

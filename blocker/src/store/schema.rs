@@ -10,13 +10,16 @@
 //!   12 bytes each: nanoseconds before the latest (8 bytes) and tenths of attempts (4 bytes), both little-endian.
 //! - `sources`: the inputs of jails that have been read.
 //! - `logs`: how far each file of a source was read: [`Mark`](crate::source::Mark).
+//! - `cursors`: how far each source has read its journal: the cursor of the last entry, NULL if there was none.
 //!
 //! Times are wall time in nanoseconds since 1970. Paths are bytes.
 
 use rusqlite::{Connection, Result, TransactionBehavior};
 
 /// What makes a database of each version out of one of the version before.
-const MIGRATIONS: [&str; 1] = ["CREATE TABLE meta (
+const MIGRATIONS: [&str; 2] = [FIRST, SECOND];
+
+const FIRST: &str = "CREATE TABLE meta (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         boot TEXT NOT NULL,
         offset INTEGER NOT NULL,
@@ -56,7 +59,12 @@ const MIGRATIONS: [&str; 1] = ["CREATE TABLE meta (
         skipping INTEGER NOT NULL CHECK (skipping IN (0, 1)),
         noted INTEGER NOT NULL,
         UNIQUE (source, device, inode)
-    ) STRICT;"];
+    ) STRICT;";
+
+const SECOND: &str = "CREATE TABLE cursors (
+        source TEXT PRIMARY KEY,
+        cursor TEXT
+    ) STRICT, WITHOUT ROWID;";
 
 /// Marks a database as `blocker`'s: `blkr`.
 const APPLICATION_ID: i64 = 0x626c_6b72;

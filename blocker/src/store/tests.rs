@@ -38,7 +38,9 @@ fn what_was_written_is_read_back() {
         counts: counts.clone(),
         ..Changes::default()
     };
-    write(&dir, &Transaction { changes, logs: vec![("a".into(), marks.clone()), ("b".into(), vec![])], ..txn() });
+    let cursors = vec![("c".into(), JournalMark::Behind("s=1;i=2".into())), ("d".into(), JournalMark::Beginning)];
+    let logs = vec![("a".into(), marks.clone()), ("b".into(), vec![])];
+    write(&dir, &Transaction { changes, logs, cursors: cursors.clone(), ..txn() });
 
     let mut loaded = load(&dir);
 
@@ -48,6 +50,7 @@ fn what_was_written_is_read_back() {
     assert_eq!(loaded.memory, Memory { bans: expected, counts });
     let known = |files| Marks { is_known: true, files };
     assert_eq!(loaded.logs, BTreeMap::from([("a".into(), known(marks)), ("b".into(), known(vec![]))]));
+    assert_eq!(loaded.cursors, cursors.into_iter().collect());
     assert_eq!(loaded.unused, 0);
 }
 
@@ -172,12 +175,43 @@ fn a_later_version_s_database_is_left_alone_and_so_is_another_program_s() {
     set("PRAGMA user_version = 99");
     let why = open_in(&dir).err().expect("it is refused");
     assert!(why.contains("version 99") && why.contains("blocker.db"), "{why}");
-    set("PRAGMA user_version = 1");
+    set("PRAGMA user_version = 2");
     assert_eq!(load(&dir).memory.bans.len(), 1, "nothing was changed");
 
     set("PRAGMA application_id = 1");
     let why = open_in(&dir).err().expect("it is refused");
     assert!(why.contains("another program"), "{why}");
+}
+
+#[test]
+fn an_earlier_version_s_database_keeps_what_it_holds() {
+    let dir = TempDir::new();
+    write(&dir, &Transaction { changes: one_ban(), ..txn() });
+    Connection::open(dir.path("state/blocker.db"))
+        .and_then(|c| c.execute_batch("DROP TABLE cursors; PRAGMA user_version = 1"))
+        .expect("nobody has it open");
+
+    let cursors = vec![("a".into(), JournalMark::Beginning)];
+    write(&dir, &Transaction { cursors: cursors.clone(), ..txn() });
+
+    let loaded = load(&dir);
+    assert_eq!((loaded.memory.bans.len(), loaded.cursors), (1, cursors.into_iter().collect()));
+}
+
+#[test]
+fn a_place_in_a_journal_is_replaced_and_goes_with_its_source_and_what_is_none_is_left_out() {
+    let dir = TempDir::new();
+    let behind = |cursor: &str| JournalMark::Behind(cursor.into());
+    let cursors = vec![("a".into(), behind("s=1;i=1")), ("b".into(), behind("s=1;i=1")), ("c".into(), behind("no cursor"))];
+    write(&dir, &Transaction { cursors, ..txn() });
+    write(&dir, &Transaction { cursors: vec![("a".into(), behind("s=1;i=2"))], ..txn() });
+
+    let loaded = load(&dir);
+    let expected = [("a".into(), behind("s=1;i=2")), ("b".into(), behind("s=1;i=1"))];
+    assert_eq!((loaded.cursors, loaded.unused), (expected.into(), 1));
+
+    write(&dir, &Transaction { cursors: vec![("b".into(), behind("s=1;i=3"))], all_cursors: true, ..txn() });
+    assert_eq!(load(&dir).cursors, [("b".into(), behind("s=1;i=3"))].into());
 }
 
 #[test]

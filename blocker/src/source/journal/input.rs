@@ -4,9 +4,10 @@ use blocker_core::engine::{LogId, SourceId};
 use blocker_core::journal::Matches;
 
 use super::child::Trouble;
+use super::cursor;
 use super::export::Entry;
 use super::line;
-use crate::source::{Batch, SourceCounters, SourceState, number_log};
+use crate::source::{Batch, JournalMark, SourceCounters, SourceState, number_log};
 
 /// What a source asks of a journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,10 @@ pub(super) struct Reading {
     log: LogId,
     /// Past entries are wanted only from this time on, in microseconds since 1970.
     since: Option<u64>,
+    /// The cursor up to which an earlier run has read for this input, further than the reader began.
+    read_up_to: Option<String>,
+    /// The place that was last told.
+    told_mark: Option<JournalMark>,
     has_begun: bool,
     counters: SourceCounters,
     /// What was last told of them.
@@ -41,7 +46,15 @@ impl Reading {
         let log = number_log();
         let batch = Batch::new(input.source, log, false);
         let (counters, told) = (SourceCounters::default(), SourceCounters::default());
-        Self { input, log, since, has_begun: false, counters, told, batch }
+        Self { input, log, since, read_up_to: None, told_mark: None, has_begun: false, counters, told, batch }
+    }
+
+    /// Has been read by an earlier run up to `mark`. If that `is_ahead` of where the reader begins, what is found before it
+    /// is left out.
+    pub(super) fn going_on_from(mut self, mark: JournalMark, is_ahead: bool) -> Self {
+        self.read_up_to = mark.cursor().filter(|_| is_ahead).map(str::to_owned);
+        self.told_mark = Some(mark);
+        self
     }
 
     /// Whether it reads this input.
@@ -59,6 +72,13 @@ impl Reading {
 
     /// Takes an entry if it is this input's.
     pub(super) fn take(&mut self, entry: &Entry, past: bool) {
+        if let (Some(up_to), Some(cursor)) = (&self.read_up_to, cursor::of(entry)) {
+            if cursor::is_read(cursor, up_to) {
+                return;
+            }
+            // Neither is what comes after.
+            self.read_up_to = None;
+        }
         let JournalInput { matches, trust, .. } = &self.input;
         if !matches.are_fulfilled(|field, value| entry.has(field, value)) {
             return;
@@ -88,8 +108,29 @@ impl Reading {
 
     /// The lines taken since the last time.
     pub(super) fn take_batch(&mut self) -> Option<Batch> {
-        let empty = Batch::new(self.input.source, self.log, false);
+        let empty = self.empty_batch();
         (!self.batch.is_empty()).then(|| std::mem::replace(&mut self.batch, empty))
+    }
+
+    /// The place to be told when the reader is at `mark`, if it is another than before. None while what is read may be
+    /// from before this input's own place: a crash would give it that.
+    pub(super) fn mark_to_tell(&mut self, mark: &JournalMark) -> Option<JournalMark> {
+        if self.since.is_some() || self.read_up_to.is_some() || self.told_mark.as_ref() == Some(mark) {
+            return None;
+        }
+        self.told_mark = Some(mark.clone());
+        self.told_mark.clone()
+    }
+
+    /// A batch without lines, to tell a place.
+    pub(super) fn empty_batch(&self) -> Batch {
+        Batch::new(self.input.source, self.log, false)
+    }
+
+    /// Notes that all that was there has been read, so that everything from here on is new to everybody.
+    pub(super) fn note_caught_up(&mut self) {
+        self.since = None;
+        self.read_up_to = None;
     }
 
     /// Notes that all that was in the journal has been read, and what comes is followed.

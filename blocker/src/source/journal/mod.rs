@@ -18,16 +18,22 @@
 //! 255 that leaves out the first entry also if it is another one, because the cursor's was vacuumed
 //! (<https://github.com/systemd/systemd/issues/30288>).
 //!
+//! A later run begins at the oldest of the places that its sources were left at ([`JournalMark`]), and leaves out for each
+//! what it has read ([`cursor`]). The places are told with the lines, and to who had none within a second, so they lie
+//! close together.
+//!
 //! When the daemon is slow, nothing more is read, and `journalctl` waits: the journal is the queue. When the daemon is gone, its
 //! pipe closes, and `journalctl` ends.
 
 mod child;
+mod cursor;
 mod export;
 mod input;
 mod line;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -36,13 +42,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{info, warn};
 
+use blocker_core::engine::SourceId;
 use child::{Child, Phase, Trouble};
-use export::{Entry, Malformed, Parser};
+use export::{Malformed, Parser};
 use input::Reading;
 
+pub use cursor::{MAX_CURSOR_BYTES, is_cursor};
 pub use input::JournalInput;
 
-use super::SourceEvent;
+use super::{JournalMark, SourceEvent};
 
 /// Which journal is read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +67,8 @@ pub struct JournalReader {
     place: JournalPlace,
     inputs: watch::Receiver<Vec<JournalInput>>,
     readings: Vec<Reading>,
+    /// Where an earlier run left the first inputs.
+    marks: BTreeMap<SourceId, JournalMark>,
     position: Position,
     trouble: Option<Trouble>,
 }
@@ -72,6 +82,25 @@ enum Position {
     Behind(String),
     /// At the beginning: nothing was in it when it was looked at.
     Beginning,
+}
+
+impl Position {
+    fn mark(&self) -> Option<JournalMark> {
+        match self {
+            Self::End => None,
+            Self::Behind(cursor) => Some(JournalMark::Behind(cursor.clone())),
+            Self::Beginning => Some(JournalMark::Beginning),
+        }
+    }
+
+    /// The first of these places, by their times; the end, if there is none.
+    fn first_of<'a>(marks: impl Iterator<Item = &'a JournalMark>) -> Self {
+        match marks.min_by_key(|mark| mark.cursor().map(|cursor| cursor::micros(cursor).unwrap_or(0))) {
+            None => Self::End,
+            Some(JournalMark::Beginning) => Self::Beginning,
+            Some(JournalMark::Behind(cursor)) => Self::Behind(cursor.clone()),
+        }
+    }
 }
 
 /// Why reading has ended.
@@ -90,7 +119,16 @@ impl JournalReader {
     /// Prepares to read from the end of a journal. `inputs` may change while it is read; when it is dropped, the reader
     /// ends.
     pub fn new(place: JournalPlace, inputs: watch::Receiver<Vec<JournalInput>>) -> Self {
-        Self { place, inputs, readings: Vec::new(), position: Position::End, trouble: None }
+        let (readings, marks) = (Vec::new(), BTreeMap::new());
+        Self { place, inputs, readings, marks, position: Position::End, trouble: None }
+    }
+
+    /// Begins where the sources were left, as far as that is known: what came since is past. The others begin at the end.
+    #[must_use]
+    pub fn going_on_from(mut self, marks: BTreeMap<SourceId, JournalMark>) -> Self {
+        self.position = Position::first_of(marks.values());
+        self.marks = marks;
+        self
     }
 
     /// Reads until nobody receives `events` or gives inputs.
@@ -132,14 +170,23 @@ impl JournalReader {
     /// Takes up what is wanted now. What an input had counted stays with it.
     fn take_inputs(&mut self) {
         let inputs = self.inputs.borrow_and_update().clone();
-        // Who comes later does not ask for what was before; the first ones begin at the end in any case.
-        let since = if self.readings.is_empty() { None } else { Some(wall_micros()) };
+        // Who comes later does not ask for what was before; nor does who comes first to where others go on. Else the first
+        // ones begin at the end in any case.
+        let marks = std::mem::take(&mut self.marks);
+        let since = if self.readings.is_empty() && marks.is_empty() { None } else { Some(wall_micros()) };
         let mut old = std::mem::take(&mut self.readings);
         self.readings = inputs
             .into_iter()
             .map(|input| match old.iter().position(|reading| reading.is_of(&input)) {
                 Some(place) => old.swap_remove(place),
-                None => Reading::new(input, since),
+                None => match marks.get(&input.source) {
+                    Some(mark) => {
+                        // Where the reader begins there is nothing to be left out.
+                        let is_ahead = self.position.mark().as_ref() != Some(mark);
+                        Reading::new(input, None).going_on_from(mark.clone(), is_ahead)
+                    }
+                    None => Reading::new(input, since),
+                },
             })
             .collect();
     }
@@ -164,6 +211,7 @@ impl JournalReader {
             reading.note_begun();
         }
         self.tell_all(events).await?;
+        self.tell_marks(events).await?;
         self.pass(Phase::CatchUp, events).await?;
         if self.trouble.take().is_some() {
             info!("the journal can be read");
@@ -175,6 +223,10 @@ impl JournalReader {
             // All up to there was looked at, and nothing was ours.
             self.position = last;
         }
+        for reading in &mut self.readings {
+            reading.note_caught_up();
+        }
+        self.tell_marks(events).await?;
         self.pass(Phase::Follow, events).await?;
         Err(Ended::Trouble(Trouble::Ended("journalctl ended".to_owned())))
     }
@@ -213,6 +265,9 @@ impl JournalReader {
                 }
                 _ = ticks.tick() => {
                     self.tell_counters(events).await?;
+                    if phase != Phase::Last {
+                        self.tell_marks(events).await?;
+                    }
                     continue;
                 }
                 () = &mut unsure_until, if is_unsure => return Err(Ended::LookAgain),
@@ -242,7 +297,7 @@ impl JournalReader {
     ) -> Result<(), Malformed> {
         let Self { readings, position, .. } = self;
         parser.push(bytes, |entry| {
-            let cursor = cursor(entry);
+            let cursor = cursor::of(entry);
             if cursor.is_some() && cursor == begun_at {
                 return;
             }
@@ -259,7 +314,24 @@ impl JournalReader {
 
     /// Sends the lines that were taken.
     async fn hand_over(&mut self, events: &mpsc::Sender<SourceEvent>) -> Result<(), Ended> {
-        for batch in self.readings.iter_mut().filter_map(Reading::take_batch) {
+        let here = self.position.mark();
+        for reading in &mut self.readings {
+            let Some(mut batch) = reading.take_batch() else { continue };
+            if let Some(mark) = here.as_ref().and_then(|here| reading.mark_to_tell(here)) {
+                batch.set_journal_mark(mark);
+            }
+            events.send(SourceEvent::Lines(batch)).await.map_err(|_| Ended::Unwanted)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the place to who has not been told it with lines. Only when all lines up to there have been sent.
+    async fn tell_marks(&mut self, events: &mpsc::Sender<SourceEvent>) -> Result<(), Ended> {
+        let Some(here) = self.position.mark() else { return Ok(()) };
+        for reading in &mut self.readings {
+            let Some(mark) = reading.mark_to_tell(&here) else { continue };
+            let mut batch = reading.empty_batch();
+            batch.set_journal_mark(mark);
             events.send(SourceEvent::Lines(batch)).await.map_err(|_| Ended::Unwanted)?;
         }
         Ok(())
@@ -282,20 +354,10 @@ impl JournalReader {
     }
 }
 
-/// An entry's cursor, if it is one that may be given to `journalctl` again.
-fn cursor(entry: &Entry) -> Option<&str> {
-    let text = str::from_utf8(entry.value("__CURSOR")?).ok()?;
-    let is_cursor = (1..=MAX_CURSOR_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    is_cursor.then_some(text)
-}
-
 fn wall_micros() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
-
-/// Longest cursor, in bytes: systemd's have some 130.
-const MAX_CURSOR_BYTES: usize = 512;
 
 /// How long to wait before `journalctl` is started again: first, and at most.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);

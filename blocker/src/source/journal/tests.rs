@@ -166,7 +166,7 @@ fn a_cursor_is_only_given_back_if_it_is_one() {
         parser
             .push(text.as_bytes(), |entry| {
                 read += 1;
-                assert_eq!(cursor(entry), expected, "{text}");
+                assert_eq!(cursor::of(entry), expected, "{text}");
             })
             .unwrap();
         assert_eq!(read, 1);
