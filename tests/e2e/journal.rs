@@ -28,6 +28,8 @@ use crate::siege::LIMIT;
 const OLD: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 10));
 const LIVE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 11));
 const VICTIM: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 12));
+const SECOND: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 13));
+const SECOND_VICTIM: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 14));
 
 const ROOT: u32 = 0;
 const MALLORY: u32 = 1_000;
@@ -105,6 +107,152 @@ fn rotation_and_vacuuming_lose_and_repeat_no_entry() -> Result<()> {
     third.append(&refused(VICTIM), ROOT, NOW)?;
     await_failures(&daemon, 8)?;
     assert_eq!(daemon.status()?.jail("dovecot").attempts.to_string(), "8");
+    Ok(())
+}
+
+#[test]
+fn entries_taken_while_the_daemon_is_down_are_judged_by_their_own_time_and_none_twice() -> Result<()> {
+    for is_killed in [false, true] {
+        let net = Net::new()?;
+        let mut daemon = configured(&net, &["_SYSTEMD_UNIT=dovecot.service"], "")?;
+        let mut file = JournalFile::create(&journal(&daemon), "system")?;
+        for _ in 0..5 {
+            file.append(&refused(OLD), ROOT, Duration::from_secs(3 * 3_600))?;
+        }
+        await_file(&file)?;
+        start(&mut daemon)?;
+        // What comes while it runs counts from its arrival.
+        for _ in 0..3 {
+            file.append(&refused(VICTIM), ROOT, Duration::from_secs(2 * 3_600))?;
+        }
+        await_failures(&daemon, 3)?;
+        end(&mut daemon, is_killed)?;
+
+        for _ in 0..5 {
+            file.append(&refused(OLD), ROOT, Duration::from_secs(3_600))?;
+        }
+        for _ in 0..5 {
+            file.append(&refused(LIVE), ROOT, Duration::from_secs(300))?;
+        }
+        file.append(&refused(VICTIM), ROOT, NOW)?;
+        start(&mut daemon)?;
+
+        daemon.await_ban(LIVE, LIMIT)?;
+        // What was judged, but perhaps not saved before the kill, is judged again here; whose count is saved is not.
+        wait::until("all entries to be judged", LIMIT, || {
+            let status = daemon.status().map_err(|error| format!("{error:#}"))?;
+            let jail = status.jail("dovecot");
+            let is_done = if is_killed { jail.failures >= 6 } else { jail.failures == 6 } && jail.too_old >= 5;
+            if is_done { Ok(()) } else { Err(format!("{status:?}")) }
+        })?;
+        assert!(!is_banned(&daemon, VICTIM)? && !is_banned(&daemon, OLD)?, "four are borne: {:?}", daemon.status()?);
+        assert_eq!(daemon.status()?.problems, Vec::<String>::new());
+        file.append(&refused(VICTIM), ROOT, NOW)?;
+        daemon.await_ban(VICTIM, LIMIT)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_journal_without_an_entry_of_ours_is_gone_on_from_too() -> Result<()> {
+    for is_empty in [false, true] {
+        let net = Net::new()?;
+        let mut daemon = configured(&net, &["_SYSTEMD_UNIT=dovecot.service"], "")?;
+        if !is_empty {
+            let mut file = JournalFile::create(&journal(&daemon), "before")?;
+            file.append_fields(&[("_COMM", "another"), ("MESSAGE", "of nobody")], NOW)?;
+            file.finish()?;
+        }
+        start(&mut daemon)?;
+        end(&mut daemon, false)?;
+
+        let mut file = JournalFile::create(&journal(&daemon), "system")?;
+        for _ in 0..5 {
+            file.append(&refused(LIVE), ROOT, NOW)?;
+        }
+        file.finish()?;
+        daemon.start()?;
+
+        daemon.await_ban(LIVE, LIMIT).with_context(|| format!("is_empty: {is_empty}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_saved_cursor_that_was_vacuumed_is_gone_on_from_at_its_time() -> Result<()> {
+    let net = Net::new()?;
+    let mut daemon = configured(&net, &["_SYSTEMD_UNIT=dovecot.service"], "")?;
+    let mut first = JournalFile::create(&journal(&daemon), "first")?;
+    let mut beside = JournalFile::create(&journal(&daemon), "beside")?;
+    beside.append(&refused(OLD), ROOT, NOW)?;
+    await_file(&beside)?;
+    start(&mut daemon)?;
+    for _ in 0..4 {
+        beside.append(&refused(VICTIM), ROOT, NOW)?;
+    }
+    await_failures(&daemon, 4)?;
+    first.append(&refused(OLD), ROOT, NOW)?;
+    await_failures(&daemon, 5)?;
+    end(&mut daemon, false)?;
+
+    let mut second = JournalFile::create(&journal(&daemon), "second")?;
+    for _ in 0..5 {
+        second.append(&refused(LIVE), ROOT, NOW)?;
+    }
+    await_file(&second)?;
+    first.finish()?;
+    fs::remove_file(first.path())?;
+    start(&mut daemon)?;
+
+    daemon.await_ban(LIVE, LIMIT)?;
+    await_failures(&daemon, 5)?;
+    assert!(!is_banned(&daemon, VICTIM)?, "four are borne, and what was judged before is not again");
+    Ok(())
+}
+
+#[test]
+fn kill_9_at_any_moment_loses_and_repeats_no_entry_of_any_jail() -> Result<()> {
+    let net = Net::new()?;
+    let mut daemon = configured(&net, &["_SYSTEMD_UNIT=dovecot.service"], "max_retry = 31\n")?;
+    let text = fs::read_to_string(daemon.config_path())?;
+    let second = format!(
+        "[jails.second]\nfilter = \"dovecot\"\nmax_retry = 31\njournal = [\"_COMM=other\"]\njournal_trust = []\n\
+         journal_directory = {:?}\n",
+        journal(&daemon)
+    );
+    daemon.write_configuration(&(text + &second))?;
+    let mut file = JournalFile::create(&journal(&daemon), "system")?;
+    file.append(&refused(OLD), ROOT, NOW)?;
+    await_file(&file)?;
+    let others = |file: &mut JournalFile, source| {
+        file.append_fields(&[("_COMM", "other"), ("SYSLOG_IDENTIFIER", "imapd"), ("MESSAGE", &refused(source))], NOW)
+    };
+
+    start(&mut daemon)?;
+    for round in 0..6_u64 {
+        for number in 0..5 {
+            // Killed while some are on their way, after as many of this run as the round says.
+            if number == round.min(4) {
+                end(&mut daemon, true)?;
+            }
+            file.append(&refused(LIVE), ROOT, NOW)?;
+            others(&mut file, SECOND)?;
+        }
+        start(&mut daemon)?;
+    }
+    // When these are judged, all that stands before them is.
+    for _ in 0..31 {
+        file.append(&refused(VICTIM), ROOT, NOW)?;
+        others(&mut file, SECOND_VICTIM)?;
+    }
+    daemon.await_ban(VICTIM, LIMIT)?;
+    daemon.await_ban(SECOND_VICTIM, LIMIT)?;
+
+    assert!(!is_banned(&daemon, LIVE)? && !is_banned(&daemon, SECOND)?, "thirty are borne: {:?}", daemon.status()?);
+    file.append(&refused(LIVE), ROOT, NOW)?;
+    others(&mut file, SECOND)?;
+    daemon.await_ban(LIVE, LIMIT)?;
+    daemon.await_ban(SECOND, LIMIT)?;
     Ok(())
 }
 
@@ -195,6 +343,40 @@ fn what_is_in_the_file_and_in_the_journal_counts_once() -> Result<()> {
     daemon.await_ban(LIVE, LIMIT)?;
     await_failures(&daemon, 9)?;
     assert!(!is_banned(&daemon, VICTIM)?, "four are borne: {:?}", daemon.status()?);
+    Ok(())
+}
+
+#[test]
+fn what_both_logs_took_while_the_daemon_was_down_counts_once() -> Result<()> {
+    let net = Net::new()?;
+    let mut daemon = configured(&net, &["_SYSTEMD_UNIT=dovecot.service"], "")?;
+    let text = fs::read_to_string(daemon.config_path())?;
+    let log = format!("[jails.dovecot]\nlog = {:?}\n", daemon.log().path());
+    daemon.write_configuration(&text.replace("[jails.dovecot]\n", &log))?;
+    let mut file = JournalFile::create(&journal(&daemon), "system")?;
+    let both = |file: &mut JournalFile, daemon: &Daemon<'_>, source| {
+        let line = lines::refused(source, 1);
+        file.append(message(&line), ROOT, NOW)?;
+        daemon.log().append(line.as_bytes())
+    };
+    both(&mut file, &daemon, OLD)?;
+    await_file(&file)?;
+    start(&mut daemon)?;
+    end(&mut daemon, false)?;
+
+    for _ in 0..4 {
+        both(&mut file, &daemon, VICTIM)?;
+    }
+    start(&mut daemon)?;
+
+    wait::until("all lines to be judged", LIMIT, || {
+        let status = daemon.status().map_err(|error| format!("{error:#}"))?;
+        if status.lines.judged == 8 { Ok(()) } else { Err(format!("{status:?}")) }
+    })?;
+    assert_eq!(daemon.status()?.jail("dovecot").failures, 4);
+    assert!(!is_banned(&daemon, VICTIM)?, "four are borne: {:?}", daemon.status()?);
+    both(&mut file, &daemon, VICTIM)?;
+    daemon.await_ban(VICTIM, LIMIT)?;
     Ok(())
 }
 
@@ -344,6 +526,10 @@ fn journal(daemon: &Daemon<'_>) -> PathBuf {
 fn start(daemon: &mut Daemon<'_>) -> Result<()> {
     daemon.start()?;
     await_journal(daemon)
+}
+
+fn end(daemon: &mut Daemon<'_>, is_killed: bool) -> Result<()> {
+    if is_killed { daemon.kill9() } else { daemon.stop() }
 }
 
 fn await_journal(daemon: &Daemon<'_>) -> Result<()> {

@@ -80,7 +80,8 @@ impl Journals {
                 });
                 continue;
             }
-            let mark_of = |id| self.sources.values().find(|source| source.id == id).and_then(|source| mark(&source.name));
+            let mark_of =
+                |id| self.sources.values().find(|source| source.id == id).and_then(|source| mark(&source.name));
             let marks = inputs.iter().filter_map(|input| Some((input.source, mark_of(input.source)?))).collect();
             let (sender, receiver) = watch::channel(inputs);
             let reader = JournalReader::new(place.clone(), receiver).going_on_from(marks);

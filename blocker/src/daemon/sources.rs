@@ -9,7 +9,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::journals::{Journals, Wanted};
-use crate::source::{CommandSource, FileSource, JournalMark, Marks, SourceEvent, SourceState, SyslogSource, read_stdin};
+use crate::source::{
+    CommandSource, FileSource, JournalMark, Marks, SourceEvent, SourceState, SyslogSource, read_stdin,
+};
 
 /// Sources by their inputs: a reload that keeps an input keeps its source, its place in the files included.
 pub(super) struct Sources {

@@ -201,8 +201,18 @@ impl Database {
 
     /// Writes all of a transaction, or nothing.
     pub(super) fn write(&mut self, transaction: &Transaction, clock: Reading) -> Result<()> {
-        let Transaction { changes, jails, logs, lost_logs, collected, all_logs, cursors, all_cursors, durable, told: _ } =
-            transaction;
+        let Transaction {
+            changes,
+            jails,
+            logs,
+            lost_logs,
+            collected,
+            all_logs,
+            cursors,
+            all_cursors,
+            durable,
+            told: _,
+        } = transaction;
         let Changes { all_bans, bans, all_counts, counts } = changes;
         let present = Offset::now(clock);
         let step = present.step_from(self.offset);

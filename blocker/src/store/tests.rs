@@ -202,7 +202,8 @@ fn an_earlier_version_s_database_keeps_what_it_holds() {
 fn a_place_in_a_journal_is_replaced_and_goes_with_its_source_and_what_is_none_is_left_out() {
     let dir = TempDir::new();
     let behind = |cursor: &str| JournalMark::Behind(cursor.into());
-    let cursors = vec![("a".into(), behind("s=1;i=1")), ("b".into(), behind("s=1;i=1")), ("c".into(), behind("no cursor"))];
+    let cursors =
+        vec![("a".into(), behind("s=1;i=1")), ("b".into(), behind("s=1;i=1")), ("c".into(), behind("no cursor"))];
     write(&dir, &Transaction { cursors, ..txn() });
     write(&dir, &Transaction { cursors: vec![("a".into(), behind("s=1;i=2"))], ..txn() });
 

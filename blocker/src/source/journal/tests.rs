@@ -83,6 +83,51 @@ fn who_comes_later_is_not_told_what_was_before() {
 }
 
 #[test]
+fn the_oldest_place_is_begun_at_and_each_is_given_what_it_has_not_read() {
+    let inputs = vec![input(0, &[DOVECOT], &[]), input(1, &[DOVECOT], &[]), input(2, &[DOVECOT], &[])];
+    let marks = [(0, "s=1;i=2;t=2"), (1, "s=1;i=1;t=1")].map(|(id, cursor)| (SourceId::new(id), behind(cursor)));
+    let (_sender, receiver) = watch::channel(inputs);
+    let mut reader = JournalReader::new(JournalPlace::default(), receiver).going_on_from(marks.into());
+    reader.take_inputs();
+    assert_eq!(reader.position, Position::Behind("s=1;i=1;t=1".to_owned()));
+
+    let entry = |number: u64| {
+        let at = format!("__REALTIME_TIMESTAMP={number}");
+        [format!("__CURSOR=s=1;i={number};t={number}"), at, DOVECOT.to_owned(), format!("MESSAGE={number}")]
+    };
+    let entries = [1, 2, 3].map(entry);
+    let entries = entries.each_ref().map(|fields| fields.each_ref().map(String::as_str));
+    let entries = entries.each_ref().map(|fields| &fields[..]);
+
+    // A place that an earlier run has left is not told anew while the reader is behind it.
+    take(&mut reader, Phase::CatchUp, Some("s=1;i=1;t=1"), &entries[..2]);
+    assert_eq!(marks_to_tell(&mut reader), [None, Some(behind("s=1;i=2;t=2")), None]);
+    assert_eq!(messages(&mut reader), [vec![], vec!["2"], vec![]]);
+    take(&mut reader, Phase::CatchUp, Some("s=1;i=1;t=1"), &entries[2..]);
+    let last = Some(behind("s=1;i=3;t=3"));
+    assert_eq!(marks_to_tell(&mut reader), [last.clone(), last.clone(), None]);
+    // The third is new, and these are from long before it.
+    assert_eq!(messages(&mut reader), [vec!["3"], vec!["3"], vec![]]);
+
+    reader.readings.iter_mut().for_each(Reading::note_caught_up);
+    assert_eq!(marks_to_tell(&mut reader), [None, None, last], "each once");
+}
+
+#[test]
+fn a_journal_that_was_empty_is_begun_at_its_beginning() {
+    let (_sender, receiver) = watch::channel(vec![input(0, &[DOVECOT], &[]), input(1, &[DOVECOT], &[])]);
+    let marks = [(SourceId::new(0), JournalMark::Beginning), (SourceId::new(1), behind("s=1;i=1;t=1"))];
+    let mut reader = JournalReader::new(JournalPlace::default(), receiver).going_on_from(marks.into());
+    reader.take_inputs();
+
+    assert_eq!(reader.position, Position::Beginning);
+    let entries: [&[&str]; 2] =
+        [&["__CURSOR=s=1;i=1;t=1", DOVECOT, "MESSAGE=one"], &["__CURSOR=s=2;i=1;t=2", DOVECOT, "MESSAGE=two"]];
+    take(&mut reader, Phase::CatchUp, None, &entries);
+    assert_eq!(messages(&mut reader), [vec!["one", "two"], vec!["two"]]);
+}
+
+#[test]
 fn what_is_too_long_is_counted_and_what_says_nothing_is_not() {
     let mut reader = reader(vec![input(0, &[DOVECOT], &[])]);
     let long = format!("MESSAGE={}", "x".repeat(line::MAX_LINE_BYTES));
@@ -202,4 +247,13 @@ fn messages(reader: &mut JournalReader) -> Vec<Vec<String>> {
         lines.map(|line| line.split_once(": ").map(|(_, message)| message.to_owned()).unwrap_or_default()).collect()
     };
     reader.readings.iter_mut().map(|reading| reading.take_batch().map(texts).unwrap_or_default()).collect()
+}
+
+fn behind(cursor: &str) -> JournalMark {
+    JournalMark::Behind(cursor.to_owned())
+}
+
+fn marks_to_tell(reader: &mut JournalReader) -> Vec<Option<JournalMark>> {
+    let here = reader.position.mark().expect("it has one");
+    reader.readings.iter_mut().map(|reading| reading.mark_to_tell(&here)).collect()
 }
