@@ -4,8 +4,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use blocker_core::config::{self, Config, Interfaces, Names, Places, Services};
+use blocker_core::filter::Filter;
 use blocker_core::filter::registry::Filters;
 
 use crate::exit::{Failure, is_permission};
@@ -90,6 +91,18 @@ pub fn filters(path: &Path) -> Result<Filters> {
         filters.add(&text).map_err(|error| fault(&path, error))?;
     }
     Ok(filters)
+}
+
+/// The filter in the file at `path`, which may extend a built-in one.
+///
+/// # Errors
+///
+/// [`Failure::Configuration`] with the file and what is wrong in it.
+pub fn filter(path: &Path) -> Result<Filter> {
+    let text = read(path).map_err(|error| fault(path, error))?;
+    let mut filters = Filters::builtin();
+    let name = filters.add(&text).map_err(|error| fault(path, error))?;
+    filters.by_name(&name).cloned().with_context(|| format!("the filter `{name}` was just added"))
 }
 
 fn filter_files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {

@@ -25,3 +25,4 @@ mod reload;
 mod restart;
 mod rotation;
 mod siege;
+mod test_command;

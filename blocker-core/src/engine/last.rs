@@ -5,7 +5,7 @@
 
 /// The failures among the last lines of the hosts of one log.
 #[derive(Debug, Default)]
-pub(super) struct LastFailures {
+pub struct LastFailures {
     /// The one noted last at the end; no host twice.
     hosts: Vec<LastLine>,
     /// How many of them have a line.
@@ -23,7 +23,7 @@ struct LastLine {
 
 impl LastFailures {
     /// Notes that the last line of `host` is `line`, which is kept if it is a failure.
-    pub(super) fn note(&mut self, host: Option<&[u8]>, line: &[u8], is_failure: bool) {
+    pub fn note(&mut self, host: Option<&[u8]>, line: &[u8], is_failure: bool) {
         self.is_last = is_failure && line.len() <= MAX_LAST_BYTES;
         if !self.is_last && self.kept == 0 {
             return;
@@ -57,7 +57,7 @@ impl LastFailures {
     }
 
     /// Notes a line of which nobody knows whose it is.
-    pub(super) fn note_unreadable(&mut self) {
+    pub fn note_unreadable(&mut self) {
         for last in &mut self.hosts {
             last.line.clear();
         }
@@ -66,7 +66,7 @@ impl LastFailures {
     }
 
     /// The last line of `host`, or of the log if no host is named; `None` if it was no failure.
-    pub(super) fn of(&self, host: Option<&[u8]>) -> Option<&[u8]> {
+    pub fn of(&self, host: Option<&[u8]>) -> Option<&[u8]> {
         let last = match host {
             Some(_) => self.hosts.iter().find(|last| last.host.as_deref() == host),
             None => self.hosts.last().filter(|_| self.is_last),

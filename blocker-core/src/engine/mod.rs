@@ -49,6 +49,7 @@ pub use crate::bounds::Bounds;
 pub use crate::jail::{Jail, JailId, JailSet, Limits, LogId, SourceId};
 pub use crate::policy::IgnoreReason;
 pub use command::{AdoptedBan, Adoption, BanInfo, Command, Event, Found, UnbanReason};
+pub use last::LastFailures;
 pub use line::{Line, Lines};
 pub use memory::{Changes, Counted, Key, Memory};
 pub use request::{BanOutcome, Request, Response};

@@ -64,6 +64,11 @@ pub fn judge<'a>(record: &Record<'a>) -> Judgement<'a> {
     })
 }
 
+/// The names of what it finds, in the order of its table.
+pub(super) fn pattern_names() -> impl Iterator<Item = &'static str> {
+    table::TABLE.iter().map(|row| row.name)
+}
+
 /// The service and what its login process wrote.
 fn split_service<'a>(record: &Record<'a>) -> Option<(&'static str, &'a [u8])> {
     let own_file = SERVICES.iter().find(|(process, _)| record.program == *process);

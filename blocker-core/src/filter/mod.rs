@@ -106,6 +106,18 @@ impl Filter {
         Matches::read(words).ok()
     }
 
+    /// The names of its patterns, in the order in which they are numbered: those of a filter that it extends first.
+    #[must_use]
+    pub fn pattern_names(&self) -> Vec<Label> {
+        match self {
+            Self::Dovecot => dovecot::pattern_names().map(Label::from).collect(),
+            Self::Patterns(patterns) => {
+                let own = patterns.definition().patterns.iter().map(|pattern| pattern.name.clone().into());
+                patterns.base().map_or_else(Vec::new, Self::pattern_names).into_iter().chain(own).collect()
+            }
+        }
+    }
+
     /// Says what `record` tells, as often as it stands for.
     #[must_use]
     pub fn judge<'a>(&self, record: &Record<'a>) -> Judgement<'a> {

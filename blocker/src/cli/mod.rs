@@ -10,6 +10,7 @@ mod reload;
 mod run;
 mod status;
 mod targets;
+mod test;
 mod unban;
 
 use std::path::PathBuf;
@@ -56,6 +57,8 @@ enum Command {
     Ban(ban::Options),
     /// Lifts bans
     Unban(unban::Options),
+    /// Says what filters make of logs: what matches, what is missed, who would be banned and when
+    Test(test::Options),
     /// Makes the daemon read its configuration anew; a faulty one changes nothing
     Reload,
     /// Lets go of every interface and removes every pin, and the bans with them; the daemon must be stopped
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Bans(options) => bans::bans(&globals, &options),
         Command::Ban(options) => ban::ban(&globals, &options),
         Command::Unban(options) => unban::unban(&globals, &options),
+        Command::Test(options) => test::test(&globals, &options),
         Command::Reload => reload::reload(&globals),
         Command::Detach => detach::detach(&globals),
     };

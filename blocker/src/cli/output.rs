@@ -21,7 +21,12 @@ pub(super) fn line(text: &str) -> Result<()> {
 
 /// Prints lines, each with its end, by one call of the system if it takes them.
 pub(super) fn text(lines: &str) -> Result<()> {
-    written(io::stdout().lock().write_all(lines.as_bytes()))
+    bytes(lines.as_bytes())
+}
+
+/// The same of lines that were put together as bytes.
+pub(super) fn bytes(lines: &[u8]) -> Result<()> {
+    written(io::stdout().lock().write_all(lines))
 }
 
 fn written(result: io::Result<()>) -> Result<()> {

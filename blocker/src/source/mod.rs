@@ -11,7 +11,8 @@
 //! Inside: `follower` (which files are followed, and until when), `find` and `pattern` (which files the globs name),
 //! `remembered` (where to begin in files that are not open), `resume` (where an earlier run left off), `mark` (how that is told), `tail` (one followed file), `lines` (bytes into lines), `watch`
 //! (inotify), `stream` (lines of a pipe), `printed` (what a command has printed before), `filesystem` (which announce
-//! nothing), `problems` (what is in the way), `look` (what a doctor wants to know).
+//! nothing), `problems` (what is in the way), `look` (what a doctor wants to know), `whole` (a log read once, with the
+//! numbers of its lines).
 
 use std::fmt;
 use std::path::PathBuf;
@@ -40,6 +41,7 @@ mod tail;
 #[cfg(test)]
 pub(crate) mod testing;
 mod watch;
+mod whole;
 
 pub use command::CommandSource;
 pub use file::FileSource;
@@ -49,6 +51,7 @@ pub use mark::{JournalMark, Mark, Marks};
 pub use problems::MAX_PROBLEMS;
 pub use stdin::read_stdin;
 pub use syslog::SyslogSource;
+pub use whole::{Piece, read_whole};
 
 /// What a source tells the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,316 @@
+//! `blocker test`: what filters make of logs, for scripts and for people. Needs no network and no daemon.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use blocker_tests::{
+    daemon,
+    leftovers::Scratch,
+    process::{self, Finished},
+};
+use serde_json::{Value, json};
+
+/// One failure of three attempts, one that is nobody's fault, one that no filter knows, one that looks like a failure.
+const LOG: &str = "\
+Nov 23 01:02:03 mx1 dovecot: imap-login: Disconnected: Connection closed (auth failed, 3 attempts in 8 secs): user=<bob>, method=PLAIN, rip=192.0.2.9, lip=198.51.100.1, TLS, session=<a1>
+Nov 23 01:02:04 mx1 dovecot: imap-login: Login: user=<amy>, method=PLAIN, rip=192.0.2.10, lip=198.51.100.1, mpid=7, TLS, session=<a2>
+
+Nov 23 01:02:05 mx1 shop[7]: login failed for \x1b]0;x\x07 from 192.0.2.11
+Nov 23 01:02:06 mx1 dovecot: imap-login: Disconnected: Connection closed (auth failed, 2 attempts in 8 secs): user=<eve>, method=PLAIN, rip=192.0.2.9, lip=198.51.100.1, TLS, session=<a3>
+";
+
+const NOW: [&str; 2] = ["--now", "2026-11-24T00:00:00Z"];
+
+#[test]
+fn a_line_is_an_object_in_order_and_the_last_one_is_the_summary() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let log = write(&scratch, "mail.log", LOG)?;
+
+    let printed = run(&[&["test", "--json", "--filter", "dovecot", &log], &NOW[..]].concat())?;
+
+    let lines: Vec<&str> = printed.stdout.lines().collect();
+    assert_eq!(
+        lines[0],
+        r#"{"line":1,"outcome":"failure","addr":"192.0.2.9","user":"bob","attempts":3,"time":"2026-11-23T01:02:03Z","filter":"dovecot","pattern":1}"#,
+    );
+    let objects = objects(&printed)?;
+    let outcomes: Vec<(Option<u64>, Option<&str>)> =
+        objects.iter().map(|object| (object["line"].as_u64(), object["outcome"].as_str())).collect();
+    assert_eq!(
+        outcomes,
+        [
+            (Some(1), Some("failure")),
+            (Some(2), Some("ignored")),
+            (Some(3), Some("no-match")),
+            (Some(4), Some("no-match")),
+            (Some(5), Some("failure")),
+            (None, None),
+        ]
+    );
+    let summary = &objects[5]["summary"];
+    for (key, count) in
+        [("lines", 5), ("failures", 2), ("ignored", 1), ("no_match", 2), ("unreadable", 1), ("looks_like_failure", 1)]
+    {
+        assert_eq!(summary[key], json!(count), "{key}: {summary}");
+    }
+    assert_eq!(summary["attempts"], json!(5));
+    assert_eq!(summary["patterns"], json!([{"filter": "dovecot", "pattern": 1, "name": "auth failed", "lines": 2}]));
+    assert!(printed.stdout.is_ascii());
+    Ok(())
+}
+
+#[test]
+fn sparse_leaves_out_what_does_not_match_and_replay_tells_of_bans_where_they_fall_due() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let log = write(&scratch, "mail.log", LOG)?;
+
+    let printed = run(&[&["test", "--json", "--sparse", "--replay", "--filter", "dovecot", &log], &NOW[..]].concat())?;
+
+    let objects = objects(&printed)?;
+    let numbers: Vec<&Value> = objects.iter().map(|object| &object["line"]).collect();
+    assert_eq!(numbers, [&json!(1), &json!(2), &json!(5), &Value::Null, &Value::Null]);
+    assert_eq!(
+        objects[3],
+        json!({"ban": {
+            "line": 5, "time": "2026-11-23T01:02:06Z", "prefix": "192.0.2.9", "jail": "dovecot",
+            "until": "2026-11-23T02:02:06Z", "lasts_s": 3600, "attempts": 5, "reason": "auth failed",
+        }})
+    );
+    assert_eq!(objects[4]["summary"]["bans"], json!(1));
+    Ok(())
+}
+
+#[test]
+fn a_jail_brings_its_filter_and_its_limits_and_without_one_all_that_are_on_judge() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let log = write(&scratch, "mail.log", LOG)?;
+    let config = write(
+        &scratch,
+        "blocker.toml",
+        "[daemon]\nallow = ['203.0.113.0/24']\n[jails.dovecot]\nmax_retry = 3\nban_time = 'forever'\n[jails.sshd]\nenabled = false\n",
+    )?;
+    let test =
+        |more: &[&str]| run(&[&["test", "--config", &config, "--json", "--replay", &log], &NOW[..], more].concat());
+
+    for more in [&["--jail", "dovecot"][..], &[]] {
+        let objects = objects(&test(more)?)?;
+        assert_eq!(objects[1]["ban"]["line"], json!(1), "three attempts are enough here: {objects:?}");
+        assert_eq!(objects[1]["ban"]["until"], json!("forever"));
+    }
+    let off = objects(&test(&["--jail", "sshd"])?)?;
+    assert_eq!(off.last().context("a summary")?["summary"]["failures"], json!(0), "a jail that is off judges if named");
+    let unknown = blocker(&["test", "--config", &config, "--jail", "nobody", &log])?;
+    assert_eq!(unknown.code, Some(2), "{unknown:?}");
+    assert!(unknown.stderr.contains("there is no jail `nobody`"), "{unknown:?}");
+    Ok(())
+}
+
+#[test]
+fn several_logs_are_counted_on_and_standard_input_is_one() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let (first, second): (Vec<&str>, Vec<&str>) =
+        LOG.lines().enumerate().fold(Default::default(), |mut halves, (at, line)| {
+            if at < 3 {
+                halves.0.push(line)
+            } else {
+                halves.1.push(line)
+            };
+            halves
+        });
+    let older = write(&scratch, "mail.log.1", &first.join("\n"))?;
+    let newer = write(&scratch, "mail.log", &second.join("\n"))?;
+    let options = [&["test", "--json", "--replay", "--filter", "dovecot"], &NOW[..]].concat();
+
+    let both = objects(&run(&[&options[..], &[&older, &newer]].concat())?)?;
+    let places: Vec<(&str, u64)> =
+        both.iter().filter_map(|object| Some((object["file"].as_str()?, object["line"].as_u64()?))).collect();
+    assert_eq!(places, [(&older[..], 1), (&older[..], 2), (&older[..], 3), (&newer[..], 1), (&newer[..], 2)]);
+    assert_eq!(both[5]["ban"]["file"], json!(newer), "the attempts of both come together");
+
+    let mut child = Command::new(daemon::binary()?)
+        .args([&options[..], &["-"]].concat())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut input = child.stdin.take().context("a pipe")?;
+    let mut output = BufReader::new(child.stdout.take().context("a pipe")?);
+    // The last line lacks its end.
+    let (all_but_last, last) = LOG.trim_end().rsplit_once('\n').context("several lines")?;
+    writeln!(input, "{all_but_last}")?;
+    let mut line = String::new();
+    for number in 1..=4 {
+        line.clear();
+        output.read_line(&mut line)?;
+        assert!(line.starts_with(&format!("{{\"line\":{number},")), "told while the pipe is open: {line}");
+    }
+    input.write_all(last.as_bytes())?;
+    drop(input);
+    let rest: Vec<String> = output.lines().collect::<Result<_, _>>()?;
+    assert_eq!(rest.len(), 3, "the line, the ban, the summary: {rest:?}");
+    assert!(child.wait()?.success());
+    Ok(())
+}
+
+#[test]
+fn the_year_is_that_of_now_and_the_zone_that_of_the_environment() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let log = write(&scratch, "mail.log", LOG)?;
+    for (zone, now, time) in [
+        ("UTC", "2026-11-24T00:00:00Z", "2026-11-23T01:02:03Z"),
+        ("UTC", "1700870400", "2023-11-23T01:02:03Z"),
+        ("UTC", "2026-11-20T00:00:00+01:00", "2025-11-23T01:02:03Z"),
+        ("<-07>7", "2026-11-24T00:00:00Z", "2026-11-23T08:02:03Z"),
+    ] {
+        let mut command = command(&["test", "--json", "--filter", "dovecot", "--now", now, &log])?;
+        command.env("TZ", zone);
+        let objects = objects(&process::run(command, LIMIT)?.success()?)?;
+        assert_eq!(objects[0]["time"], json!(time), "{zone} {now}");
+    }
+    let refused = blocker(&["test", "--filter", "dovecot", "--now", "yesterday", &log])?;
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    Ok(())
+}
+
+#[test]
+fn entries_of_the_journal_are_of_now_and_cannot_pose_as_a_header() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let failure = LOG.lines().next().and_then(|line| line.strip_prefix("Nov 23 01:02:03 ")).context("a line")?;
+    let forged = "mx1 shop[7]: Nov 23 01:02:03 mx1 dovecot: imap-login: Disconnected (auth failed, 9 attempts in 8 secs): user=<x>, method=PLAIN, rip=203.0.113.66, lip=198.51.100.1, session=<a9>";
+    let log = write(&scratch, "journal", &format!("{}\n{forged}\n", failure.replace("dovecot:", "dovecot[77]:")))?;
+
+    let objects = objects(&run(&[&["test", "--json", "--journal", "--filter", "dovecot", &log], &NOW[..]].concat())?)?;
+
+    assert_eq!(objects[0]["addr"], json!("192.0.2.9"));
+    assert_eq!(objects[0]["time"], json!("2026-11-24T00:00:00Z"));
+    assert_eq!(objects[1]["outcome"], json!("no-match"));
+    Ok(())
+}
+
+#[test]
+fn a_person_is_told_counts_missed_lines_and_bans_and_a_terminal_obeys_nobody() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let mut bytes = LOG.as_bytes().to_vec();
+    bytes.extend_from_slice(b"\xff\xfe\0\x1b[2J\x9b31m login denied 192.0.2.77\r\r\n");
+    bytes.extend_from_slice(&vec![b'x'; 100_000]);
+    bytes.extend_from_slice(b"\n");
+    let path = scratch.join("mail.log");
+    fs::write(&path, bytes)?;
+    let log = path.display().to_string();
+
+    let printed = run(&[&["test", "--filter", "dovecot", &log], &NOW[..]].concat())?;
+
+    let said = &printed.stdout;
+    for part in [
+        "lines: 7, from 2026-11-23T01:02:03Z to 2026-11-23T01:02:06Z",
+        "matched: 2, with 5 attempts",
+        "ignored: 1",
+        "missed: 4, of these 2 unreadable, 1 too long",
+        "time as in `Nov 23 01:06:25`: 4 lines",
+        "pattern 1: auth failed",
+        "missed, and look like failures: 2 lines",
+        r"mail.log:4: Nov 23 01:02:05 mx1 shop[7]: login failed for \x1b]0;x\x07 from 192.0.2.11",
+        r"mail.log:6: \xff\xfe\x00\x1b[2J\x9b31m login denied 192.0.2.77",
+        "1 ban would fall due",
+        "2026-11-23T01:02:06Z  192.0.2.9  dovecot  1h   5         auth failed",
+    ] {
+        assert!(said.contains(part), "says {part:?}:\n{said}");
+    }
+    assert!(said.chars().all(|character| character == '\n' || !character.is_control()), "{said:?}");
+    assert_eq!(printed.stderr, "", "no progress where nobody looks");
+    let json = run(&[&["test", "--json", "--filter", "dovecot", &log], &NOW[..]].concat())?;
+    assert_eq!(objects(&json)?.len(), 8);
+    assert!(json.stdout.bytes().all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte)));
+    Ok(())
+}
+
+#[test]
+fn a_filter_of_one_s_own_is_tried_from_its_file_and_one_of_fail2ban_refused() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let log = write(&scratch, "shop.log", LOG)?;
+    let filter = write(
+        &scratch,
+        "shop.toml",
+        "name = 'shop'\ndescription = ''\nprogram = ['shop']\n[[pattern]]\nname = 'other'\nmatch = 'other <ADDR>'\n[[pattern]]\nname = 'failed'\nweight = 0.5\nmatch = 'login failed for <USER> from <ADDR>'\n",
+    )?;
+
+    let objects = objects(&run(&[&["test", "--json", "--sparse", "--filter", &filter, &log], &NOW[..]].concat())?)?;
+    assert_eq!(
+        objects[0],
+        json!({
+            "line": 4, "outcome": "failure", "addr": "192.0.2.11", "user": "\u{1b}]0;x\u{7}", "attempts": 0.5,
+            "time": "2026-11-23T01:02:05Z", "filter": "shop", "pattern": 2,
+        })
+    );
+
+    let theirs = blocker(&["test", "--filter", "/etc/fail2ban/filter.d/sshd.conf[mode=aggressive]", &log])?;
+    assert_eq!((theirs.code, theirs.stderr.lines().count()), (Some(2), 1), "{theirs:?}");
+    assert!(theirs.stderr.contains("not yet supported"), "{theirs:?}");
+    Ok(())
+}
+
+#[test]
+fn a_log_that_is_missing_is_one_error_before_anything_is_printed() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let log = write(&scratch, "mail.log", LOG)?;
+    let missing = scratch.join("missing.log").display().to_string();
+
+    let failed = blocker(&["test", "--json", "--filter", "dovecot", &log, &missing])?;
+
+    assert_eq!((failed.code, &failed.stdout[..]), (Some(1), ""), "{failed:?}");
+    assert_eq!(failed.stderr, format!("blocker: {missing}: No such file or directory (os error 2)\n"));
+    let directory = blocker(&["test", "--filter", "dovecot", &scratch.path().display().to_string()])?;
+    assert_eq!(directory.code, Some(1), "{directory:?}");
+    Ok(())
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_it_in_silence() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let log = write(&scratch, "mail.log", &LOG.repeat(20_000))?;
+    let mut child = command(&["test", "--json", "--filter", "dovecot", &log])?
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut line = String::new();
+    let mut output = BufReader::new(child.stdout.take().context("a pipe")?);
+    output.read_line(&mut line)?;
+    drop(output);
+
+    let ended = child.wait_with_output()?;
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+    Ok(())
+}
+
+/// For a command, on a busy machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn write(scratch: &Scratch, name: &str, text: &str) -> Result<String> {
+    let path = scratch.join(name);
+    fs::write(&path, text)?;
+    Ok(path.display().to_string())
+}
+
+fn command(arguments: &[&str]) -> Result<Command> {
+    let mut command = Command::new(daemon::binary()?);
+    command.args(arguments).env("TZ", "UTC").stdin(Stdio::null());
+    Ok(command)
+}
+
+fn blocker(arguments: &[&str]) -> Result<Finished> {
+    process::run(command(arguments)?, LIMIT)
+}
+
+/// The same, which must succeed.
+fn run(arguments: &[&str]) -> Result<Finished> {
+    blocker(arguments)?.success()
+}
+
+fn objects(printed: &Finished) -> Result<Vec<Value>> {
+    printed.stdout.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
+}
