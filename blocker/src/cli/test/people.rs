@@ -16,19 +16,20 @@ pub(super) fn print(tally: &Tally, replay: &Replay) -> Result<()> {
         (Some(_) | None, _) => String::new(),
     };
     output::line(&format!("lines: {lines}{span}"))?;
-    output::line(&format!("  matched: {failures}, with {attempts} attempts"))?;
+    output::line(&format!("  matched: {failures} (attempts: {attempts})"))?;
     output::line(&format!("  ignored: {ignored}"))?;
-    output::line(&format!("  missed: {no_match}, of these {unreadable} unreadable, {too_long} too long"))?;
+    output::line(&format!("  missed: {no_match} (unreadable: {unreadable}, too long: {too_long})"))?;
     for (form, lines) in &tally.forms {
         output::line(&match *form {
-            "none" => format!("without a time: {lines} lines"),
-            form => format!("time as in `{form}`: {lines} lines"),
+            "none" => format!("lines without a time: {lines}"),
+            form => format!("lines with a time as in `{form}`: {lines}"),
         })?;
     }
     print_hits(tally)?;
     if *looks_like_failure > 0 {
-        let shown = tally.missed.len();
-        output::line(&format!("missed, and look like failures: {looks_like_failure} lines; the first {shown}:"))?;
+        let shown = tally.missed.len() as u64;
+        let rest = if shown < *looks_like_failure { format!(", the first {shown} of them") } else { String::new() };
+        output::line(&format!("missed lines that look like failures: {looks_like_failure}{rest}"))?;
     }
     for Missed { file, line, text, is_cut } in &tally.missed {
         let rest = if *is_cut { "…" } else { "" };
@@ -52,8 +53,7 @@ fn print_bans(tally: &Tally, replay: &Replay) -> Result<()> {
     let rows: Vec<[String; 6]> = tally.banned.iter().map(row).collect();
     match tally.bans {
         0 => output::line("nobody would be banned")?,
-        1 => output::line("1 ban would fall due:")?,
-        bans => output::line(&format!("{bans} bans would fall due:"))?,
+        bans => output::line(&format!("bans that would fall due: {bans}"))?,
     }
     if !rows.is_empty() {
         output::table(["WHEN", "PREFIX", "JAIL", "FOR", "ATTEMPTS", "LAST"], &rows)?;
