@@ -4,15 +4,17 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     process::{Command, Stdio},
+    thread,
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use blocker_tests::{
     daemon,
     leftovers::Scratch,
     process::{self, Finished},
 };
+use nix::{sys::stat::Mode, unistd::mkfifo};
 use serde_json::{Value, json};
 
 /// One failure of three attempts, one that is nobody's fault, one that no filter knows, one that looks like a failure.
@@ -113,15 +115,8 @@ fn a_jail_brings_its_filter_and_its_limits_and_without_one_all_that_are_on_judge
 #[test]
 fn several_logs_are_counted_on_and_standard_input_is_one() -> Result<()> {
     let scratch = Scratch::new()?;
-    let (first, second): (Vec<&str>, Vec<&str>) =
-        LOG.lines().enumerate().fold(Default::default(), |mut halves, (at, line)| {
-            if at < 3 {
-                halves.0.push(line)
-            } else {
-                halves.1.push(line)
-            };
-            halves
-        });
+    let lines: Vec<&str> = LOG.lines().collect();
+    let (first, second) = lines.split_at(3);
     let older = write(&scratch, "mail.log.1", &(first.join("\n") + "\n"))?;
     let newer = write(&scratch, "mail.log", &second.join("\n"))?;
     let options = [&["test", "--json", "--replay", "--filter", "dovecot"], &NOW[..]].concat();
@@ -265,6 +260,28 @@ fn a_log_that_is_missing_is_one_error_before_anything_is_printed() -> Result<()>
     assert_eq!(failed.stderr, format!("blocker: {missing}: No such file or directory (os error 2)\n"));
     let directory = blocker(&["test", "--filter", "dovecot", &scratch.path().display().to_string()])?;
     assert_eq!(directory.code, Some(1), "{directory:?}");
+    let packed = scratch.join("mail.log.2.gz");
+    fs::write(&packed, b"\x1f\x8b\x08\0")?;
+    let packed = blocker(&["test", "--filter", "dovecot", &packed.display().to_string()])?;
+    assert_eq!(packed.code, Some(1), "{packed:?}");
+    assert!(packed.stderr.contains("zcat") && packed.stderr.lines().count() == 1, "{packed:?}");
+    Ok(())
+}
+
+#[test]
+fn a_named_pipe_is_read_to_its_end() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let pipe = scratch.join("pipe");
+    mkfifo(&pipe, Mode::S_IRWXU)?;
+    let writer = thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::write(pipe, LOG)
+    });
+
+    let printed = run(&["test", "--json", "--filter", "dovecot", &pipe.display().to_string()])?;
+
+    assert_eq!(objects(&printed)?.len(), 6);
+    writer.join().map_err(|_| anyhow!("the writer panicked"))??;
     Ok(())
 }
 

@@ -19,6 +19,7 @@ mod tally;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
@@ -80,7 +81,7 @@ pub(super) fn test(globals: &Globals, options: &Options) -> Result<()> {
     };
     // Before anything is printed, so that a slip in the last name is told at once.
     for log in &options.logs {
-        open(log)?;
+        check(log)?;
     }
     let clock = Clock::new(options.now);
     let mut run = Run {
@@ -99,18 +100,46 @@ pub(super) fn test(globals: &Globals, options: &Options) -> Result<()> {
     run.finish()
 }
 
+/// Says what keeps `log` from being read, if that can be seen beforehand. A pipe is not opened: its writer would be gone.
+fn check(log: &Path) -> Result<()> {
+    if log == Path::new(STDIN) {
+        return Ok(());
+    }
+    let metadata = log.metadata().map_err(|error| io_failure(error, log.display()))?;
+    if metadata.is_dir() {
+        return Err(anyhow!("{}: is a directory, expected a log", log.display()));
+    }
+    if !metadata.is_file() {
+        return Ok(());
+    }
+    let mut begin = [0; 6];
+    let file = File::open(log).map_err(|error| io_failure(error, log.display()))?;
+    let read = file.read_at(&mut begin, 0).map_err(|error| io_failure(error, log.display()))?;
+    let begin = begin.get(..read).unwrap_or_default();
+    match COMPRESSED.iter().find(|(magic, _)| begin.starts_with(magic)) {
+        Some((_, program)) => {
+            Err(anyhow!("{0}: is compressed, expected text: {program} {0} | blocker test -", log.display()))
+        }
+        None => Ok(()),
+    }
+}
+
 /// What to read, and how much of it there is if that is known.
 fn open(log: &Path) -> Result<(Box<dyn Read>, Option<u64>)> {
-    if log == Path::new("-") {
+    if log == Path::new(STDIN) {
         return Ok((Box::new(io::stdin().lock()), None));
     }
     let opened = File::open(log).and_then(|file| Ok((file.metadata()?, file)));
     let (metadata, file) = opened.map_err(|error| io_failure(error, log.display()))?;
-    if metadata.is_dir() {
-        return Err(anyhow!("{}: is a directory, expected a log", log.display()));
-    }
-    Ok((Box::new(file), metadata.is_file().then(|| metadata.len())))
+    Ok((Box::new(file), metadata.is_file().then_some(metadata.len())))
 }
+
+/// The name of standard input.
+const STDIN: &str = "-";
+
+/// How compressed files begin, by RFC 1952 and the formats' own descriptions, and what prints them.
+const COMPRESSED: [(&[u8], &str); 4] =
+    [(b"\x1f\x8b", "zcat"), (b"BZh", "bzcat"), (b"\xfd7zXZ\0", "xzcat"), (b"\x28\xb5\x2f\xfd", "zstdcat")];
 
 impl Run<'_> {
     /// Goes through one log.
