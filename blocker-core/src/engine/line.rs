@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Engine, IgnoreReason, JailId};
-use crate::filter::{Failure, Judgement, Prefilter};
+use crate::filter::{Failure, Found, Judgement, Prefilter};
 use crate::jail::{LogId, SourceId};
 use crate::record::{self, Entry, Learnt, Record, Stamp};
 use crate::time::Timestamp;
@@ -32,6 +32,7 @@ pub struct Lines<'a> {
     ends: &'a [usize],
     /// How many of them have been judged.
     judged: usize,
+    found: Found,
 }
 
 impl<'a> Lines<'a> {
@@ -40,7 +41,7 @@ impl<'a> Lines<'a> {
     /// Ends must ascend and lie within `bytes`: a line of which that is not true is empty.
     #[must_use]
     pub fn new(source: SourceId, log: LogId, past: bool, bytes: &'a [u8], ends: &'a [usize]) -> Self {
-        Self { source, log, past, bytes, ends, judged: 0 }
+        Self { source, log, past, bytes, ends, judged: 0, found: Found::default() }
     }
 
     /// The line numbered `index`; empty if there is none.
@@ -54,7 +55,7 @@ impl<'a> Lines<'a> {
     fn pass(&mut self, prefilter: &Prefilter) -> Range<usize> {
         let first = self.judged;
         let start = first.checked_sub(1).map_or(0, |before| self.ends.get(before).copied().unwrap_or(usize::MAX));
-        self.judged = match prefilter.find(self.bytes, start) {
+        self.judged = match prefilter.find(self.bytes, start, &mut self.found) {
             Some(at) => first + self.ends.get(first..).unwrap_or_default().partition_point(|&end| end <= at),
             None => self.ends.len(),
         };

@@ -1,13 +1,32 @@
 //! Searching in bytes: log lines need not be UTF-8, so `str` and its methods are of no use to a filter.
 
 /// Where `needle` first stands in `hay`.
+#[inline]
 pub(super) fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
-    memchr::memmem::find(hay, needle)
+    // Most are short, and their first bytes rare: what a searcher would have to be made for is found sooner than it is made.
+    let (&first, rest) = needle.split_first()?;
+    let mut from = 0;
+    loop {
+        let at = from + memchr::memchr(first, hay.get(from..)?)?;
+        from = at + 1;
+        if hay[from..].starts_with(rest) {
+            return Some(at);
+        }
+    }
 }
 
 /// Where `needle` last stands in `hay`.
+#[inline]
 pub(super) fn rfind(hay: &[u8], needle: &[u8]) -> Option<usize> {
-    hay.windows(needle.len()).rposition(|window| window == needle)
+    let (&first, rest) = needle.split_first()?;
+    let mut end = hay.len();
+    loop {
+        let at = memchr::memrchr(first, &hay[..end])?;
+        if hay[at + 1..].starts_with(rest) {
+            return Some(at);
+        }
+        end = at;
+    }
 }
 
 #[cfg(test)]

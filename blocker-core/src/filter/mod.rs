@@ -25,7 +25,7 @@ use crate::record::Record;
 use patterns::Patterns;
 
 pub use label::Label;
-pub use prefilter::Prefilter;
+pub use prefilter::{Found, Prefilter};
 
 /// One failed login, or several on one connection, by one source.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -75,6 +75,9 @@ pub(crate) fn number_log() -> LogId {
     LogId::new(NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
+/// Bytes of a line as logs have them: only to make room at once.
+const USUAL_LINE_BYTES: usize = 64;
+
 /// Lines read at once from one log.
 ///
 /// No line is empty, contains a newline, ends with the carriage return of a CRLF or is longer than a line may be.
@@ -96,6 +99,12 @@ impl Batch {
     /// Begins a batch without lines. They are `past` if they were in `log` already when reading of it began.
     pub fn new(source: SourceId, log: LogId, past: bool) -> Self {
         Self { source, log, past, bytes: Vec::new(), ends: Vec::new(), mark: None, journal_mark: None }
+    }
+
+    /// Makes room for lines of so many bytes together.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes);
+        self.ends.reserve(bytes / USUAL_LINE_BYTES);
     }
 
     /// Appends a line, which is given without its newline. A carriage return at its end is dropped, an empty line is not

@@ -242,6 +242,7 @@ impl Tail {
             text = &new[end.unwrap_or(new.len())..];
             self.in_hole = end.is_none();
         }
+        batch.reserve(text.len());
         let overlong_lines = self.lines.push(text, batch);
         self.offset += new.len() as u64;
         self.before.clear();

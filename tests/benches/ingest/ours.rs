@@ -38,12 +38,10 @@ async fn follow(log: &Path, lines: u64) -> Result<Figure> {
     File::create(&followed)?;
     let (events_in, mut events) = mpsc::channel(WAITING);
     let task = tokio::spawn(FileSource::new(source, vec![pattern], MAX_LINE_BYTES)?.run(events_in));
-    // Its first word is that it follows the file, from its end: what is written from then on is live.
-    let first = timeout(PATIENCE, events.recv()).await?;
-    ensure!(
-        matches!(first, Some(SourceEvent::State(_, state)) if state.files.len() == 1),
-        "the source follows no file"
-    );
+    // It follows the file, from its end: what is written from then on is live.
+    while !matches!(timeout(PATIENCE, events.recv()).await?, Some(SourceEvent::State(_, state)) if state.files.len() == 1)
+    {
+    }
     // Nothing else runs meanwhile: there is one thread.
     io::copy(&mut File::open(log)?, &mut OpenOptions::new().append(true).open(&followed)?)
         .context("writing the log")?;
