@@ -10,6 +10,9 @@
 
 use std::fmt;
 
+/// Fields by which the journal itself says who wrote an entry.
+const SENDERS: [&str; 6] = ["_SYSTEMD_UNIT", "_SYSTEMD_CGROUP", "_UID", "_GID", "_EXE", "_COMM"];
+
 /// What an entry must have: `_SYSTEMD_UNIT=dovecot.service`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Match {
@@ -91,6 +94,12 @@ impl Matches {
         self.0.iter().enumerate().flat_map(|(place, all)| {
             (place > 0).then(|| "+".to_owned()).into_iter().chain(all.iter().map(ToString::to_string))
         })
+    }
+
+    /// Whether each alternative asks for something by which the journal itself says who the sender is.
+    #[must_use]
+    pub fn name_the_sender(&self) -> bool {
+        self.0.iter().all(|matches| matches.iter().any(|one| SENDERS.contains(&one.field.as_str())))
     }
 
     /// The fields that have to be known to tell whether an entry fulfils them; some may come twice.

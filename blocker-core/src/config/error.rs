@@ -60,6 +60,8 @@ pub enum Problem {
         /// The other key.
         by: &'static str,
     },
+    /// Any user of the machine can write entries that match, in the service's name.
+    AnybodysEntries,
     /// An entry of a list is in it twice.
     Twice {
         /// As written.
@@ -109,6 +111,11 @@ impl fmt::Display for Sentence<'_> {
             Problem::Excluded { by } => {
                 write!(f, "`{key}` and `{by}` exclude each other: a jail has one input, make two jails of it")
             }
+            Problem::AnybodysEntries => write!(
+                f,
+                "any user of the machine can write what `{key}` asks for: name the sender in each alternative, by _SYSTEMD_UNIT, \
+                 _UID, _EXE or the like, or set `journal_trust`; [] trusts everybody"
+            ),
             Problem::Twice { found } => write!(f, "`{key}` has {found} twice"),
             Problem::TooManyEntries(most) => write!(f, "`{key}` has more than {most} entries"),
             Problem::TooManyJails(most) => write!(f, "`{key}` is one jail too many: at most {most}"),

@@ -147,6 +147,10 @@ fn inputs(
         }
         return Some((input, None));
     };
+    if trust.is_none() && !section.has("journal_trust") && !matches.name_the_sender() {
+        section.fault_at("journal", Problem::AnybodysEntries);
+        return None;
+    }
     Some((input, Some(Journal { matches, trust, namespace, directory })))
 }
 

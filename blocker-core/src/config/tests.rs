@@ -647,6 +647,24 @@ fn a_jail_reads_what_it_names_files_or_the_journal_or_both() {
 }
 
 #[test]
+fn entries_that_anybody_can_write_are_not_read_unless_that_is_said() {
+    let jail = |keys: &str| format!("[jails.postfix]\n{keys}");
+    let said = "line 2: any user of the machine can write what `jails.postfix.journal` asks for: name the sender in each \
+                alternative, by _SYSTEMD_UNIT, _UID, _EXE or the like, or set `journal_trust`; [] trusts everybody";
+
+    for anybodys in ["'SYSLOG_IDENTIFIER=postfix/smtpd'", "'_TRANSPORT=syslog'", "['_UID=0', '+', 'PRIORITY=6']"] {
+        assert_eq!(errors(&jail(&format!("journal = {anybodys}\n"))), [said], "{anybodys}");
+    }
+    for fine in [
+        "journal = ['_SYSTEMD_UNIT=postfix@-.service', 'SYSLOG_IDENTIFIER=postfix/smtpd']\n",
+        "journal = ['SYSLOG_IDENTIFIER=postfix/smtpd']\njournal_trust = '_UID=104'\n",
+        "journal = ['SYSLOG_IDENTIFIER=postfix/smtpd']\njournal_trust = []\n",
+    ] {
+        config(&jail(fine));
+    }
+}
+
+#[test]
 fn what_journalctl_would_not_take_is_said_where_it_stands() {
     let expected = "expected matches as journalctl takes them, such as \"_SYSTEMD_UNIT=dovecot.service\", with \"+\" between \
                     alternatives";
