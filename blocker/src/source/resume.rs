@@ -9,7 +9,8 @@
 //!
 //! If there is neither, what was written to it after the mark is lost. Files of such names that were written to after the
 //! last mark was noted, and that nobody knows, came and went between two runs: they are read from their beginning, the
-//! oldest first, before the file that has the path now.
+//! oldest first, before the file that has the path now. A copy of what is still at the path is none of them: copytruncate
+//! is at work at this moment, and the original is read.
 
 use std::cell::LazyCell;
 use std::collections::HashSet;
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use super::find::Found;
 use super::follower::QUIET_TIME;
-use super::tail::{CHECKED_BYTES, Identity, Position, Start, Tail};
+use super::tail::{CHECKED_BYTES, Identity, Position, Start, Tail, bytes_before};
 use super::{Mark, Marks, Standing};
 
 /// Most names of a directory that are looked at for a path.
@@ -92,16 +93,19 @@ pub(super) fn resume(marks: Marks, found: &[Found]) -> Resumption {
     for path in paths {
         // Not looked for where all is as it was: a glob may name a thousand files.
         let family = LazyCell::new(|| family(path));
-        let mut last = None;
+        let (mut is_current, mut since) = (false, i64::MIN);
         for mark in marks.iter().filter(|mark| mark.path == path) {
-            let is_current = search.claim_found(mark) || search.claim(mark, &family);
+            let has_path = search.claim_found(mark) || search.claim(mark, &family, &mut since);
             // At its beginning every file is the same: another may have the inode.
-            last = Some((mark, is_current && mark.offset > 0));
+            is_current |= has_path && mark.offset > 0;
+            since = since.max(mark.noted.saturating_sub(TICKS_NS));
         }
-        if let Some((mark, false)) = last {
-            search.begin_unknown(mark, &family);
+        if !is_current {
+            search.begin_unknown(path, since, &family);
         }
     }
+    // Of the files that are found, none was written to before one that was rotated away.
+    search.resumption.files.sort_by_key(|file| file.standing == Standing::Current);
     search.resumption
 }
 
@@ -162,8 +166,9 @@ impl Search<'_> {
         true
     }
 
-    /// Finds the file of a mark, wherever it is. Returns whether it still has its path.
-    fn claim(&mut self, mark: &Mark, family: &[Member]) -> bool {
+    /// Finds the file of a mark, wherever it is. Returns whether it still has its path. If it is a copy, what came after it
+    /// was written to `since` the copy was.
+    fn claim(&mut self, mark: &Mark, family: &[Member], since: &mut i64) -> bool {
         let candidates = || {
             let found = self.found.iter().map(|found| (found.path.clone(), found.identity));
             found.chain(family.iter().map(|member| (member.path.clone(), member.identity)))
@@ -191,6 +196,11 @@ impl Search<'_> {
             self.resumption.lost.push(mark.clone());
         }
         self.claimed.insert(identity);
+        if identity.inode != mark.inode
+            && let Some(copy) = family.iter().find(|member| member.identity == identity)
+        {
+            *since = copy.modified.max(*since);
+        }
         let is_found = self.found.iter().any(|found| found.identity == identity);
         let is_current = path == mark.path;
         let start = Start::Resume(mark.position());
@@ -206,25 +216,38 @@ impl Search<'_> {
         is_current
     }
 
-    /// Takes in the files that came after the one last marked and do not have its path any more.
-    fn begin_unknown(&mut self, last: &Mark, family: &[Member]) {
-        for member in family.iter().filter(|member| member.modified > last.noted - TICKS_NS && member.path != last.path)
-        {
+    /// Takes in the files that were written to `since` then and do not have their `path` any more.
+    fn begin_unknown(&mut self, path: &Path, since: i64, family: &[Member]) {
+        for member in family.iter().filter(|member| member.modified > since && member.path != path) {
             let is_found = self.found.iter().any(|found| found.identity == member.identity);
             if is_found || self.claimed.contains(&member.identity) {
                 continue;
             }
             let Ok(file) = open(&member.path, member.identity) else { continue };
+            if is_copy_of(&file, path) {
+                continue;
+            }
             self.claimed.insert(member.identity);
             self.resumption.files.push(Resumed {
                 file,
                 identity: member.identity,
-                path: last.path.clone(),
+                path: path.to_owned(),
                 standing: Standing::Rotated,
                 start: Start::Beginning,
             });
         }
     }
+}
+
+/// Whether the file at `path` has all that this one has, and may have more. Of less than a line nobody can tell.
+fn is_copy_of(file: &File, path: &Path) -> bool {
+    let is_in = |original: &File| {
+        let length = file.metadata()?.len();
+        Ok::<_, io::Error>(
+            length >= CHECKED_BYTES as u64 && bytes_before(file, length)? == bytes_before(original, length)?,
+        )
+    };
+    Tail::open(path).and_then(|original| is_in(&original)).unwrap_or(false)
 }
 
 /// Whether a file that was rotated away has been read to its end, and nobody writes to it any more.

@@ -294,8 +294,8 @@ impl Tail {
     }
 }
 
-/// The last bytes before `offset`: as many as there are up to [`CHECKED_BYTES`].
-fn bytes_before(file: &File, offset: u64) -> io::Result<Vec<u8>> {
+/// The last bytes before `offset`: as many as there are up to [`CHECKED_BYTES`]; an error if the file is shorter.
+pub(super) fn bytes_before(file: &File, offset: u64) -> io::Result<Vec<u8>> {
     let from = offset.saturating_sub(CHECKED_BYTES as u64);
     let mut bytes = [0; CHECKED_BYTES];
     let wanted = &mut bytes[..usize::try_from(offset - from).expect("at most CHECKED_BYTES")];

@@ -29,7 +29,7 @@ fn a_rotated_file_is_read_to_its_end_before_those_that_came_after_it() {
     let mark = mark(&dir, "mail.log", 80);
     dir.rename("mail.log", "mail.log.2");
     for (number, name) in ["mail.log-20261126", "mail.log.1", "mail.log"].into_iter().enumerate() {
-        dir.write(name, b"another\n");
+        dir.write(name, format!("another: {number}\n").as_bytes());
         set_modified(&dir, name, FUTURE + number as u64);
     }
     dir.write("mail.logger", b"no rotation's name\n");
@@ -144,6 +144,80 @@ fn a_source_that_never_ran_takes_of_the_marks_of_others_what_it_has_itself() {
     assert_eq!((resumption.files[0].path.clone(), resumption.lost), (dir.path("mail.log"), vec![]));
 }
 
+#[test]
+fn what_was_copied_away_before_any_of_the_marks_was_noted_is_not_read_again() {
+    let dir = TempDir::new();
+    dir.write("mail.log", LOG);
+    dir.write("mail.log.1", &[b'1'; 100]);
+    // This one was begun by a start, and the next was copied while its original was read.
+    let begun = Mark { noted: 1_000_000_000_000, ..mark(&dir, "mail.log.1", 100) };
+    let begun = Mark { path: dir.path("mail.log"), ..begun };
+    dir.write("mail.log.2", &[b'2'; 100]);
+    set_modified(&dir, "mail.log.2", 2_000);
+    let current = Mark { noted: 3_000_000_000_000, ..mark(&dir, "mail.log", 80) };
+
+    for is_truncated in [false, true] {
+        if is_truncated {
+            dir.rename("mail.log", "mail.log.3");
+            dir.write("mail.log", b"new\n");
+        }
+        let resumption = resume_in(&dir, "mail.log", vec![current.clone(), begun.clone()]);
+
+        let inodes: Vec<u64> = resumption.files.iter().map(|file| file.identity.inode).collect();
+        assert!(!inodes.contains(&inode(&dir, "mail.log.2")), "{is_truncated}: {resumption:?}");
+    }
+}
+
+#[test]
+fn what_was_copied_away_before_the_copy_that_is_read_on_is_not_read_again() {
+    let dir = TempDir::new();
+    dir.write("mail.log", LOG);
+    let mark = Mark { noted: 1_000_010_000_000, ..mark(&dir, "mail.log", 80) };
+    for (name, secs) in [("mail.log.1", 1_000), ("mail.log.2", 1_001), ("mail.log.3", 1_002)] {
+        // The first within a tick of the file system's clock of the mark; the second is a copy of what is marked.
+        let content = if name == "mail.log.2" { LOG.to_vec() } else { name.repeat(10).into_bytes() };
+        dir.write(name, &content);
+        set_modified(&dir, name, secs);
+    }
+    dir.write("mail.log", b"new\n");
+
+    let resumption = resume_in(&dir, "mail.log", vec![mark]);
+
+    let inodes: Vec<u64> = resumption.files.iter().map(|file| file.identity.inode).collect();
+    assert_eq!(inodes, [inode(&dir, "mail.log.2"), inode(&dir, "mail.log.3")]);
+}
+
+#[test]
+fn a_copy_that_copytruncate_is_making_is_not_read_beside_its_original() {
+    let dir = TempDir::new();
+    dir.write("mail.log", b"");
+    let mark = Mark { noted: 1_000_000_000_000, ..mark(&dir, "mail.log", 0) };
+    dir.write("mail.log", LOG);
+    for copied in [CHECKED_BYTES, LOG.len()] {
+        dir.write("mail.log.1", &LOG[..copied]);
+
+        let resumption = resume_in(&dir, "mail.log", vec![mark.clone()]);
+
+        assert_eq!(
+            read(&resumption),
+            [("mail.log".into(), Standing::Current, Start::Resume(mark.position()))],
+            "{copied} bytes"
+        );
+    }
+
+    dir.write("mail.log", b"new\n");
+    let resumption = resume_in(&dir, "mail.log", vec![mark.clone()]);
+
+    assert_eq!(
+        read(&resumption),
+        [
+            ("mail.log".into(), Standing::Rotated, Start::Beginning),
+            ("mail.log".into(), Standing::Current, Start::Resume(mark.position())),
+        ],
+        "once its original is truncated, it is read, and first"
+    );
+}
+
 /// In seconds since 1970: later than any mark here is noted.
 const FUTURE: u64 = 4_000_000_000;
 
@@ -162,13 +236,13 @@ fn read(resumption: &Resumption) -> Vec<(String, Standing, Start)> {
     resumption.files.iter().map(|file| (name(&file.path), file.standing, file.start.clone())).collect()
 }
 
-/// A mark of a file that was read up to `offset`, noted in this year.
+/// A mark of a file that was read up to `offset`, noted in 2065.
 fn mark(dir: &TempDir, name: &str, offset: usize) -> Mark {
     let bytes = fs::read(dir.path(name)).expect("it is there");
     let before = bytes[offset.saturating_sub(CHECKED_BYTES)..offset].to_vec();
     let position = Position { offset: offset as u64, before, skipping: false };
     let identity = Identity::of(&fs::metadata(dir.path(name)).expect("it is there"));
-    Mark { noted: 1_800_000_000_000_000_000, ..Mark::new(&dir.path(name), identity, &position) }
+    Mark { noted: 3_000_000_000_000_000_000, ..Mark::new(&dir.path(name), identity, &position) }
 }
 
 fn inode(dir: &TempDir, name: &str) -> u64 {
