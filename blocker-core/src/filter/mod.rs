@@ -8,6 +8,7 @@
 mod bytes;
 pub mod dovecot;
 pub mod examples;
+pub mod fail2ban;
 #[cfg(test)]
 mod injection;
 mod label;
