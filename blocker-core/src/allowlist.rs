@@ -31,6 +31,8 @@ pub struct Allowed {
 pub enum AllowReason {
     /// The configuration says so.
     Configured,
+    /// A file that the configuration names says so.
+    File,
     /// An administrator said so by command.
     ByCommand,
     /// An address of this machine.
@@ -51,6 +53,7 @@ impl fmt::Display for AllowReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Configured => "allowed by the configuration",
+            Self::File => "allowed by a file",
             Self::ByCommand => "allowed by command",
             Self::OwnAddress => "an address of this machine",
             Self::Loopback => "a loopback address",

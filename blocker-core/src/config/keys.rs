@@ -12,7 +12,10 @@ use super::ports::{PortRange, Ports, Protocol};
 use super::usual::{UNMENTIONED, Usual};
 use super::value::{Kind, Read, Reading};
 use super::walk::{Found, Named, Section};
-use super::{Attach, Config, Daemon, Enabled, Interfaces, Jail, Journal, MAX_JAIL_NAME_BYTES, MAX_JAILS, Mode, Places};
+use super::{
+    Attach, Config, Daemon, Enabled, Interfaces, Jail, Journal, MAX_ALLOW_FILES, MAX_JAIL_NAME_BYTES, MAX_JAILS, Mode,
+    Places,
+};
 use crate::filter::Filter;
 use crate::journal::{Matches, Unmatchable};
 use crate::prefix::Prefix;
@@ -40,6 +43,8 @@ fn daemon(section: &mut Section<'_, '_>) -> Daemon {
         attach: section.get("attach", &ATTACH, vec![Attach::Native, Attach::Generic, Attach::Tcx]),
         observe_interfaces: section.get("observe_interfaces", &INTERFACE_LIST, Vec::new()),
         allow: section.get("allow", &PREFIXES, Vec::new()),
+        allow_files: section.get("allow_files", &ALLOW_FILES, Vec::new()),
+        allow_logins: section.get("allow_logins", &TRUTH, true),
         max_bans_ipv4: section.get("max_bans_ipv4", &CAPACITY, None),
         max_bans_ipv6: section.get("max_bans_ipv6", &CAPACITY, None),
         ipv6_prefix: section.get("ipv6_prefix", &IPV6_PREFIX, 64),
@@ -215,6 +220,16 @@ const PREFIXES: Kind<Vec<Prefix>> = Kind {
     expected: "addresses and networks such as \"192.0.2.9\" or \"2001:db8::/64\"",
     read: |value| value.list(0, |value| value.or_unexpected(value.text().and_then(|text| text.parse().ok()))),
 };
+
+const ALLOW_FILES: Kind<Vec<PathBuf>> = Kind {
+    expected: "at most 16 absolute paths of files",
+    read: |value| {
+        let paths = value.list(0, |value| path(value, MAX_PATH_BYTES))?;
+        value.or_unexpected((paths.len() <= MAX_ALLOW_FILES).then_some(paths))
+    },
+};
+
+const TRUTH: Kind<bool> = Kind { expected: "true or false", read: |value| value.or_unexpected(value.truth()) };
 
 const DIRECTORY: Kind<PathBuf> = Kind { expected: "an absolute path", read: |value| path(value, MAX_PATH_BYTES) };
 

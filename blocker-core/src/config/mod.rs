@@ -71,6 +71,10 @@ pub struct Daemon {
     pub observe_interfaces: Vec<String>,
     /// What is never banned, besides what the daemon finds by itself.
     pub allow: Vec<Prefix>,
+    /// Files that name more of it; absolute, each once, at most [`MAX_ALLOW_FILES`].
+    pub allow_files: Vec<PathBuf>,
+    /// Whether it is never banned where somebody is logged in from, over the network and with authentication.
+    pub allow_logins: bool,
     /// Most IPv4 hosts banned at once, 1,024 to 16,777,216; `None` for what the machine's memory allows.
     pub max_bans_ipv4: Option<u32>,
     /// The same of IPv6 /64s.
@@ -209,6 +213,9 @@ pub const MAX_ERRORS: usize = 20;
 
 /// Most jails, the built-in ones included.
 pub const MAX_JAILS: usize = 60;
+
+/// Most files of addresses that are never banned.
+pub const MAX_ALLOW_FILES: usize = 16;
 
 /// Longest name of a jail in bytes: the kernel's map of names holds 32, the last being zero.
 pub const MAX_JAIL_NAME_BYTES: usize = 31;

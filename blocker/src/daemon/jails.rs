@@ -11,6 +11,7 @@ use blocker_core::time::BanTime;
 use super::sources::Sources;
 use crate::exit::Failure;
 use crate::kernel::{Capacity, JailPorts, Kernel, MANUAL_JAIL, NumberedPorts};
+use crate::network::allow_files;
 use crate::source::FileSource;
 
 /// The jails that are on, with their numbers.
@@ -46,12 +47,14 @@ pub(super) fn of_name(names: &BTreeMap<JailId, String>, name: &str) -> Option<Ja
     names.iter().find(|(_, known)| *known == name).map(|(&id, _)| id)
 }
 
-/// Checks what only this crate can: that the globs are globs.
+/// Checks what only this crate can: that the globs are globs, and files of allowed addresses in order.
 ///
 /// # Errors
 ///
 /// [`Failure::Configuration`].
 pub fn check_inputs(config: &Config) -> Result<()> {
+    allow_files::check(&config.daemon.allow_files)
+        .map_err(|error| Failure::Configuration(format!("`daemon.allow_files`: {error}")))?;
     for jail in config.jails.iter().filter(|jail| is_on(jail)) {
         match &jail.input {
             Some(Input::Files(patterns)) => {

@@ -44,8 +44,9 @@ use crate::clock::{self, Reading};
 use crate::control::server::{Call, Server};
 use crate::control::wire::{Change, Reply, Request};
 use crate::kernel::{Capacity, Kernel};
+use crate::network::allow_files::AllowFiles;
 use crate::network::changes::Changes;
-use crate::network::{default_routes, found_allowed};
+use crate::network::default_routes;
 use crate::settings;
 use crate::source::SourceEvent;
 
@@ -103,6 +104,10 @@ struct Daemon<'a> {
     numbered: Numbered,
     sources: Sources,
     interfaces: Interfaces,
+    /// Who is never banned because a file says so.
+    allow_files: AllowFiles,
+    /// Whether [`Daemon::take_places`] has something to tell.
+    are_places_due: bool,
     events: EventLog,
     /// When [`Daemon::look_around`] is due.
     looks: Looks,
@@ -163,6 +168,9 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
             _ = interrupt.recv() => break,
         }
         daemon.look_after();
+        if let Some(places) = daemon.take_places() {
+            changes.watch(places);
+        }
         if daemon.is_over {
             break;
         }
@@ -240,6 +248,8 @@ impl<'a> Daemon<'a> {
             numbered,
             sources,
             interfaces: Interfaces::default(),
+            allow_files: AllowFiles::default(),
+            are_places_due: false,
             events: EventLog::start()?,
             looks: Looks::begin(Instant::now()),
             refused: (0, String::new()),
@@ -249,7 +259,10 @@ impl<'a> Daemon<'a> {
             tables_nearly_full: 0,
         };
         // Whom never to drop comes before whatever may drop more.
-        daemon.engine.set_found_allowed(found_allowed(&default_routes()?)?, clock::now());
+        daemon.allow_files.set_paths(&daemon.config.daemon.allow_files);
+        let allow_logins = daemon.config.daemon.allow_logins;
+        let found = around::all_allowed(&default_routes()?, allow_logins, &mut daemon.allow_files)?;
+        daemon.engine.set_found_allowed(found, clock::now());
         let allowed = daemon.carry_out();
         daemon.kernel.set_jails(ports)?;
         let is_kernel_whole = daemon.kernel.were_pinned() && loaded.is_of_this_boot;
@@ -434,11 +447,13 @@ impl<'a> Daemon<'a> {
             ))
             .into());
         }
+        let routes = default_routes()?;
         let (numbered, ports) = jails::number(&config, &self.kernel, &mut self.sources)?;
         self.engine.reconfigure(jails::settings(&config, &numbered, self.capacity), clock::now());
         self.config = config;
         self.numbered = numbered;
-        self.carry_out();
+        self.allow_files.set_paths(&self.config.daemon.allow_files);
+        self.find_allowed(&routes);
         self.start_sources()?;
         let in_kernel = self.kernel.set_jails(ports).and_then(|()| self.kernel.set_mode(self.config.daemon.mode));
         self.look_around();

@@ -112,6 +112,7 @@ impl Daemon<'_> {
             })
             .chain(self.interfaces.problem())
             .chain(self.keeper.problems())
+            .chain(self.allow_files.problems())
             .chain(self.sources.states().flat_map(|state| state.problems.iter().cloned()))
             .collect();
         problems.extend(fill::warnings(stats, self.capacity));
