@@ -41,6 +41,8 @@ pub enum AllowReason {
     Loopback,
     /// Addresses that reach no further than the link, without which IPv6 does not work.
     LinkLocal,
+    /// Groups of receivers; nobody sends from one.
+    Multicast,
     /// A router that this machine sends through.
     Gateway,
     /// A name server that this machine asks.
@@ -58,6 +60,7 @@ impl fmt::Display for AllowReason {
             Self::OwnAddress => "an address of this machine",
             Self::Loopback => "a loopback address",
             Self::LinkLocal => "a link-local address",
+            Self::Multicast => "a multicast address",
             Self::Gateway => "a gateway of this machine",
             Self::Resolver => "a name server of this machine",
             Self::RemoteLogin => "where an administrator is logged in from",

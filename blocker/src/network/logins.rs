@@ -68,10 +68,10 @@ fn session(file: impl Read) -> Option<IpAddr> {
 
 fn of_utmp(path: &Path) -> Vec<IpAddr> {
     let Ok(entries) = UtmpParser::from_path(path) else { return Vec::new() };
-    let peer = |entry: UtmpEntry| match entry {
+    let peer = |entry: UtmpEntry| {
+        let UtmpEntry::UserProcess { pid, host, .. } = entry else { return None };
         // What a process that was killed left behind is nobody's.
-        UtmpEntry::UserProcess { pid, host, .. } if is_alive(pid) => address(&host),
-        _ => None,
+        address(&host).filter(|_| is_alive(pid))
     };
     entries.take(MAX_SESSIONS).map_while(Result::ok).filter_map(peer).collect()
 }
@@ -126,7 +126,7 @@ mod tests {
             assert!(SSH.contains(line), "{line}");
             assert_eq!(session(SSH.replace(line, other).as_bytes()), None, "{other}");
         }
-        assert_eq!(session(std::io::repeat(b'x')), None, "an endless file");
+        assert_eq!(session(io::repeat(b'x')), None, "an endless file");
     }
 
     #[test]
