@@ -150,6 +150,11 @@ impl Allowlist {
         })
     }
 
+    /// What of `prefix` is allowed: the prefixes in it, in no order.
+    pub fn inside(&self, prefix: Prefix) -> impl Iterator<Item = Prefix> + '_ {
+        self.entries.keys().copied().filter(move |allowed| prefix.covers(*allowed))
+    }
+
     /// Whether exactly `prefix` is allowed.
     #[must_use]
     pub fn has(&self, prefix: Prefix) -> bool {

@@ -7,6 +7,7 @@ mod allowed;
 mod allowlist;
 mod bad_input;
 mod brute_force;
+mod closing;
 mod control;
 mod crashes;
 mod daemon_log;

@@ -45,6 +45,7 @@ fn daemon(section: &mut Section<'_, '_>) -> Daemon {
         allow: section.get("allow", &PREFIXES, Vec::new()),
         allow_files: section.get("allow_files", &ALLOW_FILES, Vec::new()),
         allow_logins: section.get("allow_logins", &TRUTH, true),
+        close_connections: section.get("close_connections", &TRUTH, true),
         max_bans_ipv4: section.get("max_bans_ipv4", &CAPACITY, None),
         max_bans_ipv6: section.get("max_bans_ipv6", &CAPACITY, None),
         ipv6_prefix: section.get("ipv6_prefix", &IPV6_PREFIX, 64),

@@ -75,6 +75,8 @@ pub struct Daemon {
     pub allow_files: Vec<PathBuf>,
     /// Whether it is never banned where somebody is logged in from, over the network and with authentication.
     pub allow_logins: bool,
+    /// Whether connections that a banned source has open to the ports of its ban are ended.
+    pub close_connections: bool,
     /// Most IPv4 hosts banned at once, 1,024 to 16,777,216; `None` for what the machine's memory allows.
     pub max_bans_ipv4: Option<u32>,
     /// The same of IPv6 /64s.

@@ -238,6 +238,12 @@ impl Engine {
         self.allowlist.contains(addr)
     }
 
+    /// The allowed prefixes that lie in `prefix`, in no order: a ban of it leaves them alone.
+    #[must_use]
+    pub fn allowed_in(&self, prefix: Prefix) -> Vec<Prefix> {
+        self.allowlist.inside(prefix).collect()
+    }
+
     /// What holds for exactly `prefix` now, as a command for a kernel that refused an earlier one:
     /// [`Command::Enforce`] or [`Command::Lift`].
     #[must_use]

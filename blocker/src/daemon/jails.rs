@@ -22,6 +22,17 @@ pub(super) struct Numbered {
     pub(super) manual: JailId,
 }
 
+impl Numbered {
+    /// What a ban of a jail closes; `None` if it is gone, or its packets are only counted.
+    pub(super) fn closed_by(&self, jail: JailId) -> Option<Ports> {
+        if jail == self.manual {
+            return Some(Ports::All);
+        }
+        let config = &self.jails.iter().find(|known| known.id == jail)?.config;
+        (config.mode == Mode::Enforce).then(|| config.ports.clone())
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct NumberedJail {
     pub(super) id: JailId,

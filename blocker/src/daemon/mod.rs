@@ -13,6 +13,7 @@
 //! adopted link enforces the adopted maps all the while. At a stop nothing is detached and nothing lifted.
 
 mod around;
+mod closer;
 mod cursors;
 mod drops;
 mod events;
@@ -33,7 +34,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use blocker_core::config::{self, Attach, Config, Input};
+use blocker_core::config::{self, Attach, Config, Input, Mode};
 use blocker_core::engine::{self, AdoptedBan, BanOutcome, Command, Engine, Event, JailSet, Memory, Response};
 use blocker_core::prefix::Prefix;
 use blocker_core::time::{BanTime, Until};
@@ -46,10 +47,12 @@ use crate::control::wire::{Change, Reply, Request};
 use crate::kernel::{Capacity, Kernel};
 use crate::network::allow_files::AllowFiles;
 use crate::network::changes::Changes;
+use crate::network::connections::Closing;
 use crate::network::default_routes;
 use crate::settings;
 use crate::source::SourceEvent;
 
+use closer::Closer;
 use drops::Drops;
 use events::EventLog;
 use interfaces::Interfaces;
@@ -109,6 +112,7 @@ struct Daemon<'a> {
     /// Whether [`Daemon::take_places`] has something to tell.
     are_places_due: bool,
     events: EventLog,
+    closer: Closer,
     /// When [`Daemon::look_around`] is due.
     looks: Looks,
     /// Commands that the kernel refused since the start, and its words for the last one.
@@ -251,6 +255,7 @@ impl<'a> Daemon<'a> {
             allow_files: AllowFiles::default(),
             are_places_due: false,
             events: EventLog::start()?,
+            closer: Closer::start()?,
             looks: Looks::begin(Instant::now()),
             refused: (0, String::new()),
             unsettled: Unsettled::default(),
@@ -506,15 +511,31 @@ impl<'a> Daemon<'a> {
 
     /// Writes the bans of the batch, and only then tells people.
     fn flush(&mut self) {
-        let Batch { bans, prefixes, events } = &mut self.batch;
+        let Batch { bans, prefixes, events: _ } = &mut self.batch;
         let refused = if bans.is_empty() { Vec::new() } else { self.kernel.enforce(bans) };
         bans.clear();
         prefixes.clear();
+        self.close_connections();
         let engine = &self.engine;
+        let events = &mut self.batch.events;
         self.events.send_all(events.drain(..), |event| jails::name_in(event, engine));
         for (prefix, error) in refused {
             self.unsettled.add(Entry::Ban(prefix));
             self.refused(&error);
+        }
+    }
+
+    /// Has the connections ended of those whose ban began with this batch.
+    fn close_connections(&mut self) {
+        let Config { daemon, .. } = &self.config;
+        if !daemon.close_connections || daemon.mode == Mode::Observe {
+            return;
+        }
+        for event in &self.batch.events {
+            let Event::Banned(ban) = event else { continue };
+            let Some(ports) = self.numbered.closed_by(ban.jail) else { continue };
+            let allowed = if ban.prefix.is_host() { Vec::new() } else { self.engine.allowed_in(ban.prefix) };
+            self.closer.close(Closing { prefix: ban.prefix, ports, allowed });
         }
     }
 

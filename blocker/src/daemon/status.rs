@@ -137,6 +137,12 @@ impl Daemon<'_> {
         if left_out > 0 {
             problems.push(format!("{left_out} lines are missing from the daemon's log: its reader is too slow"));
         }
+        let left_open = self.closer.left_out();
+        if left_open > 0 {
+            problems.push(format!(
+                "the connections of {left_open} banned sources were left to time out: bans came too fast to end them all"
+            ));
+        }
         if stats.late_forgotten > 0 {
             let forgotten = stats.late_forgotten;
             problems

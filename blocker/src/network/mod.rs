@@ -5,6 +5,7 @@
 
 pub mod allow_files;
 pub mod changes;
+pub mod connections;
 mod device;
 mod ethtool;
 mod found;
