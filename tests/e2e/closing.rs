@@ -1,7 +1,7 @@
 //! A ban ends what the banned source has open on the protected ports, and nothing else.
 
 use std::{
-    io::{ErrorKind, Read},
+    io::ErrorKind,
     net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
     time::Duration,
 };
@@ -87,10 +87,7 @@ struct Connection {
 
 impl Connection {
     fn is_open(&self) -> bool {
-        match (&self.here).read(&mut [0]) {
-            Ok(_) => false,
-            Err(error) => error.kind() == ErrorKind::WouldBlock,
-        }
+        self.here.peek(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 }
 

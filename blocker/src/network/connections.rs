@@ -189,10 +189,13 @@ mod tests {
     }
 
     #[test]
-    fn no_bytes_make_it_panic() {
+    fn what_is_cut_short_or_of_another_family_is_no_connection() {
         for length in 0..80 {
             for byte in [0, 2, 10, 255] {
-                drop(connection(&vec![byte; length]));
+                assert_eq!(
+                    connection(&vec![byte; length]).is_some(),
+                    length >= 4 + ID_BYTES && [2, 10].contains(&byte)
+                );
             }
         }
     }
