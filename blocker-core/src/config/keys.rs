@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::error::Problem;
 use super::input::{Input, input};
 use super::ports::{PortRange, Ports, Protocol};
+use super::repeat;
 use super::usual::{UNMENTIONED, Usual};
 use super::value::{Kind, Read, Reading};
 use super::walk::{Found, Named, Section};
@@ -61,12 +62,14 @@ struct Limits {
     max_retry: u32,
     find_time: Duration,
     ban_time: BanTime,
+    repeat: repeat::Keys,
 }
 
 const LIMITS: Limits = Limits {
     max_retry: 5,
     find_time: Duration::from_secs(10 * 60),
     ban_time: BanTime::For(Duration::from_secs(60 * 60)),
+    repeat: repeat::NOTHING,
 };
 
 fn limits(section: &mut Section<'_, '_>, defaults: &Limits) -> Limits {
@@ -74,6 +77,7 @@ fn limits(section: &mut Section<'_, '_>, defaults: &Limits) -> Limits {
         max_retry: section.get("max_retry", &RETRIES, defaults.max_retry),
         find_time: section.get("find_time", &SPAN, defaults.find_time),
         ban_time: section.get("ban_time", &BAN_TIME, defaults.ban_time),
+        repeat: repeat::Keys::read(section, &defaults.repeat),
     }
 }
 
@@ -115,10 +119,11 @@ fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<
     let inputs = inputs(section, usual, enabled, filter.as_ref());
     let ports = section.get("ports", &PORTS, usual.map_or(Ports::All, Usual::ports));
     let mode = section.get("mode", &MODE, Mode::Enforce);
-    let Limits { max_retry, find_time, ban_time } = limits(section, defaults);
+    let Limits { max_retry, find_time, ban_time, repeat } = limits(section, defaults);
+    let repeat = repeat.repeat();
     let name = name.to_owned();
     let (input, journal) = inputs?;
-    Some(Jail { name, enabled, filter: filter?, input, journal, ports, mode, max_retry, find_time, ban_time })
+    Some(Jail { name, enabled, filter: filter?, input, journal, ports, mode, max_retry, find_time, ban_time, repeat })
 }
 
 /// Where a jail's lines come from. A jail by the name of a filter that names neither reads what is usual: Dovecot's
@@ -230,7 +235,8 @@ const ALLOW_FILES: Kind<Vec<PathBuf>> = Kind {
     },
 };
 
-const TRUTH: Kind<bool> = Kind { expected: "true or false", read: |value| value.or_unexpected(value.truth()) };
+pub(super) const TRUTH: Kind<bool> =
+    Kind { expected: "true or false", read: |value| value.or_unexpected(value.truth()) };
 
 const DIRECTORY: Kind<PathBuf> = Kind { expected: "an absolute path", read: |value| path(value, MAX_PATH_BYTES) };
 
@@ -288,7 +294,7 @@ const RETRIES: Kind<u32> = Kind {
     },
 };
 
-const SPAN: Kind<Duration> = Kind {
+pub(super) const SPAN: Kind<Duration> = Kind {
     expected: "a length of time such as \"90s\", \"10m\", \"1h30m\", \"3d\" or \"1w\"",
     read: |value| value.or_unexpected(span(value)),
 };

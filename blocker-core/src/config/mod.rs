@@ -11,6 +11,7 @@ mod error;
 mod input;
 mod keys;
 mod ports;
+mod repeat;
 mod services;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub use self::ports::{PortRange, Ports, Protocol};
 pub use self::services::Services;
 use crate::filter::Filter;
 use crate::filter::registry::Filters;
+use crate::jail::Repeat;
 use crate::journal::Matches;
 use crate::prefix::Prefix;
 use crate::time::BanTime;
@@ -149,6 +151,8 @@ pub struct Jail {
     pub find_time: Duration,
     /// How long a ban lasts.
     pub ban_time: BanTime,
+    /// What it means that somebody was banned before.
+    pub repeat: Repeat,
 }
 
 /// What a jail reads of the systemd journal.

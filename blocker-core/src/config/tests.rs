@@ -65,6 +65,7 @@ fn an_empty_file_is_a_working_configuration() {
             max_retry: 5,
             find_time: secs(600),
             ban_time: BanTime::For(secs(3_600)),
+            repeat: Repeat::default(),
         }],
     };
 
