@@ -20,6 +20,7 @@ pub mod engine;
 pub mod filter;
 pub mod jail;
 pub mod journal;
+pub mod keyed;
 pub mod policy;
 pub mod prefix;
 pub mod record;

@@ -3,11 +3,14 @@
 //! Everything that changed since the last time goes in one transaction, at most every [`EVERY`], or at once if it is much or
 //! somebody waits for it. If the store has no room, it waits and grows by keys alone; the daemon never does.
 
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use blocker_core::engine::{Engine, JailId};
+use blocker_core::engine::{Engine, JailId, SourceId};
+use blocker_core::keyed::HashKey;
 
 use super::cursors::Cursors;
 use super::logs::{Changed, Logs};
@@ -28,6 +31,10 @@ pub(super) struct Keeper {
     /// Nothing was written since the start: that the kernel has been told all of it is still to be noted.
     is_new: bool,
     /// How far the logs have been read.
+    /// By which texts are hashed that need only be known again: the same in every run, as long as the database is there.
+    pub(super) hash_key: HashKey,
+    /// What the sources are called.
+    pub(super) source_names: BTreeMap<SourceId, String>,
     pub(super) logs: Logs,
     /// How far the journals have been read.
     pub(super) cursors: Cursors,
@@ -45,7 +52,11 @@ impl Keeper {
     /// # Errors
     ///
     /// If there can be no thread for it.
-    pub(super) fn open(state: &Path, jail: impl Fn(&str) -> Option<JailId>) -> Result<(Self, Loaded)> {
+    pub(super) fn open(
+        state: &Path,
+        jail: impl Fn(&str) -> Option<JailId>,
+        source: impl Fn(&str) -> Option<SourceId>,
+    ) -> Result<(Self, Loaded)> {
         let mut keeper = Self {
             writer: None,
             handed_over: Instant::now(),
@@ -53,10 +64,12 @@ impl Keeper {
             logs: Logs::default(),
             cursors: Cursors::default(),
             told: Vec::new(),
+            hash_key: HashKey::default(),
+            source_names: BTreeMap::new(),
             problem: None,
             set_aside: None,
         };
-        let mut loaded = match store::open(state, Reading::take(), jail) {
+        let mut loaded = match store::open(state, Reading::take(), jail, source) {
             Ok((opened, loaded)) => {
                 keeper.writer = Some(Writer::start(opened.database)?);
                 if let Some(set_aside) = opened.set_aside {
@@ -81,6 +94,7 @@ impl Keeper {
         keeper.cursors = Cursors::new(std::mem::take(&mut loaded.cursors));
         Ok((keeper, loaded))
     }
+        keeper.hash_key = loaded.hash_key.unwrap_or_else(random_key);
 
     /// Whether there is a store.
     pub(super) fn is_on(&self) -> bool {
@@ -130,6 +144,8 @@ impl Keeper {
             all_logs: all,
             cursors,
             all_cursors,
+            sources: self.source_names.clone(),
+            hash_key: self.hash_key,
             durable: !told.is_empty(),
             told,
         });
@@ -206,4 +222,11 @@ impl Keeper {
             self.set_aside.iter().map(|why| format!("the database was damaged, what it held is lost: {why}"));
         problem.chain(set_aside)
     }
+}
+
+/// A key that nobody can foresee: of the random numbers that the standard library's hash tables are guarded with.
+fn random_key() -> HashKey {
+    let half = |number: u8| RandomState::new().hash_one(number).to_le_bytes();
+    let (low, high) = (half(0), half(1));
+    HashKey::new(std::array::from_fn(|index| low.iter().chain(&high).copied().nth(index).unwrap_or_default()))
 }

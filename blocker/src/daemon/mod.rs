@@ -224,7 +224,10 @@ impl<'a> Daemon<'a> {
         let mut engine = Engine::new(jails::settings(&config, &numbered, capacity));
         engine.name_gone_jails(kernel.jail_names().map(|(id, name)| (id, name.to_owned())));
         let names = engine.jail_names();
-        let (keeper, loaded) = Keeper::open(&config.daemon.state, |name| jails::of_name(names, name))?;
+        let source_names = sources.names();
+        let source = |name: &str| source_names.iter().find(|(_, known)| *known == name).map(|(&id, _)| id);
+        let (keeper, loaded) = Keeper::open(&config.daemon.state, |name| jails::of_name(names, name), source)?;
+        engine.set_hash_key(keeper.hash_key);
         if keeper.is_on() {
             engine.track_changes();
         }
@@ -278,6 +281,7 @@ impl<'a> Daemon<'a> {
 
     /// Ends the sources that nobody wants, and begins the others where they were left.
     fn start_sources(&mut self) -> Result<()> {
+        self.keeper.source_names = self.sources.names();
         let Keeper { logs, cursors, .. } = &mut self.keeper;
         self.sources.start(|name| logs.marks(name), |name| cursors.mark(name))?;
         logs.retain(|name| self.sources.has(name));

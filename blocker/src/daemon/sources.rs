@@ -142,6 +142,12 @@ impl Sources {
         self.by_input.values().any(|source| source.name == name)
     }
 
+    /// What all of them are called.
+    pub(super) fn names(&self) -> BTreeMap<SourceId, String> {
+        let others = self.by_input.values().map(|source| (source.id, source.name.clone()));
+        others.chain(self.journals.names().map(|(id, name)| (id, name.to_owned()))).collect()
+    }
+
     /// What some sources last said of themselves.
     pub(super) fn states_of(&self, ids: &[SourceId]) -> impl Iterator<Item = &SourceState> {
         self.numbered_states().filter(|(id, _)| ids.contains(id)).map(|(_, state)| state)

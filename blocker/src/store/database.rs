@@ -6,12 +6,13 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use blocker_core::engine::{Changes, JailId, Key};
+use blocker_core::engine::{Changes, JailId, Key, SourceId};
+use blocker_core::keyed::HashKey;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Result, TransactionBehavior, params};
 
 use super::schema::{self, Refusal};
 use super::wall::{Offset, Stamp, boot_id};
-use super::{FILE_NAME, Loaded, Transaction, rows};
+use super::{FILE_NAME, Loaded, Transaction, rows, twins};
 use crate::clock::Reading;
 use crate::source::JournalMark;
 
@@ -125,19 +126,30 @@ impl Database {
     }
 
     /// Reads everything. To be called once, before anything is written.
-    pub(super) fn load(&mut self, clock: Reading, jail: impl Fn(&str) -> Option<JailId>) -> Result<Loaded> {
-        let stamp = self.connection.query_row("SELECT boot, offset, written FROM meta", [], |row| {
-            Ok(Stamp { boot: row.get(0)?, offset: Offset(row.get(1)?), written: row.get(2)? })
+    pub(super) fn load(
+        &mut self,
+        clock: Reading,
+        jail: impl Fn(&str) -> Option<JailId>,
+        source: impl Fn(&str) -> Option<SourceId>,
+    ) -> Result<Loaded> {
+        let meta = self.connection.query_row("SELECT boot, offset, written, hash_key FROM meta", [], |row| {
+            let stamp = Stamp { boot: row.get(0)?, offset: Offset(row.get(1)?), written: row.get(2)? };
+            Ok((stamp, row.get::<_, Option<Vec<u8>>>(3)?))
         });
-        let stamp = stamp.optional()?;
+        let (stamp, key) = meta.optional()?.unzip();
+        let hash_key = key.flatten().and_then(|bytes| bytes.try_into().ok()).map(HashKey::new);
         self.offset = Offset::of_rows(stamp.as_ref(), &self.boot, clock);
+        let down =
+            stamp.as_ref().map_or(0, |stamp| self.offset.wall(clock.boot()).saturating_sub(stamp.written)).max(0);
         let is_of_this_boot = stamp.is_some_and(|stamp| stamp.boot == self.boot && !self.boot.is_empty());
-        let mut loaded = Loaded { is_of_this_boot, ..Loaded::default() };
+        let mut loaded = Loaded { is_of_this_boot, hash_key, ..Loaded::default() };
         self.load_bans(&jail, &mut loaded)?;
         let nobodys = self.load_failures(&jail, &mut loaded)?;
         self.load_logs(&mut loaded)?;
         self.load_cursors(&mut loaded)?;
-        loaded.unused += nobodys.len();
+        let (twins, of_no_jail) = twins::load(&self.connection, &jail, source, (self.offset, down))?;
+        loaded.memory.twins = twins;
+        loaded.unused += nobodys.len() + of_no_jail;
         // A ban of a jail that is gone counts again when the jail comes back in time; counts do not.
         let dropped = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for row in nobodys {
@@ -146,6 +158,7 @@ impl Database {
         dropped.commit()?;
         Ok(loaded)
     }
+        twins::remove_nobodys(&dropped, &jail)?;
 
     fn load_bans(&self, jail: impl Fn(&str) -> Option<JailId>, loaded: &mut Loaded) -> Result<()> {
         let mut statement = self.connection.prepare(rows::BANS)?;
@@ -207,13 +220,15 @@ impl Database {
             logs,
             lost_logs,
             collected,
+            sources,
+            hash_key,
             all_logs,
             cursors,
             all_cursors,
             durable,
             told: _,
         } = transaction;
-        let Changes { all_bans, bans, all_counts, counts } = changes;
+        let Changes { all_bans, bans, all_counts, counts, all_twins, twins } = changes;
         let present = Offset::now(clock);
         let step = present.step_from(self.offset);
         let offset = if step.is_some() { present } else { self.offset };
@@ -231,6 +246,7 @@ impl Database {
             (all_cursors, "cursors"),
         ] {
             if *is_all {
+            (all_twins, "twins"),
                 written.execute(&format!("DELETE FROM {table}"), [])?;
             }
         }
@@ -247,6 +263,9 @@ impl Database {
         for (source, marks) in logs {
             written.prepare_cached("INSERT OR IGNORE INTO sources (source) VALUES (?1)")?.execute([source])?;
             for mark in marks {
+        for ((jail, message), told) in twins {
+            twins::put(&written, (names.of_jail(*jail), *message), told.as_ref(), sources, offset)?;
+        }
                 rows::put_mark(&written, source, mark, *collected)?;
             }
         }
@@ -254,8 +273,10 @@ impl Database {
             rows::put_cursor(&written, source, mark)?;
         }
         written
-            .prepare_cached("INSERT OR REPLACE INTO meta (id, boot, offset, written) VALUES (1, ?1, ?2, ?3)")?
-            .execute(params![self.boot, offset.0, clock.wall_ns()])?;
+            .prepare_cached(
+                "INSERT OR REPLACE INTO meta (id, boot, offset, written, hash_key) VALUES (1, ?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![self.boot, offset.0, clock.wall_ns(), hash_key.as_bytes()])?;
         written.commit()?;
         self.offset = offset;
         Ok(())
@@ -301,7 +322,9 @@ struct Names<'a> {
     jails: &'a BTreeMap<JailId, String>,
     prefix: String,
     jail: String,
+    let twins = format!("UPDATE twins SET {}", moved("last"));
 }
+    connection.execute(&twins, [step, latest, earliest])?;
 
 impl<'a> Names<'a> {
     fn new(jails: &'a BTreeMap<JailId, String>) -> Self {
@@ -317,10 +340,20 @@ impl<'a> Names<'a> {
             Some(name) => self.jail.push_str(name),
             None => write!(self.jail, "{jail}").expect("writing to a string never fails"),
         }
-        (&self.prefix, &self.jail)
     }
 }
 
+        self.set_jail(jail);
+        (&self.prefix, &self.jail)
+    }
+
+    fn of_jail(&mut self, jail: JailId) -> &str {
+        self.set_jail(jail);
+        &self.jail
+    }
+
+    fn set_jail(&mut self, jail: JailId) {
+        use std::fmt::Write as _;
 /// Whether what SQLite found is not a database any more.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))

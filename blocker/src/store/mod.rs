@@ -22,12 +22,14 @@ mod schema;
 #[cfg(test)]
 mod tests;
 mod wall;
+mod twins;
 mod writer;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use blocker_core::engine::{Changes, JailId, Memory};
+use blocker_core::engine::{Changes, JailId, Memory, SourceId};
+use blocker_core::keyed::HashKey;
 
 use crate::clock::Reading;
 use crate::source::{JournalMark, Mark, Marks};
@@ -46,6 +48,10 @@ pub struct Transaction {
     /// The jails' names: numbers change, names stay.
     pub jails: BTreeMap<JailId, String>,
     /// Sources that run, by what they are called in the configuration, and how far each has read the files that it read on.
+    /// The same of sources.
+    pub sources: BTreeMap<SourceId, String>,
+    /// By which the texts in `changes` were hashed.
+    pub hash_key: HashKey,
     pub logs: Vec<(String, Vec<Mark>)>,
     /// Files that are gone: source, device and inode. Removed before `logs` are written.
     pub lost_logs: Vec<(String, u64, u64)>,
@@ -83,20 +89,27 @@ pub struct Loaded {
 
 /// Opens the database in `state` and reads what is in it.
 ///
-/// `jail` gives the number of a jail that is there.
+/// `jail` gives the number of a jail that is there, `source` that of a source.
 ///
+    /// By which texts in it were hashed, if there are any.
+    pub hash_key: Option<HashKey>,
 /// # Errors
 ///
 /// A sentence for people: why nothing can be kept. What is there is left as it is.
-pub fn open(state: &Path, clock: Reading, jail: impl Fn(&str) -> Option<JailId>) -> Result<(Opened, Loaded), String> {
+pub fn open(
+    state: &Path,
+    clock: Reading,
+    jail: impl Fn(&str) -> Option<JailId>,
+    source: impl Fn(&str) -> Option<SourceId>,
+) -> Result<(Opened, Loaded), String> {
     let mut opened = Database::open(state)?;
-    match opened.database.load(clock, &jail) {
+    match opened.database.load(clock, &jail, &source) {
         Ok(loaded) => Ok((opened, loaded)),
         Err(error) if database::is_damage(&error) => {
             let why = error.to_string();
             opened = Database::begin_anew(opened.database, &why)?;
-            let loaded = opened.database.load(clock, &jail).map_err(|error| database::sentence(state, &error))?;
-            Ok((opened, loaded))
+            let loaded = opened.database.load(clock, &jail, &source);
+            Ok((opened, loaded.map_err(|error| database::sentence(state, &error))?))
         }
         Err(error) => Err(database::sentence(state, &error)),
     }
