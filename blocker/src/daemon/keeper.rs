@@ -14,6 +14,7 @@ use blocker_core::keyed::HashKey;
 
 use super::cursors::Cursors;
 use super::logs::{Changed, Logs};
+use super::printed::Printed;
 use crate::clock::Reading;
 use crate::store::{self, Loaded, Report, Told, Transaction, Writer};
 
@@ -30,14 +31,16 @@ pub(super) struct Keeper {
     handed_over: Instant,
     /// Nothing was written since the start: that the kernel has been told all of it is still to be noted.
     is_new: bool,
-    /// How far the logs have been read.
     /// By which texts are hashed that need only be known again: the same in every run, as long as the database is there.
     pub(super) hash_key: HashKey,
     /// What the sources are called.
     pub(super) source_names: BTreeMap<SourceId, String>,
+    /// How far the logs have been read.
     pub(super) logs: Logs,
     /// How far the journals have been read.
     pub(super) cursors: Cursors,
+    /// What commands have printed.
+    pub(super) printed: Printed,
     /// Who waits until what is there now is written; a control client each, so there are few.
     told: Vec<Told>,
     /// Why something is not written.
@@ -61,11 +64,12 @@ impl Keeper {
             writer: None,
             handed_over: Instant::now(),
             is_new: true,
-            logs: Logs::default(),
-            cursors: Cursors::default(),
-            told: Vec::new(),
             hash_key: HashKey::default(),
             source_names: BTreeMap::new(),
+            logs: Logs::default(),
+            cursors: Cursors::default(),
+            printed: Printed::default(),
+            told: Vec::new(),
             problem: None,
             set_aside: None,
         };
@@ -90,11 +94,12 @@ impl Keeper {
                 "of jails that are gone, or not understood, in the database: left out"
             );
         }
+        keeper.hash_key = loaded.hash_key.unwrap_or_else(random_key);
         keeper.logs = Logs::new(std::mem::take(&mut loaded.logs));
         keeper.cursors = Cursors::new(std::mem::take(&mut loaded.cursors));
+        keeper.printed = Printed::new(std::mem::take(&mut loaded.printed));
         Ok((keeper, loaded))
     }
-        keeper.hash_key = loaded.hash_key.unwrap_or_else(random_key);
 
     /// Whether there is a store.
     pub(super) fn is_on(&self) -> bool {
@@ -135,24 +140,28 @@ impl Keeper {
         let collected = Reading::take().wall_ns();
         let Changed { logs, lost, all } = self.logs.take();
         let (cursors, all_cursors) = self.cursors.take();
+        let (printed, all_printed) = self.printed.take();
         room.send(Transaction {
             changes: engine.take_changes(),
             jails: engine.jail_names().clone(),
+            sources: self.source_names.clone(),
+            hash_key: self.hash_key,
             logs,
             lost_logs: lost,
             collected,
             all_logs: all,
             cursors,
             all_cursors,
-            sources: self.source_names.clone(),
-            hash_key: self.hash_key,
+            printed,
+            all_printed,
             durable: !told.is_empty(),
             told,
         });
     }
 
     fn changed(&self, engine: &Engine) -> usize {
-        engine.changed() + self.logs.changed() + self.cursors.changed() + usize::from(self.is_new)
+        let places = self.logs.changed() + self.cursors.changed() + self.printed.changed();
+        engine.changed() + places + usize::from(self.is_new)
     }
 
     /// Waits for word from the store.
@@ -182,6 +191,7 @@ impl Keeper {
                 engine.forget_told();
                 self.logs.touch_all();
                 self.cursors.touch_all();
+                self.printed.touch_all();
             }
             Report::GivenUp(why) => {
                 tracing::error!("bans and counts will not outlast a reboot: {why}");

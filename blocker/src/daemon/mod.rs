@@ -24,6 +24,7 @@ mod keeper;
 mod limits;
 mod logs;
 mod looks;
+mod printed;
 mod sources;
 mod status;
 mod unsettled;
@@ -47,7 +48,7 @@ use crate::kernel::{Capacity, Kernel};
 use crate::network::changes::Changes;
 use crate::network::{default_routes, found_allowed};
 use crate::settings;
-use crate::source::SourceEvent;
+use crate::source::{Printed, SourceEvent};
 
 use drops::Drops;
 use events::EventLog;
@@ -55,7 +56,7 @@ use interfaces::Interfaces;
 use jails::Numbered;
 use keeper::Keeper;
 use looks::Looks;
-use sources::Sources;
+use sources::{Begin, Sources};
 use unsettled::{Entry, Unsettled};
 
 pub use jails::check_inputs;
@@ -282,10 +283,16 @@ impl<'a> Daemon<'a> {
     /// Ends the sources that nobody wants, and begins the others where they were left.
     fn start_sources(&mut self) -> Result<()> {
         self.keeper.source_names = self.sources.names();
-        let Keeper { logs, cursors, .. } = &mut self.keeper;
-        self.sources.start(|name| logs.marks(name), |name| cursors.mark(name))?;
+        let Keeper { logs, cursors, printed, hash_key, .. } = &mut self.keeper;
+        let begin = Begin {
+            logs: &|name| logs.marks(name),
+            journals: &|name| cursors.mark(name),
+            commands: &|name| Printed::new(*hash_key, printed.lines(name)),
+        };
+        self.sources.start(&begin)?;
         logs.retain(|name| self.sources.has(name));
         cursors.retain(|name| self.sources.has_journal(name));
+        printed.retain(|name| self.sources.has(name));
         Ok(())
     }
 
@@ -311,6 +318,9 @@ impl<'a> Daemon<'a> {
                 // With all that the lines have caused, and not before.
                 if let (Some(name), Some(mark)) = (self.sources.name(batch.source()), batch.mark()) {
                     self.keeper.logs.note(name, mark.clone());
+                }
+                if let Some(name) = self.sources.name(batch.source()) {
+                    self.keeper.printed.note(name, batch.printed());
                 }
                 if let (Some(name), Some(mark)) = (self.sources.journal_name(batch.source()), batch.journal_mark()) {
                     self.keeper.cursors.note(name, mark.clone());

@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Result, Tran
 
 use super::schema::{self, Refusal};
 use super::wall::{Offset, Stamp, boot_id};
-use super::{FILE_NAME, Loaded, Transaction, rows, twins};
+use super::{FILE_NAME, Loaded, Transaction, printed, rows, twins};
 use crate::clock::Reading;
 use crate::source::JournalMark;
 
@@ -147,6 +147,7 @@ impl Database {
         let nobodys = self.load_failures(&jail, &mut loaded)?;
         self.load_logs(&mut loaded)?;
         self.load_cursors(&mut loaded)?;
+        loaded.printed = printed::load(&self.connection)?;
         let (twins, of_no_jail) = twins::load(&self.connection, &jail, source, (self.offset, down))?;
         loaded.memory.twins = twins;
         loaded.unused += nobodys.len() + of_no_jail;
@@ -155,10 +156,10 @@ impl Database {
         for row in nobodys {
             dropped.execute("DELETE FROM failures WHERE prefix = ?1 AND jail = ?2", row)?;
         }
+        twins::remove_nobodys(&dropped, &jail)?;
         dropped.commit()?;
         Ok(loaded)
     }
-        twins::remove_nobodys(&dropped, &jail)?;
 
     fn load_bans(&self, jail: impl Fn(&str) -> Option<JailId>, loaded: &mut Loaded) -> Result<()> {
         let mut statement = self.connection.prepare(rows::BANS)?;
@@ -217,14 +218,16 @@ impl Database {
         let Transaction {
             changes,
             jails,
+            sources,
+            hash_key,
             logs,
             lost_logs,
             collected,
-            sources,
-            hash_key,
             all_logs,
             cursors,
             all_cursors,
+            printed,
+            all_printed,
             durable,
             told: _,
         } = transaction;
@@ -241,12 +244,13 @@ impl Database {
         for (is_all, table) in [
             (all_bans, "bans"),
             (all_counts, "failures"),
+            (all_twins, "twins"),
             (all_logs, "logs"),
             (all_logs, "sources"),
             (all_cursors, "cursors"),
+            (all_printed, "printed"),
         ] {
             if *is_all {
-            (all_twins, "twins"),
                 written.execute(&format!("DELETE FROM {table}"), [])?;
             }
         }
@@ -257,20 +261,23 @@ impl Database {
         for (key, failures) in counts {
             rows::put_failures(&written, names.of(*key), failures, offset)?;
         }
+        for ((jail, message), told) in twins {
+            twins::put(&written, (names.of_jail(*jail), *message), told.as_ref(), sources, offset)?;
+        }
         for (source, device, inode) in lost_logs {
             rows::remove_mark(&written, source, *device, *inode)?;
         }
         for (source, marks) in logs {
             written.prepare_cached("INSERT OR IGNORE INTO sources (source) VALUES (?1)")?.execute([source])?;
             for mark in marks {
-        for ((jail, message), told) in twins {
-            twins::put(&written, (names.of_jail(*jail), *message), told.as_ref(), sources, offset)?;
-        }
                 rows::put_mark(&written, source, mark, *collected)?;
             }
         }
         for (source, mark) in cursors {
             rows::put_cursor(&written, source, mark)?;
+        }
+        for (source, first, pieces) in printed {
+            printed::put(&written, source, *first, pieces)?;
         }
         written
             .prepare_cached(
@@ -313,7 +320,9 @@ fn move_rows(connection: &Connection, step: i64) -> Result<()> {
     let bans = format!("UPDATE bans SET {}, {}", moved("started"), moved("until"));
     let failures = format!("UPDATE failures SET {}", moved("latest"));
     connection.execute(&bans, [step, latest, earliest])?;
+    let twins = format!("UPDATE twins SET {}", moved("last"));
     connection.execute(&failures, [step, latest, earliest])?;
+    connection.execute(&twins, [step, latest, earliest])?;
     Ok(())
 }
 
@@ -322,9 +331,7 @@ struct Names<'a> {
     jails: &'a BTreeMap<JailId, String>,
     prefix: String,
     jail: String,
-    let twins = format!("UPDATE twins SET {}", moved("last"));
 }
-    connection.execute(&twins, [step, latest, earliest])?;
 
 impl<'a> Names<'a> {
     fn new(jails: &'a BTreeMap<JailId, String>) -> Self {
@@ -335,14 +342,6 @@ impl<'a> Names<'a> {
         use std::fmt::Write as _;
         self.prefix.clear();
         write!(self.prefix, "{prefix}").expect("writing to a string never fails");
-        self.jail.clear();
-        match self.jails.get(&jail) {
-            Some(name) => self.jail.push_str(name),
-            None => write!(self.jail, "{jail}").expect("writing to a string never fails"),
-        }
-    }
-}
-
         self.set_jail(jail);
         (&self.prefix, &self.jail)
     }
@@ -354,6 +353,14 @@ impl<'a> Names<'a> {
 
     fn set_jail(&mut self, jail: JailId) {
         use std::fmt::Write as _;
+        self.jail.clear();
+        match self.jails.get(&jail) {
+            Some(name) => self.jail.push_str(name),
+            None => write!(self.jail, "{jail}").expect("writing to a string never fails"),
+        }
+    }
+}
+
 /// Whether what SQLite found is not a database any more.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))

@@ -14,13 +14,14 @@
 //! - `cursors`: how far each source has read its journal: the cursor of the last entry, NULL if there was none.
 //! - `twins`: how often a `source` of `jail` told a `message`, a hash, that another one may tell too: the last time at `last`.
 //!   The source is empty if it is none any more.
+//! - `printed`: what a command has printed, in pieces: hashes of lines, 8 bytes each, little-endian.
 //!
 //! Times are wall time in nanoseconds since 1970. Paths are bytes.
 
 use rusqlite::{Connection, Result, TransactionBehavior};
 
 /// What makes a database of each version out of one of the version before.
-const MIGRATIONS: [&str; 3] = [FIRST, SECOND, THIRD];
+const MIGRATIONS: [&str; 4] = [FIRST, SECOND, THIRD, FOURTH];
 
 const FIRST: &str = "CREATE TABLE meta (
         id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -78,6 +79,13 @@ const THIRD: &str = "ALTER TABLE meta ADD COLUMN hash_key BLOB;
         last INTEGER NOT NULL,
         PRIMARY KEY (jail, message, source)
     ) STRICT, WITHOUT ROWID;";
+
+const FOURTH: &str = "CREATE TABLE printed (
+        source TEXT NOT NULL,
+        piece INTEGER NOT NULL,
+        lines BLOB NOT NULL,
+        PRIMARY KEY (source, piece)
+    ) STRICT;";
 
 /// Marks a database as `blocker`'s: `blkr`.
 const APPLICATION_ID: i64 = 0x626c_6b72;

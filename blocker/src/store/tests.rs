@@ -196,7 +196,7 @@ fn an_earlier_version_s_database_keeps_what_it_holds() {
     Connection::open(dir.path("state/blocker.db"))
         .and_then(|c| {
             c.execute_batch(
-                "DROP TABLE cursors; DROP TABLE twins; ALTER TABLE meta DROP COLUMN hash_key; PRAGMA user_version = 1",
+                "DROP TABLE cursors; DROP TABLE printed; DROP TABLE twins; ALTER TABLE meta DROP COLUMN hash_key; PRAGMA user_version = 1",
             )
         })
         .expect("nobody has it open");
@@ -261,6 +261,23 @@ fn a_message_is_known_again_and_the_time_that_nothing_ran_is_not_part_of_its_age
     opened.database.write(&Transaction { changes: all, ..txn() }, clock).expect("it can be written");
     drop(opened);
     assert_eq!(load(&dir).memory.twins, []);
+}
+
+#[test]
+fn what_commands_have_printed_is_read_back_in_its_order() {
+    let dir = TempDir::new();
+    let piece = |number, lines: &[u64]| PrintedPiece { number, lines: lines.to_vec() };
+    let a = ("a".to_owned(), 8, vec![piece(8, &[1, u64::MAX]), piece(9, &[3]), piece(10, &[2])]);
+    let printed = vec![a, ("b".to_owned(), 0, vec![piece(0, &[7])])];
+    write(&dir, &Transaction { printed, ..txn() });
+    write(&dir, &Transaction { printed: vec![("a".to_owned(), 9, vec![piece(10, &[2, 4])])], ..txn() });
+
+    let expected = [("a".into(), vec![piece(9, &[3]), piece(10, &[2, 4])]), ("b".into(), vec![piece(0, &[7])])];
+    assert_eq!(load(&dir).printed, expected.into());
+
+    let printed = vec![("b".to_owned(), 0, vec![piece(0, &[7])])];
+    write(&dir, &Transaction { printed, all_printed: true, ..txn() });
+    assert_eq!(load(&dir).printed, [("b".into(), vec![piece(0, &[7])])].into());
 }
 
 #[test]
