@@ -21,6 +21,7 @@ pub mod escalation;
 pub mod filter;
 pub mod jail;
 pub mod journal;
+pub mod keyed;
 pub mod policy;
 pub mod prefix;
 pub mod record;

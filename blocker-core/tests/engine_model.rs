@@ -12,7 +12,7 @@ use blocker_core::allowlist::{AllowReason, Allowed};
 use blocker_core::attempts::Attempts;
 use blocker_core::engine::{
     AdoptedBan, BanOutcome, Bounds, Changes, Command, Counted, Engine, Entry, Jail, JailId, JailSet, Key, Limits, Line,
-    LogId, Memory, Request, Response, Settings, SourceId,
+    LogId, Memory, Request, Response, Settings, SourceId, Twin, TwinKey,
 };
 use blocker_core::filter::{Failure, Filter};
 use blocker_core::prefix::Prefix;
@@ -283,11 +283,12 @@ impl Model {
 struct Store {
     bans: BTreeMap<Key, Entry>,
     counts: BTreeMap<Key, Counted>,
+    twins: BTreeMap<TwinKey, Twin>,
 }
 
 impl Store {
     fn apply(&mut self, changes: Changes) {
-        assert!(!changes.all_bans && !changes.all_counts, "so few changes can be named");
+        assert!(!changes.all_bans && !changes.all_counts && !changes.all_twins, "so few changes can be named");
         for (key, entry) in changes.bans {
             match entry {
                 Some(entry) => drop(self.bans.insert(key, entry)),
@@ -301,10 +302,20 @@ impl Store {
                 self.counts.insert(key, failures);
             }
         }
+        for (key, told) in changes.twins {
+            match told {
+                Some(told) => drop(self.twins.insert(key, told)),
+                None => drop(self.twins.remove(&key)),
+            }
+        }
     }
 
     fn memory(&self) -> Memory {
-        Memory { bans: self.bans.clone().into_iter().collect(), counts: self.counts.clone().into_iter().collect() }
+        Memory {
+            bans: self.bans.clone().into_iter().collect(),
+            counts: self.counts.clone().into_iter().collect(),
+            twins: self.twins.clone().into_iter().collect(),
+        }
     }
 }
 

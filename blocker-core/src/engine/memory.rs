@@ -2,7 +2,7 @@
 //!
 //! # Theory of operation
 //!
-//! The book and the tracker note whose entry has changed ([`crate::touched`]). [`Engine::take_changes`] tells the present
+//! The book, the tracker and the twins note whose entry has changed ([`crate::touched`]). [`Engine::take_changes`] tells the present
 //! values of these, all of one instant: whoever writes them in one transaction, together with how far the logs have been
 //! read, can begin again from there as if nothing had been.
 //!
@@ -11,9 +11,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::twins::{Twin, TwinKey};
 use super::{AdoptedBan, Adoption, Ban, Engine, Entry, Event, Jail, JailId, JailSet, Origin};
 use crate::attempts::Attempts;
 use crate::bans::{Merged, Renewal};
+use crate::keyed::HashKey;
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
 
@@ -37,14 +39,19 @@ pub struct Changes {
     pub all_counts: bool,
     /// Failures that count; empty if none does any more.
     pub counts: Vec<(Key, Counted)>,
+    /// Whether `twins` are all there are.
+    pub all_twins: bool,
+    /// Messages that another log may tell too; `None` if it has.
+    pub twins: Vec<(TwinKey, Option<Twin>)>,
 }
 
 impl Changes {
     /// Whether nothing has changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { all_bans, bans, all_counts, counts } = self;
-        !all_bans && bans.is_empty() && !all_counts && counts.is_empty()
+        let Self { all_bans, bans, all_counts, counts, all_twins, twins } = self;
+        let is_all = *all_bans || *all_counts || *all_twins;
+        !is_all && bans.is_empty() && counts.is_empty() && twins.is_empty()
     }
 }
 
@@ -55,6 +62,9 @@ pub struct Memory {
     pub bans: Vec<(Key, Entry)>,
     /// Failures; no key twice.
     pub counts: Vec<(Key, Counted)>,
+    /// Messages that another log may tell too; no key twice. The time in which no engine ran is not part of their age. A
+    /// source that is none any more has a number that none has.
+    pub twins: Vec<(TwinKey, Twin)>,
 }
 
 /// How changes are told, and what is remembered is taken back.
@@ -63,24 +73,33 @@ impl Engine {
     pub fn track_changes(&mut self) {
         self.book.touched.begin();
         self.tracker.touched.begin();
+        self.twins.touched.begin();
+    }
+
+    /// Has messages hashed by `key`. To be called before lines are handed in and before [`Engine::restore`], with the key
+    /// by which what is remembered was hashed.
+    pub fn set_hash_key(&mut self, key: HashKey) {
+        self.twins.set_key(key);
     }
 
     /// Has everything count as changed: what was told before is lost.
     pub fn forget_told(&mut self) {
         self.book.touched.touch_all();
         self.tracker.touched.touch_all();
+        self.twins.touched.touch_all();
     }
 
     /// How many entries have changed.
     #[must_use]
     pub fn changed(&self) -> usize {
-        self.book.touched.len() + self.tracker.touched.len()
+        self.book.touched.len() + self.tracker.touched.len() + self.twins.touched.len()
     }
 
     /// The present values of what has changed since they were last taken.
     pub fn take_changes(&mut self) -> Changes {
         let (bans, counts) = (self.book.touched.take(), self.tracker.touched.take());
-        let (book, tracker) = (&self.book, &self.tracker);
+        let messages = self.twins.touched.take();
+        let (book, tracker, twins) = (&self.book, &self.tracker, &self.twins);
         let counted = |(prefix, jail): Key| ((prefix, jail), tracker.failures(jail, prefix).to_vec());
         Changes {
             all_bans: bans.is_none(),
@@ -93,6 +112,11 @@ impl Engine {
                 Some(keys) => keys.into_iter().map(counted).collect(),
                 None => tracker.prefixes().map(counted).collect(),
             },
+            all_twins: messages.is_none(),
+            twins: match messages {
+                Some(keys) => keys.into_iter().map(|key| (key, twins.told(key))).collect(),
+                None => twins.all().map(|(key, told)| (key, Some(told))).collect(),
+            },
         }
     }
 
@@ -104,7 +128,7 @@ impl Engine {
     /// [`Command::Enforce`](super::Command::Enforce) and `Lift` follow where the kernel must hold something else from here on.
     pub fn restore(&mut self, adopted: Vec<AdoptedBan>, whole: bool, memory: Memory, now: Timestamp) {
         self.advance(now);
-        let Memory { bans, counts } = memory;
+        let Memory { bans, counts, twins } = memory;
         let mut by_prefix: BTreeMap<Prefix, (Option<AdoptedBan>, Remembered)> = BTreeMap::new();
         for ban in adopted {
             by_prefix.entry(ban.prefix).or_default().0 = Some(ban);
@@ -134,6 +158,7 @@ impl Engine {
             }
         }
         self.tell_differences(&bans, &counts);
+        self.twins.restore(twins, self.now);
     }
 
     /// Takes over the bans of one prefix: what the kernel holds, and what is remembered in force.

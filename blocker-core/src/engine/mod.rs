@@ -55,6 +55,7 @@ pub use memory::{Changes, Counted, Key, Memory};
 pub use request::{BanOutcome, Request, Response};
 pub use settings::Settings;
 pub use stats::{JailStats, Stats};
+pub use twins::{Twin, TwinKey};
 
 use logs::Logs;
 use stats::Counters;

@@ -25,6 +25,7 @@ mod keeper;
 mod limits;
 mod logs;
 mod looks;
+mod printed;
 mod sources;
 mod status;
 mod unsettled;
@@ -50,7 +51,7 @@ use crate::network::changes::Changes;
 use crate::network::connections::Closing;
 use crate::network::default_routes;
 use crate::settings;
-use crate::source::SourceEvent;
+use crate::source::{Printed, SourceEvent};
 
 use closer::Closer;
 use drops::Drops;
@@ -59,7 +60,7 @@ use interfaces::Interfaces;
 use jails::Numbered;
 use keeper::Keeper;
 use looks::Looks;
-use sources::Sources;
+use sources::{Begin, Sources};
 use unsettled::{Entry, Unsettled};
 
 pub use jails::check_inputs;
@@ -236,7 +237,10 @@ impl<'a> Daemon<'a> {
         let mut engine = Engine::new(jails::settings(&config, &numbered, capacity));
         engine.name_gone_jails(kernel.jail_names().map(|(id, name)| (id, name.to_owned())));
         let names = engine.jail_names();
-        let (keeper, loaded) = Keeper::open(&config.daemon.state, |name| jails::of_name(names, name))?;
+        let source_names = sources.names();
+        let source = |name: &str| source_names.iter().find(|(_, known)| *known == name).map(|(&id, _)| id);
+        let (keeper, loaded) = Keeper::open(&config.daemon.state, |name| jails::of_name(names, name), source)?;
+        engine.set_hash_key(keeper.hash_key);
         if keeper.is_on() {
             engine.track_changes();
         }
@@ -296,10 +300,17 @@ impl<'a> Daemon<'a> {
 
     /// Ends the sources that nobody wants, and begins the others where they were left.
     fn start_sources(&mut self) -> Result<()> {
-        let Keeper { logs, cursors, .. } = &mut self.keeper;
-        self.sources.start(|name| logs.marks(name), |name| cursors.mark(name))?;
+        self.keeper.source_names = self.sources.names();
+        let Keeper { logs, cursors, printed, hash_key, .. } = &mut self.keeper;
+        let begin = Begin {
+            logs: &|name| logs.marks(name),
+            journals: &|name| cursors.mark(name),
+            commands: &|name| Printed::new(*hash_key, printed.lines(name)),
+        };
+        self.sources.start(&begin)?;
         logs.retain(|name| self.sources.has(name));
         cursors.retain(|name| self.sources.has_journal(name));
+        printed.retain(|name| self.sources.has(name));
         Ok(())
     }
 
@@ -325,6 +336,9 @@ impl<'a> Daemon<'a> {
                 // With all that the lines have caused, and not before.
                 if let (Some(name), Some(mark)) = (self.sources.name(batch.source()), batch.mark()) {
                     self.keeper.logs.note(name, mark.clone());
+                }
+                if let Some(name) = self.sources.name(batch.source()) {
+                    self.keeper.printed.note(name, batch.printed());
                 }
                 if let (Some(name), Some(mark)) = (self.sources.journal_name(batch.source()), batch.journal_mark()) {
                     self.keeper.cursors.note(name, mark.clone());
