@@ -15,6 +15,7 @@ use blocker_core::engine::{
     LogId, Memory, Request, Response, Settings, SourceId, Twin, TwinKey,
 };
 use blocker_core::filter::{Failure, Filter};
+use blocker_core::jail::Repeat;
 use blocker_core::prefix::Prefix;
 use blocker_core::time::{BanTime, Timestamp, Until};
 use proptest::prelude::*;
@@ -312,6 +313,8 @@ impl Store {
 
     fn memory(&self) -> Memory {
         Memory {
+            // Nobody's bans grow here.
+            history: Vec::new(),
             bans: self.bans.clone().into_iter().collect(),
             counts: self.counts.clone().into_iter().collect(),
             twins: self.twins.clone().into_iter().collect(),
@@ -577,6 +580,7 @@ fn settings(configured: &BTreeSet<Prefix>) -> Settings {
                 find_time: Duration::from_secs(spec.find_secs.unsigned_abs()),
                 ban_time: BanTime::For(Duration::from_secs(spec.ban_secs.unsigned_abs())),
             },
+            repeat: Repeat::default(),
         }
     });
     Settings {
@@ -584,6 +588,7 @@ fn settings(configured: &BTreeSet<Prefix>) -> Settings {
         manual: id(2),
         allow: allowed(configured, AllowReason::Configured),
         ipv6_prefix: 64,
+        remember_bans: Duration::from_secs(30 * 24 * 60 * 60),
         bounds: Bounds { max_nesting: MAX_NESTING, ..Bounds::default() },
     }
 }

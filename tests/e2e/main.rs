@@ -24,6 +24,7 @@ mod memory;
 mod past;
 mod refusals;
 mod reload;
+mod repeat;
 mod restart;
 mod rotation;
 mod siege;

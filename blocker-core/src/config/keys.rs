@@ -51,6 +51,7 @@ fn daemon(section: &mut Section<'_, '_>) -> Daemon {
         max_bans_ipv6: section.get("max_bans_ipv6", &CAPACITY, None),
         ipv6_prefix: section.get("ipv6_prefix", &IPV6_PREFIX, 64),
         max_line_bytes: section.get("max_line_bytes", &LINE_BYTES, 8 * 1024),
+        remember_bans: section.get("remember_bans", &SPAN, Duration::from_secs(30 * 24 * 60 * 60)),
         state: section.get("state", &DIRECTORY, PathBuf::from("/var/lib/blocker")),
         runtime: section.get("runtime", &SOCKET_DIRECTORY, PathBuf::from("/run/blocker")),
         pins: section.get("pins", &DIRECTORY, PathBuf::from("/sys/fs/bpf/blocker")),
@@ -69,6 +70,14 @@ const LIMITS: Limits = Limits {
     max_retry: 5,
     find_time: Duration::from_secs(10 * 60),
     ban_time: BanTime::For(Duration::from_secs(60 * 60)),
+    repeat: repeat::NOTHING,
+};
+
+/// Of a jail that counts bans, whatever `[defaults]` says: five in a day earn a week.
+const RECIDIVE: Limits = Limits {
+    max_retry: 5,
+    find_time: Duration::from_secs(24 * 60 * 60),
+    ban_time: BanTime::For(Duration::from_secs(7 * 24 * 60 * 60)),
     repeat: repeat::NOTHING,
 };
 
@@ -116,14 +125,27 @@ fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<
     let enabled = section.get("enabled", &ENABLED, Enabled::Auto);
     let named = section.filters().by_name(name).cloned();
     let filter = section.need("filter", &FILTER, named);
-    let inputs = inputs(section, usual, enabled, filter.as_ref());
+    let counts_bans = filter == Some(Filter::Bans);
+    let inputs = if counts_bans { no_inputs(section) } else { inputs(section, usual, enabled, filter.as_ref()) };
     let ports = section.get("ports", &PORTS, usual.map_or(Ports::All, Usual::ports));
     let mode = section.get("mode", &MODE, Mode::Enforce);
-    let Limits { max_retry, find_time, ban_time, repeat } = limits(section, defaults);
+    let of_recidive = Limits { repeat: defaults.repeat.clone(), ..RECIDIVE };
+    let Limits { max_retry, find_time, ban_time, repeat } =
+        limits(section, if counts_bans { &of_recidive } else { defaults });
     let repeat = repeat.repeat();
     let name = name.to_owned();
     let (input, journal) = inputs?;
     Some(Jail { name, enabled, filter: filter?, input, journal, ports, mode, max_retry, find_time, ban_time, repeat })
+}
+
+/// A jail that counts bans reads nothing.
+fn no_inputs(section: &mut Section<'_, '_>) -> Option<(Option<Input>, Option<Journal>)> {
+    for key in ["log", "command", "syslog", "journal"] {
+        if section.has(key) {
+            section.fault_at(key, Problem::Excluded { by: "filter", hint: "`recidive` counts bans and reads no log" });
+        }
+    }
+    Some((None, None))
 }
 
 /// Where a jail's lines come from. A jail by the name of a filter that names neither reads what is usual: Dovecot's

@@ -85,6 +85,8 @@ pub struct Daemon {
     pub max_bans_ipv6: Option<u32>,
     /// Bits of an IPv6 address by which failures are counted and banned, 32 to 128.
     pub ipv6_prefix: u8,
+    /// How long after the last ban of somebody it counts that there was one.
+    pub remember_bans: Duration,
     /// The longest line that is judged, in bytes before its newline, 1 to 64 KiB; longer ones are skipped whole. 8 KiB is what
     /// rsyslog keeps of a message by default; RFC 5424 asks of receivers no more than 2,048.
     pub max_line_bytes: usize,

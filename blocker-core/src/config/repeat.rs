@@ -9,7 +9,8 @@ use super::walk::Section;
 use crate::escalation::{Escalation, Factor, Formula, Growth, MAX_MULTIPLIERS};
 use crate::jail::Repeat;
 
-/// Reads the keys of a jail, or those of `[defaults]`, which hold where a jail says nothing else.
+/// The keys of a jail, or those of `[defaults]`, which hold where a jail says nothing else.
+#[derive(Clone)]
 pub(super) struct Keys {
     grows: bool,
     escalation: Escalation,

@@ -15,6 +15,7 @@ use super::twins::{Twin, TwinKey};
 use super::{AdoptedBan, Adoption, Ban, Engine, Entry, Event, Jail, JailId, JailSet, Origin};
 use crate::attempts::Attempts;
 use crate::bans::{Merged, Renewal};
+use crate::escalation::Earlier;
 use crate::keyed::HashKey;
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
@@ -39,6 +40,10 @@ pub struct Changes {
     pub all_counts: bool,
     /// Failures that count; empty if none does any more.
     pub counts: Vec<(Key, Counted)>,
+    /// Whether `history` is all there is.
+    pub all_history: bool,
+    /// Earlier bans; `None` if they are forgotten.
+    pub history: Vec<(Key, Option<Earlier>)>,
     /// Whether `twins` are all there are.
     pub all_twins: bool,
     /// Messages that another log may tell too; `None` if it has.
@@ -49,9 +54,9 @@ impl Changes {
     /// Whether nothing has changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { all_bans, bans, all_counts, counts, all_twins, twins } = self;
-        let is_all = *all_bans || *all_counts || *all_twins;
-        !is_all && bans.is_empty() && counts.is_empty() && twins.is_empty()
+        let Self { all_bans, bans, all_counts, counts, all_history, history, all_twins, twins } = self;
+        let is_all = *all_bans || *all_counts || *all_history || *all_twins;
+        !is_all && bans.is_empty() && counts.is_empty() && history.is_empty() && twins.is_empty()
     }
 }
 
@@ -62,6 +67,8 @@ pub struct Memory {
     pub bans: Vec<(Key, Entry)>,
     /// Failures; no key twice.
     pub counts: Vec<(Key, Counted)>,
+    /// Earlier bans; no key twice.
+    pub history: Vec<(Key, Earlier)>,
     /// Messages that another log may tell too; no key twice. The time in which no engine ran is not part of their age. A
     /// source that is none any more has a number that none has.
     pub twins: Vec<(TwinKey, Twin)>,
@@ -73,6 +80,7 @@ impl Engine {
     pub fn track_changes(&mut self) {
         self.book.touched.begin();
         self.tracker.touched.begin();
+        self.history.touched.begin();
         self.twins.touched.begin();
     }
 
@@ -86,20 +94,21 @@ impl Engine {
     pub fn forget_told(&mut self) {
         self.book.touched.touch_all();
         self.tracker.touched.touch_all();
+        self.history.touched.touch_all();
         self.twins.touched.touch_all();
     }
 
     /// How many entries have changed.
     #[must_use]
     pub fn changed(&self) -> usize {
-        self.book.touched.len() + self.tracker.touched.len() + self.twins.touched.len()
+        self.book.touched.len() + self.tracker.touched.len() + self.history.touched.len() + self.twins.touched.len()
     }
 
     /// The present values of what has changed since they were last taken.
     pub fn take_changes(&mut self) -> Changes {
         let (bans, counts) = (self.book.touched.take(), self.tracker.touched.take());
-        let messages = self.twins.touched.take();
-        let (book, tracker, twins) = (&self.book, &self.tracker, &self.twins);
+        let (earlier, messages) = (self.history.touched.take(), self.twins.touched.take());
+        let Self { book, tracker, history, twins, .. } = self;
         let counted = |(prefix, jail): Key| ((prefix, jail), tracker.failures(jail, prefix).to_vec());
         Changes {
             all_bans: bans.is_none(),
@@ -111,6 +120,11 @@ impl Engine {
             counts: match counts {
                 Some(keys) => keys.into_iter().map(counted).collect(),
                 None => tracker.prefixes().map(counted).collect(),
+            },
+            all_history: earlier.is_none(),
+            history: match earlier {
+                Some(keys) => keys.into_iter().map(|key| (key, history.get(key.0, key.1))).collect(),
+                None => history.iter().map(|(key, earlier)| (key, Some(earlier))).collect(),
             },
             all_twins: messages.is_none(),
             twins: match messages {
@@ -128,7 +142,7 @@ impl Engine {
     /// [`Command::Enforce`](super::Command::Enforce) and `Lift` follow where the kernel must hold something else from here on.
     pub fn restore(&mut self, adopted: Vec<AdoptedBan>, whole: bool, memory: Memory, now: Timestamp) {
         self.advance(now);
-        let Memory { bans, counts, twins } = memory;
+        let Memory { bans, counts, history, twins } = memory;
         let mut by_prefix: BTreeMap<Prefix, (Option<AdoptedBan>, Remembered)> = BTreeMap::new();
         for ban in adopted {
             by_prefix.entry(ban.prefix).or_default().0 = Some(ban);
@@ -158,6 +172,10 @@ impl Engine {
             }
         }
         self.tell_differences(&bans, &counts);
+        for ((prefix, jail), Earlier { bans, last }) in history {
+            // An instant that has not come is a clock's that was set back.
+            self.history.restore(prefix, jail, Earlier { bans, last: last.min(self.now) });
+        }
         self.twins.restore(twins, self.now);
     }
 

@@ -31,12 +31,14 @@ mod twins;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::allowlist::{self, Allowed, Allowlist, Origin as AllowOrigin};
 use crate::attempts::Attempts;
 use crate::bans::{Book, Insertion, Kind, MAX_USER_BYTES, Merged, Removal, Renewal};
 use crate::calendar::Calendar;
-use crate::filter::{Failure, Prefilter};
+use crate::escalation::History;
+use crate::filter::{Failure, Filter, Label, Prefilter};
 use crate::policy::{self, Decision, Known};
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
@@ -72,6 +74,10 @@ pub struct Engine {
     allowlist: Allowlist,
     book: Book,
     tracker: Tracker,
+    history: History,
+    /// How long after the last ban of somebody it counts that there was one.
+    remember_bans: Duration,
+    dice: fastrand::Rng,
     logs: Logs,
     twins: Twins,
     prefilters: BTreeMap<SourceId, Prefilter>,
@@ -85,7 +91,7 @@ impl Engine {
     /// An engine without bans. Emits [`Command::Allow`] for each allowed prefix.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let Settings { jails, manual, allow, ipv6_prefix, bounds } = settings;
+        let Settings { jails, manual, allow, ipv6_prefix, remember_bans, bounds } = settings;
         let mut engine = Self {
             names: jails.iter().map(|jail| (jail.id, jail.name.clone())).collect(),
             jails,
@@ -94,6 +100,9 @@ impl Engine {
             allowlist: Allowlist::default(),
             book: Book::new(bounds),
             tracker: Tracker::new(bounds.max_sources),
+            history: History::default(),
+            remember_bans,
+            dice: fastrand::Rng::with_seed(0),
             logs: Logs::default(),
             twins: Twins::default(),
             prefilters: BTreeMap::new(),
@@ -112,7 +121,7 @@ impl Engine {
     /// number, name and limits do.
     pub fn reconfigure(&mut self, settings: Settings, now: Timestamp) {
         self.advance(now);
-        let Settings { jails, manual, allow, ipv6_prefix, bounds } = settings;
+        let Settings { jails, manual, allow, ipv6_prefix, remember_bans, bounds } = settings;
         for old in &self.jails {
             let same_id = jails.iter().find(|new| new.id == old.id);
             if !same_id.is_some_and(|new| new.name == old.name && new.limits == old.limits) {
@@ -127,6 +136,7 @@ impl Engine {
         self.set_prefilters();
         self.manual = manual;
         self.ipv6_prefix = ipv6_prefix;
+        self.remember_bans = remember_bans;
         self.book.set_bounds(bounds);
         self.tracker.set_max_sources(bounds.max_sources);
         let changes = self.allowlist.replace(AllowOrigin::Settings, allow);
@@ -181,6 +191,8 @@ impl Engine {
             allowlist: &self.allowlist,
             book: &self.book,
             tracker: &mut self.tracker,
+            history: &self.history,
+            random: self.dice.f64(),
             ipv6_prefix: self.ipv6_prefix,
         };
         match policy::decide(&failure, settings, known, made, self.now) {
@@ -188,15 +200,46 @@ impl Engine {
             Decision::Count { prefix, count, of } => self.found(jail, failure, prefix, made, count, of),
             Decision::Ban { prefix, count, of, until } => {
                 let user = failure.user.map(|user| cut(user).into());
-                let pattern = failure.pattern.clone();
+                let (addr, pattern) = (failure.addr, failure.pattern.clone());
                 self.found(jail, failure, prefix, made, count, of);
                 let origin = Origin::Log { attempts: count, user, pattern };
                 let ban = Ban { started: self.now, until, origin };
-                if let Err(why) = self.ban(prefix, jail, ban, Renewal::Longest) {
-                    self.notify(Event::Refused { prefix, jail, why });
+                match self.ban(prefix, jail, ban, Renewal::Longest) {
+                    Ok(BanOutcome::Banned) => {
+                        self.history.note(prefix, jail, self.now);
+                        self.tell_recidive(addr, jail);
+                    }
+                    Ok(BanOutcome::Renewed | BanOutcome::Refused(_)) => {}
+                    Err(why) => self.notify(Event::Refused { prefix, jail, why }),
                 }
             }
         }
+    }
+
+    /// Has the jails that count bans count one that a log has earned in `jail`.
+    fn tell_recidive(&mut self, addr: IpAddr, jail: JailId) {
+        let counts = |known: &&Jail| known.filter == Some(Filter::Bans);
+        if self.jails.iter().any(|known| known.id == jail && counts(&known)) {
+            return;
+        }
+        let counting: Vec<JailId> = self.jails.iter().filter(counts).map(|known| known.id).collect();
+        for recidive in counting {
+            let failure = Failure {
+                addr,
+                user: None,
+                attempts: Attempts::whole(1),
+                span: Duration::ZERO,
+                session: None,
+                service: Label::from(Filter::RECIDIVE),
+                pattern: Label::from(format!("ban by {}", self.jail_name(jail))),
+            };
+            self.judge_failure(recidive, failure, self.now, self.now);
+        }
+    }
+
+    /// Has the dice fall in another way than in every other run: what they add to bans is not to be foreseen.
+    pub fn set_seed(&mut self, seed: u64) {
+        self.dice = fastrand::Rng::with_seed(seed);
     }
 
     /// Does what an administrator asks.
@@ -293,6 +336,7 @@ impl Engine {
             self.removed(removal, UnbanReason::Expired);
         }
         self.tracker.purge(self.now);
+        self.history.purge(self.now, self.remember_bans);
     }
 
     /// Tells the kernel of a changed allowlist, and lifts the bans that lie wholly inside what is newly allowed.

@@ -50,8 +50,14 @@ impl History {
         self.put(prefix, jail, Earlier { bans, last: now });
     }
 
-    /// Takes in what a store remembers, in place of what is known.
-    pub fn put(&mut self, prefix: Prefix, jail: JailId, earlier: Earlier) {
+    /// Takes in what a store remembers: that counts as told.
+    pub(crate) fn restore(&mut self, prefix: Prefix, jail: JailId, earlier: Earlier) {
+        let touched = std::mem::take(&mut self.touched);
+        self.put(prefix, jail, earlier);
+        self.touched = touched;
+    }
+
+    fn put(&mut self, prefix: Prefix, jail: JailId, earlier: Earlier) {
         self.forget(prefix, jail);
         if self.bans.len() >= MAX_HISTORY
             && let Some(&(_, prefix, jail)) = self.order.first()
@@ -62,6 +68,27 @@ impl History {
         self.bans.insert((prefix, jail), earlier);
         self.order.insert((earlier.last, prefix, jail));
         self.touched.touch((prefix, jail));
+    }
+
+    /// Forgets all bans of `prefix`.
+    pub fn forget_prefix(&mut self, prefix: Prefix) {
+        let range = (prefix, JailId::MIN)..=(prefix, JailId::MAX);
+        let jails: Vec<JailId> = self.bans.range(range).map(|(&(_, jail), _)| jail).collect();
+        for jail in jails {
+            self.forget(prefix, jail);
+        }
+    }
+
+    /// Forgets everybody.
+    pub fn clear(&mut self) {
+        self.bans.clear();
+        self.order.clear();
+        self.touched.touch_all();
+    }
+
+    /// Everything that is remembered.
+    pub fn iter(&self) -> impl Iterator<Item = ((Prefix, JailId), Earlier)> + '_ {
+        self.bans.iter().map(|(&key, &earlier)| (key, earlier))
     }
 
     /// Forgets whoever was not banned for longer than `span`.

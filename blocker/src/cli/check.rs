@@ -91,7 +91,7 @@ fn check_filter(filter: &Filter) -> Result<CheckedFilter> {
         .filter_map(|verdict| Some(format!("example {}: {}", verdict.number, verdict.difference.as_ref()?)))
         .collect();
     let attacks = match filter {
-        Filter::Dovecot => Vec::new(),
+        Filter::Dovecot | Filter::Bans => Vec::new(),
         Filter::Patterns(patterns) => patterns.attacks(),
     };
     let injectable = attacks.into_iter().map(|Attack { pattern, message }| Injectable { pattern, message }).collect();

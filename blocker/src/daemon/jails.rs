@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use blocker_core::allowlist::Allowed;
 use blocker_core::config::{self, Config, Enabled, Input, Mode, Ports};
 use blocker_core::engine::{AllowReason, Bounds, Engine, Event, Jail, JailId, Limits, Settings, SourceId};
+use blocker_core::jail::Repeat;
 use blocker_core::time::BanTime;
 
 use super::sources::Sources;
@@ -118,6 +119,7 @@ pub(super) fn settings(config: &Config, numbered: &Numbered, capacity: Capacity)
         sources: Vec::new(),
         // Nothing is counted here; a ban by command without `--for` lasts until it is lifted.
         limits: Limits { max_retry: 1, find_time: std::time::Duration::from_secs(1), ban_time: BanTime::Forever },
+        repeat: Repeat::default(),
     };
     let jails = numbered.jails.iter().map(|NumberedJail { id, sources, config }| Jail {
         id: *id,
@@ -125,6 +127,7 @@ pub(super) fn settings(config: &Config, numbered: &Numbered, capacity: Capacity)
         filter: Some(config.filter.clone()),
         sources: sources.clone(),
         limits: Limits { max_retry: config.max_retry, find_time: config.find_time, ban_time: config.ban_time },
+        repeat: config.repeat.clone(),
     });
     let allow = config.daemon.allow.iter().map(|&prefix| Allowed { prefix, why: AllowReason::Configured });
     Settings {
@@ -132,6 +135,7 @@ pub(super) fn settings(config: &Config, numbered: &Numbered, capacity: Capacity)
         manual: numbered.manual,
         allow: allow.collect(),
         ipv6_prefix: config.daemon.ipv6_prefix,
+        remember_bans: config.daemon.remember_bans,
         bounds: Bounds {
             max_bans_v4: capacity.ipv4 as usize,
             max_bans_v6: capacity.ipv6 as usize,

@@ -31,6 +31,7 @@ mod status;
 mod unsettled;
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -235,6 +236,7 @@ impl<'a> Daemon<'a> {
         let mut sources = Sources::new(lines, config.daemon.max_line_bytes);
         let (numbered, ports) = jails::number(&config, &kernel, &mut sources)?;
         let mut engine = Engine::new(jails::settings(&config, &numbered, capacity));
+        engine.set_seed(RandomState::new().hash_one(0));
         engine.name_gone_jails(kernel.jail_names().map(|(id, name)| (id, name.to_owned())));
         let names = engine.jail_names();
         let source_names = sources.names();

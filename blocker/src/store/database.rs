@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Result, Tran
 
 use super::schema::{self, Refusal};
 use super::wall::{Offset, Stamp, boot_id};
-use super::{FILE_NAME, Loaded, Transaction, printed, rows, twins};
+use super::{FILE_NAME, Loaded, Transaction, history, printed, rows, twins};
 use crate::clock::Reading;
 use crate::source::JournalMark;
 
@@ -148,6 +148,9 @@ impl Database {
         self.load_logs(&mut loaded)?;
         self.load_cursors(&mut loaded)?;
         loaded.printed = printed::load(&self.connection)?;
+        let (history, of_gone_jails) = history::load(&self.connection, &jail, self.offset)?;
+        loaded.memory.history = history;
+        loaded.unused += of_gone_jails;
         let (twins, of_no_jail) = twins::load(&self.connection, &jail, source, (self.offset, down))?;
         loaded.memory.twins = twins;
         loaded.unused += nobodys.len() + of_no_jail;
@@ -231,7 +234,7 @@ impl Database {
             durable,
             told: _,
         } = transaction;
-        let Changes { all_bans, bans, all_counts, counts, all_twins, twins } = changes;
+        let Changes { all_bans, bans, all_counts, counts, all_history, history, all_twins, twins } = changes;
         let present = Offset::now(clock);
         let step = present.step_from(self.offset);
         let offset = if step.is_some() { present } else { self.offset };
@@ -244,6 +247,7 @@ impl Database {
         for (is_all, table) in [
             (all_bans, "bans"),
             (all_counts, "failures"),
+            (all_history, "history"),
             (all_twins, "twins"),
             (all_logs, "logs"),
             (all_logs, "sources"),
@@ -260,6 +264,9 @@ impl Database {
         }
         for (key, failures) in counts {
             rows::put_failures(&written, names.of(*key), failures, offset)?;
+        }
+        for (key, earlier) in history {
+            history::put(&written, names.of(*key), *earlier, offset)?;
         }
         for ((jail, message), told) in twins {
             twins::put(&written, (names.of_jail(*jail), *message), told.as_ref(), sources, offset)?;
@@ -306,7 +313,7 @@ impl Database {
 }
 
 /// Whose a row is, if it is somebody's.
-fn key(row: &rusqlite::Row<'_>, jail: impl Fn(&str) -> Option<JailId>) -> Result<Option<Key>> {
+pub(super) fn key(row: &rusqlite::Row<'_>, jail: impl Fn(&str) -> Option<JailId>) -> Result<Option<Key>> {
     let prefix = row.get_ref(0)?.as_str()?.parse().ok();
     let jail = jail(row.get_ref(1)?.as_str()?);
     Ok(prefix.zip(jail))
@@ -320,8 +327,9 @@ fn move_rows(connection: &Connection, step: i64) -> Result<()> {
     let bans = format!("UPDATE bans SET {}, {}", moved("started"), moved("until"));
     let failures = format!("UPDATE failures SET {}", moved("latest"));
     connection.execute(&bans, [step, latest, earliest])?;
-    let twins = format!("UPDATE twins SET {}", moved("last"));
+    let [history, twins] = ["history", "twins"].map(|table| format!("UPDATE {table} SET {}", moved("last")));
     connection.execute(&failures, [step, latest, earliest])?;
+    connection.execute(&history, [step, latest, earliest])?;
     connection.execute(&twins, [step, latest, earliest])?;
     Ok(())
 }

@@ -17,6 +17,7 @@
 //! keeps the daemon from enforcing. See [`schema`] for the tables and [`wall`] for their times.
 
 mod database;
+mod history;
 mod printed;
 mod rows;
 mod schema;

@@ -14,6 +14,7 @@
 //! - `cursors`: how far each source has read its journal: the cursor of the last entry, NULL if there was none.
 //! - `twins`: how often a `source` of `jail` told a `message`, a hash, that another one may tell too: the last time at `last`.
 //!   The source is empty if it is none any more.
+//! - `history`: how many `bans` of `prefix` logs have earned in `jail`, the `last` of which began then.
 //! - `printed`: what a command has printed, in pieces: hashes of lines, 8 bytes each, little-endian.
 //!
 //! Times are wall time in nanoseconds since 1970. Paths are bytes.
@@ -21,7 +22,7 @@
 use rusqlite::{Connection, Result, TransactionBehavior};
 
 /// What makes a database of each version out of one of the version before.
-const MIGRATIONS: [&str; 4] = [FIRST, SECOND, THIRD, FOURTH];
+const MIGRATIONS: [&str; 5] = [FIRST, SECOND, THIRD, FOURTH, FIFTH];
 
 const FIRST: &str = "CREATE TABLE meta (
         id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -86,6 +87,14 @@ const FOURTH: &str = "CREATE TABLE printed (
         lines BLOB NOT NULL,
         PRIMARY KEY (source, piece)
     ) STRICT;";
+
+const FIFTH: &str = "CREATE TABLE history (
+        prefix TEXT NOT NULL,
+        jail TEXT NOT NULL,
+        bans INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        PRIMARY KEY (prefix, jail)
+    ) STRICT, WITHOUT ROWID;";
 
 /// Marks a database as `blocker`'s: `blkr`.
 const APPLICATION_ID: i64 = 0x626c_6b72;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use blocker_core::attempts::Attempts;
 use blocker_core::engine::{Ban, Counted, Entry, Key, Origin, Twin, TwinKey};
+use blocker_core::escalation::Earlier;
 use blocker_core::prefix::Prefix;
 use blocker_core::time::{Timestamp, Until};
 use proptest::prelude::*;
@@ -50,7 +51,7 @@ fn what_was_written_is_read_back() {
     loaded.memory.bans.sort_by_key(|(key, _)| *key);
     let mut expected = bans;
     expected.sort_by_key(|(key, _)| *key);
-    assert_eq!(loaded.memory, Memory { bans: expected, counts, twins: Vec::new() });
+    assert_eq!(loaded.memory, Memory { bans: expected, counts, history: Vec::new(), twins: Vec::new() });
     let known = |files| Marks { is_known: true, files };
     assert_eq!(loaded.logs, BTreeMap::from([("a".into(), known(marks)), ("b".into(), known(vec![]))]));
     assert_eq!(loaded.cursors, cursors.into_iter().collect());
@@ -261,6 +262,28 @@ fn a_message_is_known_again_and_the_time_that_nothing_ran_is_not_part_of_its_age
     opened.database.write(&Transaction { changes: all, ..txn() }, clock).expect("it can be written");
     drop(opened);
     assert_eq!(load(&dir).memory.twins, []);
+}
+
+#[test]
+fn earlier_bans_are_known_again_and_forgotten_when_they_are() {
+    let dir = TempDir::new();
+    let key = |text: &str, jail| (text.parse::<Prefix>().expect("it is one"), jail);
+    let (one, other) = (key("192.0.2.9", DOVECOT), key("2001:db8::/64", DOVECOT));
+    let earlier = |bans, last| Earlier { bans, last: secs(last) };
+    let gone = key("192.0.2.8", JailId::new(7).expect("7 is a jail"));
+    let history = vec![(one, Some(earlier(3, -50))), (other, Some(earlier(1, 20))), (gone, Some(earlier(1, 20)))];
+    write(&dir, &Transaction { changes: Changes { history, ..Changes::default() }, ..txn() });
+
+    let loaded = load(&dir);
+    assert_eq!((loaded.memory.history, loaded.unused), (vec![(one, earlier(3, -50)), (other, earlier(1, 20))], 1));
+
+    let history = vec![(one, Some(earlier(4, 60))), (other, None)];
+    write(&dir, &Transaction { changes: Changes { history, ..Changes::default() }, ..txn() });
+    assert_eq!(load(&dir).memory.history, [(one, earlier(4, 60))]);
+
+    write(&dir, &Transaction { changes: Changes { all_history: true, ..Changes::default() }, ..txn() });
+    let loaded = load(&dir);
+    assert_eq!((loaded.memory.history, loaded.unused), (vec![], 0));
 }
 
 #[test]
