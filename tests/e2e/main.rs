@@ -19,6 +19,7 @@ mod journal;
 mod lists;
 mod logs;
 mod memory;
+mod metrics;
 mod past;
 mod refusals;
 mod reload;

@@ -10,6 +10,7 @@
 mod error;
 mod input;
 mod keys;
+mod metrics;
 mod ports;
 mod services;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 pub use self::error::{Error, Hint, Problem};
 pub use self::input::{Input, MAX_SOCKET_BYTES, SyslogSocket};
+pub use self::metrics::MetricsSocket;
 pub use self::ports::{PortRange, Ports, Protocol};
 pub use self::services::Services;
 use crate::filter::Filter;
@@ -53,6 +55,8 @@ impl Names {
 pub struct Config {
     /// What concerns the daemon as a whole.
     pub daemon: Daemon,
+    /// The table `[metrics]`: where metrics are told, if anywhere.
+    pub metrics: Option<MetricsSocket>,
     /// The jails, in the order of the file; a built-in jail that the file does not mention comes first. Names are
     /// unique; jails that are off are among them.
     pub jails: Vec<Jail>,

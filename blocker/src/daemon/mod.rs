@@ -44,6 +44,7 @@ use crate::clock::{self, Reading};
 use crate::control::server::{Call, Server};
 use crate::control::wire::{Change, Reply, Request};
 use crate::kernel::{Capacity, Kernel};
+use crate::metrics;
 use crate::network::changes::Changes;
 use crate::network::{default_routes, found_allowed};
 use crate::settings;
@@ -136,9 +137,13 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
     let mut kernel = Kernel::open(&config.daemon.pins, capacity)?;
     kernel.set_object_directory(config.daemon.runtime.clone());
     let server = Server::bind(&config.daemon.runtime)?;
+    let metrics = config.metrics.as_ref().map(metrics::Server::bind).transpose()?;
     let mut daemon = Daemon::start(config_path, options, config, kernel, capacity, lines_in)?;
     let drops = daemon.kernel.take_drops().context("the ring of drops has a reader")?;
     let mut drops = Drops::listen(drops).context("reading the ring of drops")?;
+    if let Some(metrics) = metrics {
+        tokio::spawn(metrics.run(calls_in.clone()));
+    }
     let mut server = tokio::spawn(server.run(calls_in));
     daemon.introduce();
 
@@ -194,9 +199,9 @@ impl Options {
 }
 
 /// What changes only at a restart, besides the [`capacity`].
-fn fixed(config: &Config) -> (&Path, &Path, &Path, usize) {
-    let daemon = &config.daemon;
-    (&daemon.state, &daemon.runtime, &daemon.pins, daemon.max_line_bytes)
+fn fixed(config: &Config) -> impl PartialEq {
+    let Config { daemon, metrics, jails: _ } = config;
+    (&daemon.state, &daemon.runtime, &daemon.pins, daemon.max_line_bytes, metrics)
 }
 
 /// How many bans the maps are to take.
@@ -428,8 +433,8 @@ impl<'a> Daemon<'a> {
         let config = self.options.apply(settings::load(self.config_path)?);
         if fixed(&config) != fixed(&self.config) || capacity(&config) != self.capacity {
             return Err(crate::exit::Failure::Configuration(format!(
-                "{}: `state`, `runtime`, `pins`, `max_bans_ipv4`, `max_bans_ipv6` and `max_line_bytes` in `daemon` change only at \
-                 a restart, which keeps all bans",
+                "{}: `state`, `runtime`, `pins`, `max_bans_ipv4`, `max_bans_ipv6` and `max_line_bytes` in `daemon`, and `metrics`, \
+                 change only at a restart, which keeps all bans",
                 self.config_path.display()
             ))
             .into());
