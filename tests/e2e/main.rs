@@ -26,4 +26,5 @@ mod reload;
 mod restart;
 mod rotation;
 mod siege;
+mod supervision;
 mod test_command;

@@ -26,6 +26,7 @@ mod logs;
 mod looks;
 mod sources;
 mod status;
+mod supervisor;
 mod unsettled;
 
 use std::collections::HashSet;
@@ -57,6 +58,7 @@ use jails::Numbered;
 use keeper::Keeper;
 use looks::Looks;
 use sources::Sources;
+use supervisor::Supervisor;
 use unsettled::{Entry, Unsettled};
 
 pub use jails::check_inputs;
@@ -115,6 +117,9 @@ struct Daemon<'a> {
     is_over: bool,
     /// Of how many tables [`Daemon::warn_of_fill`] has said so.
     tables_nearly_full: usize,
+    supervisor: Supervisor,
+    /// Whether the last reload was refused.
+    is_reload_refused: bool,
 }
 
 /// Runs until a signal ends it, in the configuration read from `config_path`.
@@ -146,6 +151,8 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
     }
     let mut server = tokio::spawn(server.run(calls_in));
     daemon.introduce();
+    let status = daemon.word();
+    daemon.supervisor.ready(status, Instant::now());
 
     loop {
         let wake = daemon.sleep();
@@ -172,6 +179,7 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
             break;
         }
     }
+    daemon.supervisor.stopping(Instant::now());
     drop(calls);
     let Daemon { keeper, engine, .. } = daemon;
     if tokio::time::timeout(SAVE_WITHIN, keeper.finish(engine)).await.is_err() {
@@ -252,6 +260,8 @@ impl<'a> Daemon<'a> {
             batch: Batch::default(),
             is_over: false,
             tables_nearly_full: 0,
+            supervisor: Supervisor::of_environment(Instant::now()),
+            is_reload_refused: false,
         };
         // Whom never to drop comes before whatever may drop more.
         daemon.engine.set_found_allowed(found_allowed(&default_routes()?)?, clock::now());
@@ -352,6 +362,9 @@ impl<'a> Daemon<'a> {
         self.flush();
         self.settle_allowed();
         self.keeper.hand_over(&mut self.engine);
+        let now = Instant::now();
+        let status = self.supervisor.is_status_due(now).then(|| self.word());
+        self.supervisor.turn(now, status);
     }
 
     fn handle_call(&mut self, call: Call) {
@@ -427,13 +440,31 @@ impl<'a> Daemon<'a> {
         })
     }
 
+    /// Takes up the configuration, and tells the service manager so.
+    fn reload(&mut self) -> Result<()> {
+        self.supervisor.reloading(Instant::now());
+        let done = self.take_up_configuration();
+        self.is_reload_refused = done.is_err();
+        let status = self.word();
+        self.supervisor.ready(status, Instant::now());
+        done
+    }
+
+    /// How it goes, in a line for the service manager.
+    fn word(&self) -> String {
+        let stats = self.engine.stats();
+        let (jails, bans) = (self.numbered.jails.len(), stats.bans_v4 + stats.bans_v6 + stats.networks);
+        let refused = if self.is_reload_refused { "; the last reload failed, see the log" } else { "" };
+        format!("jails: {jails}; bans in force: {bans}{refused}")
+    }
+
     /// Builds the new configuration whole, then swaps; if that cannot be done, everything stays as it was. Whom never to
     /// drop reaches the kernel before the ports that may drop more, and the mode comes last.
-    fn reload(&mut self) -> Result<()> {
+    fn take_up_configuration(&mut self) -> Result<()> {
         let config = self.options.apply(settings::load(self.config_path)?);
         if fixed(&config) != fixed(&self.config) || capacity(&config) != self.capacity {
             return Err(crate::exit::Failure::Configuration(format!(
-                "{}: `state`, `runtime`, `pins`, `max_bans_ipv4`, `max_bans_ipv6` and `max_line_bytes` in `daemon`, and `metrics`, \
+                "{}: `state`, `runtime`, `pins`, `max_bans_ipv4`, `max_bans_ipv6` and `max_line_bytes` in `daemon`, `metrics`, \
                  change only at a restart, which keeps all bans",
                 self.config_path.display()
             ))
@@ -531,7 +562,8 @@ impl<'a> Daemon<'a> {
         let now = clock::now();
         let engine = self.engine.poll_timeout().map(|due| due.saturating_since(now));
         let waits = engine.into_iter().chain(self.unsettled.wait()).chain(self.keeper.wait(&self.engine));
-        waits.fold(self.looks.wait(Instant::now()), Duration::min)
+        let now = Instant::now();
+        waits.chain(self.supervisor.wait(now)).fold(self.looks.wait(now), Duration::min)
     }
 
     /// Says in a few lines what it watches and protects, and where to look next.
