@@ -12,6 +12,7 @@ mod daemon_log;
 mod dispatcher;
 mod doctor;
 mod filters;
+mod groups;
 mod hostile;
 mod independence;
 mod interfaces;

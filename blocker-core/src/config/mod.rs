@@ -7,6 +7,7 @@
 //!
 //! This module opens no file: that a log exists or an interface is up is for the daemon to find out.
 
+mod control;
 mod error;
 mod input;
 mod keys;
@@ -22,6 +23,7 @@ mod walk;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::control::Control;
 pub use self::error::{Error, Hint, Problem};
 pub use self::input::{Input, MAX_SOCKET_BYTES, SyslogSocket};
 pub use self::metrics::MetricsSocket;
@@ -55,6 +57,8 @@ impl Names {
 pub struct Config {
     /// What concerns the daemon as a whole.
     pub daemon: Daemon,
+    /// The table `[control]`: who besides root may use the control socket.
+    pub control: Control,
     /// The table `[metrics]`: where metrics are told, if anywhere.
     pub metrics: Option<MetricsSocket>,
     /// The jails, in the order of the file; a built-in jail that the file does not mention comes first. Names are

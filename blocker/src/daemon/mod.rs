@@ -42,6 +42,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::clock::{self, Reading};
+use crate::control::access::Access;
 use crate::control::server::{Call, Server};
 use crate::control::wire::{Change, Reply, Request};
 use crate::kernel::{Capacity, Kernel};
@@ -137,11 +138,12 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
     let (lines_in, mut lines) = mpsc::channel(MAX_WAITING_BATCHES);
     let (calls_in, mut calls) = mpsc::channel(MAX_WAITING_CALLS);
 
+    let access = Access::of(&config.control)?;
     // The lock comes first, with the kernel; then whatever may fail without having changed anything.
     let capacity = capacity(&config);
     let mut kernel = Kernel::open(&config.daemon.pins, capacity)?;
     kernel.set_object_directory(config.daemon.runtime.clone());
-    let server = Server::bind(&config.daemon.runtime)?;
+    let server = Server::bind(&config.daemon.runtime, access)?;
     let metrics = config.metrics.as_ref().map(metrics::Server::bind).transpose()?;
     let mut daemon = Daemon::start(config_path, options, config, kernel, capacity, lines_in)?;
     let drops = daemon.kernel.take_drops().context("the ring of drops has a reader")?;
@@ -208,8 +210,8 @@ impl Options {
 
 /// What changes only at a restart, besides the [`capacity`].
 fn fixed(config: &Config) -> impl PartialEq {
-    let Config { daemon, metrics, jails: _ } = config;
-    (&daemon.state, &daemon.runtime, &daemon.pins, daemon.max_line_bytes, metrics)
+    let Config { daemon, control, metrics, jails: _ } = config;
+    (&daemon.state, &daemon.runtime, &daemon.pins, daemon.max_line_bytes, control, metrics)
 }
 
 /// How many bans the maps are to take.
@@ -464,7 +466,7 @@ impl<'a> Daemon<'a> {
         let config = self.options.apply(settings::load(self.config_path)?);
         if fixed(&config) != fixed(&self.config) || capacity(&config) != self.capacity {
             return Err(crate::exit::Failure::Configuration(format!(
-                "{}: `state`, `runtime`, `pins`, `max_bans_ipv4`, `max_bans_ipv6` and `max_line_bytes` in `daemon`, `metrics`, \
+                "{}: `state`, `runtime`, `pins`, `max_bans_ipv4`, `max_bans_ipv6` and `max_line_bytes` in `daemon`, `control` and `metrics`, \
                  change only at a restart, which keeps all bans",
                 self.config_path.display()
             ))
