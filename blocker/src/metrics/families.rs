@@ -55,9 +55,10 @@ impl Collector for Families {
             for Sample { labels, value } in samples {
                 let labels = labels.as_slice();
                 let mut sample = family.encode_family(&labels)?;
-                match kind {
-                    MetricType::Counter => sample.encode_counter::<NoLabelSet, f64, f64>(value, None)?,
-                    _ => sample.encode_gauge(value)?,
+                if matches!(kind, MetricType::Counter) {
+                    sample.encode_counter::<NoLabelSet, f64, f64>(value, None)?;
+                } else {
+                    sample.encode_gauge(value)?;
                 }
             }
         }
