@@ -53,7 +53,7 @@ fn configuration_page() -> String {
     page.control("SH", ["DESCRIPTION"]).text([
         roman("Read by "),
         bold("blocker run"),
-        roman(" and its "),
+        roman(", and again by "),
         bold("blocker reload"),
         roman("; "),
         bold("blocker check"),
