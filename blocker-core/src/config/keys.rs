@@ -6,8 +6,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::control::control;
 use super::error::Problem;
 use super::input::{Input, input};
+use super::metrics::METRICS;
 use super::ports::{PortRange, Ports, Protocol};
 use super::repeat;
 use super::usual::{UNMENTIONED, Usual};
@@ -25,9 +27,11 @@ use crate::time::{BanTime, parse_span};
 /// The whole document.
 pub(super) fn config(root: &mut Section<'_, '_>) -> Option<Config> {
     let daemon = root.table("daemon", daemon);
+    let control = root.table("control", control);
+    let metrics = root.table("metrics", |section| section.get("listen", &METRICS, None));
     let defaults = root.table("defaults", |section| limits(section, &LIMITS));
     let jails = root.table("jails", |section| jails(section, &defaults));
-    Some(Config { daemon, jails: jails? })
+    Some(Config { daemon, control, metrics, jails: jails? })
 }
 
 /// Where the daemon is found, by what can be read.

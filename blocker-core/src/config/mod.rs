@@ -7,9 +7,11 @@
 //!
 //! This module opens no file: that a log exists or an interface is up is for the daemon to find out.
 
+mod control;
 mod error;
 mod input;
 mod keys;
+mod metrics;
 mod ports;
 mod repeat;
 mod services;
@@ -22,8 +24,10 @@ mod walk;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::control::Control;
 pub use self::error::{Error, Hint, Problem};
 pub use self::input::{Input, MAX_SOCKET_BYTES, SyslogSocket};
+pub use self::metrics::MetricsSocket;
 pub use self::ports::{PortRange, Ports, Protocol};
 pub use self::services::Services;
 use crate::filter::Filter;
@@ -55,6 +59,10 @@ impl Names {
 pub struct Config {
     /// What concerns the daemon as a whole.
     pub daemon: Daemon,
+    /// The table `[control]`: who besides root may use the control socket.
+    pub control: Control,
+    /// The table `[metrics]`: where metrics are told, if anywhere.
+    pub metrics: Option<MetricsSocket>,
     /// The jails, in the order of the file; a built-in jail that the file does not mention comes first. Names are
     /// unique; jails that are off are among them.
     pub jails: Vec<Jail>,

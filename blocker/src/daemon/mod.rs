@@ -28,6 +28,7 @@ mod looks;
 mod printed;
 mod sources;
 mod status;
+mod supervisor;
 mod unsettled;
 
 use std::collections::HashSet;
@@ -44,9 +45,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::clock::{self, Reading};
+use crate::control::access::Access;
 use crate::control::server::{Call, Server};
 use crate::control::wire::{Change, Reply, Request};
 use crate::kernel::{Capacity, Kernel};
+use crate::metrics;
 use crate::network::allow_files::AllowFiles;
 use crate::network::changes::Changes;
 use crate::network::connections::Closing;
@@ -62,6 +65,7 @@ use jails::Numbered;
 use keeper::Keeper;
 use looks::Looks;
 use sources::{Begin, Sources};
+use supervisor::Supervisor;
 use unsettled::{Entry, Unsettled};
 
 pub use jails::check_inputs;
@@ -125,6 +129,9 @@ struct Daemon<'a> {
     is_over: bool,
     /// Of how many tables [`Daemon::warn_of_fill`] has said so.
     tables_nearly_full: usize,
+    supervisor: Supervisor,
+    /// Whether the last reload was refused.
+    is_reload_refused: bool,
 }
 
 /// Runs until a signal ends it, in the configuration read from `config_path`.
@@ -142,16 +149,23 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
     let (lines_in, mut lines) = mpsc::channel(MAX_WAITING_BATCHES);
     let (calls_in, mut calls) = mpsc::channel(MAX_WAITING_CALLS);
 
+    let access = Access::of(&config.control)?;
     // The lock comes first, with the kernel; then whatever may fail without having changed anything.
     let capacity = capacity(&config);
     let mut kernel = Kernel::open(&config.daemon.pins, capacity)?;
     kernel.set_object_directory(config.daemon.runtime.clone());
-    let server = Server::bind(&config.daemon.runtime)?;
+    let server = Server::bind(&config.daemon.runtime, access)?;
+    let metrics = config.metrics.as_ref().map(metrics::Server::bind).transpose()?;
     let mut daemon = Daemon::start(config_path, options, config, kernel, capacity, lines_in)?;
     let drops = daemon.kernel.take_drops().context("the ring of drops has a reader")?;
     let mut drops = Drops::listen(drops).context("reading the ring of drops")?;
+    if let Some(metrics) = metrics {
+        tokio::spawn(metrics.run(calls_in.clone()));
+    }
     let mut server = tokio::spawn(server.run(calls_in));
     daemon.introduce();
+    let status = daemon.word();
+    daemon.supervisor.ready(status, Instant::now());
 
     loop {
         let wake = daemon.sleep();
@@ -181,6 +195,7 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
             break;
         }
     }
+    daemon.supervisor.stopping(Instant::now());
     drop(calls);
     let Daemon { keeper, engine, .. } = daemon;
     if tokio::time::timeout(SAVE_WITHIN, keeper.finish(engine)).await.is_err() {
@@ -208,9 +223,9 @@ impl Options {
 }
 
 /// What changes only at a restart, besides the [`capacity`].
-fn fixed(config: &Config) -> (&Path, &Path, &Path, usize) {
-    let daemon = &config.daemon;
-    (&daemon.state, &daemon.runtime, &daemon.pins, daemon.max_line_bytes)
+fn fixed(config: &Config) -> impl PartialEq {
+    let Config { daemon, control, metrics, jails: _ } = config;
+    (&daemon.state, &daemon.runtime, &daemon.pins, daemon.max_line_bytes, control, metrics)
 }
 
 /// How many bans the maps are to take.
@@ -268,6 +283,8 @@ impl<'a> Daemon<'a> {
             batch: Batch::default(),
             is_over: false,
             tables_nearly_full: 0,
+            supervisor: Supervisor::of_environment(Instant::now()),
+            is_reload_refused: false,
         };
         // Whom never to drop comes before whatever may drop more.
         daemon.allow_files.set_paths(&daemon.config.daemon.allow_files);
@@ -381,6 +398,9 @@ impl<'a> Daemon<'a> {
         self.flush();
         self.settle_allowed();
         self.keeper.hand_over(&mut self.engine);
+        let now = Instant::now();
+        let status = self.supervisor.is_status_due(now).then(|| self.word());
+        self.supervisor.turn(now, status);
     }
 
     fn handle_call(&mut self, call: Call) {
@@ -456,14 +476,32 @@ impl<'a> Daemon<'a> {
         })
     }
 
+    /// Takes up the configuration, and tells the service manager so.
+    fn reload(&mut self) -> Result<()> {
+        self.supervisor.reloading(Instant::now());
+        let done = self.take_up_configuration();
+        self.is_reload_refused = done.is_err();
+        let status = self.word();
+        self.supervisor.ready(status, Instant::now());
+        done
+    }
+
+    /// How it goes, in a line for the service manager.
+    fn word(&self) -> String {
+        let stats = self.engine.stats();
+        let (jails, bans) = (self.numbered.jails.len(), stats.bans_v4 + stats.bans_v6 + stats.networks);
+        let refused = if self.is_reload_refused { "; the last reload failed, see the log" } else { "" };
+        format!("jails: {jails}; bans in force: {bans}{refused}")
+    }
+
     /// Builds the new configuration whole, then swaps; if that cannot be done, everything stays as it was. Whom never to
     /// drop reaches the kernel before the ports that may drop more, and the mode comes last.
-    fn reload(&mut self) -> Result<()> {
+    fn take_up_configuration(&mut self) -> Result<()> {
         let config = self.options.apply(settings::load(self.config_path)?);
         if fixed(&config) != fixed(&self.config) || capacity(&config) != self.capacity {
             return Err(crate::exit::Failure::Configuration(format!(
-                "{}: `state`, `runtime`, `pins`, `max_bans_ipv4`, `max_bans_ipv6` and `max_line_bytes` in `daemon` change only at \
-                 a restart, which keeps all bans",
+                "{}: `state`, `runtime`, `pins`, `max_bans_ipv4`, `max_bans_ipv6` and `max_line_bytes` in `daemon`, `control` and `metrics`, \
+                 change only at a restart, which keeps all bans",
                 self.config_path.display()
             ))
             .into());
@@ -578,7 +616,8 @@ impl<'a> Daemon<'a> {
         let now = clock::now();
         let engine = self.engine.poll_timeout().map(|due| due.saturating_since(now));
         let waits = engine.into_iter().chain(self.unsettled.wait()).chain(self.keeper.wait(&self.engine));
-        waits.fold(self.looks.wait(Instant::now()), Duration::min)
+        let now = Instant::now();
+        waits.chain(self.supervisor.wait(now)).fold(self.looks.wait(now), Duration::min)
     }
 
     /// Says in a few lines what it watches and protects, and where to look next.

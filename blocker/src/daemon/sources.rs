@@ -163,9 +163,25 @@ impl Sources {
         self.numbered_states().map(|(_, state)| state)
     }
 
+    /// The same, with what kind of source each is.
+    pub(super) fn states_by_kind(&self) -> impl Iterator<Item = (SourceId, &'static str, &SourceState)> {
+        let others = self.by_input.iter().map(|(input, source)| (source.id, kind(input), &source.state));
+        others.chain(self.journals.states().map(|(id, state)| (id, "journal", state)))
+    }
+
     fn numbered_states(&self) -> impl Iterator<Item = (SourceId, &SourceState)> {
         let others = self.by_input.values().map(|source| (source.id, &source.state));
         others.chain(self.journals.states())
+    }
+}
+
+/// The key that names such an input.
+fn kind(input: &Input) -> &'static str {
+    match input {
+        Input::Files(_) => "log",
+        Input::Command(_) => "command",
+        Input::Syslog(_) => "syslog",
+        Input::Stdin => "stdin",
     }
 }
 

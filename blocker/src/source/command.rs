@@ -125,6 +125,8 @@ impl CommandSource {
         let child = Command::new(program)
             .args(arguments)
             .current_dir("/")
+            // The service manager hears of the daemon from the daemon alone.
+            .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::null())
             .stdout(write.try_clone()?)
             .stderr(write)
