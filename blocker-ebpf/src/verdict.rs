@@ -75,8 +75,9 @@ pub trait Tables {
 pub unsafe fn judge<T: Tables>(tables: &T, data: usize, end: usize, packet: &mut Packet, bytes: u64) -> Outcome {
     let flags = tables.flags();
     let wanted;
-    // SAFETY: as the caller promised; so for all below.
-    if let Some(index) = unsafe { parse_plain4(data, end, packet) } {
+    // SAFETY: as the caller promised.
+    let plain4 = unsafe { parse_plain4(data, end, packet) };
+    if let Some(index) = plain4 {
         wanted = tables.port_scope(index) | all_ports(flags);
         if wanted == 0 {
             return Outcome::PassUnprotected;
@@ -87,33 +88,42 @@ pub unsafe fn judge<T: Tables>(tables: &T, data: usize, end: usize, packet: &mut
         if known::drops(tables, &Suspect::new(tables, packet, bytes, flags, wanted)) {
             return Outcome::DropBanned;
         }
-    } else if let Some(index) = unsafe { parse_plain6(data, end, packet) } {
-        wanted = tables.port_scope(index) | all_ports(flags);
-        if wanted == 0 {
-            return Outcome::PassUnprotected;
-        }
-        if !may_be_banned6(tables, packet, flags) {
-            return Outcome::PassClean;
-        }
-        if known::drops(tables, &Suspect::new(tables, packet, bytes, flags, wanted)) {
-            return Outcome::DropBanned;
-        }
     } else {
-        match unsafe { parse(data, end, packet) } {
-            Readable::Yes => {}
-            Readable::NotIp => return Outcome::PassNotIp,
-            Readable::Truncated => return Outcome::PassTruncated,
-            Readable::Malformed => return Outcome::PassMalformed,
-            Readable::VlanTooDeep => return Outcome::PassVlanTooDeep,
-        }
-        wanted = wanted_by(tables, packet, flags);
-        if wanted == 0 {
-            return Outcome::PassUnprotected;
-        }
-        let may_be_banned =
-            if packet.is_v6 { may_be_banned6(tables, packet, flags) } else { may_be_banned4(tables, packet, flags) };
-        if !may_be_banned {
-            return Outcome::PassClean;
+        // SAFETY: as above.
+        let plain6 = unsafe { parse_plain6(data, end, packet) };
+        if let Some(index) = plain6 {
+            wanted = tables.port_scope(index) | all_ports(flags);
+            if wanted == 0 {
+                return Outcome::PassUnprotected;
+            }
+            if !may_be_banned6(tables, packet, flags) {
+                return Outcome::PassClean;
+            }
+            if known::drops(tables, &Suspect::new(tables, packet, bytes, flags, wanted)) {
+                return Outcome::DropBanned;
+            }
+        } else {
+            // SAFETY: as above.
+            let readable = unsafe { parse(data, end, packet) };
+            match readable {
+                Readable::Yes => {}
+                Readable::NotIp => return Outcome::PassNotIp,
+                Readable::Truncated => return Outcome::PassTruncated,
+                Readable::Malformed => return Outcome::PassMalformed,
+                Readable::VlanTooDeep => return Outcome::PassVlanTooDeep,
+            }
+            wanted = wanted_by(tables, packet, flags);
+            if wanted == 0 {
+                return Outcome::PassUnprotected;
+            }
+            let may_be_banned = if packet.is_v6 {
+                may_be_banned6(tables, packet, flags)
+            } else {
+                may_be_banned4(tables, packet, flags)
+            };
+            if !may_be_banned {
+                return Outcome::PassClean;
+            }
         }
     }
     decide_suspect(tables, &packet.forgotten(bytes), bytes, flags, forget(wanted, bytes))

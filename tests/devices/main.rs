@@ -12,7 +12,6 @@ mod dispatcher;
 mod guard;
 mod modes;
 #[path = "../e2e/siege.rs"]
-#[expect(dead_code, reason = "the end-to-end tests use more of it")]
 mod siege;
 mod stacked;
 mod virtio;
