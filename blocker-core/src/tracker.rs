@@ -159,7 +159,10 @@ impl Tracker {
 
     /// Forgets every prefix whose last failure has left the window at `now`.
     pub fn purge(&mut self, now: Timestamp) {
-        self.latest = self.latest.max(now);
+        if now <= self.latest {
+            return;
+        }
+        self.latest = now;
         for (&jail, sources) in &mut self.jails {
             while let Some(&(last, prefix)) = sources.by_last.first()
                 && last.saturating_add(sources.window) <= self.latest

@@ -467,7 +467,7 @@ fn take(
         Step::Failure { jail, addr, tenths, span_secs, ago_secs } => {
             let addr: IpAddr = ADDRS[addr].parse().unwrap();
             let span = Duration::from_secs(span_secs.into());
-            engine.handle_failure(id(jail), failure(addr, tenths, span), secs(*clock - ago_secs), now);
+            engine.handle_failure(id(jail), &failure(addr, tenths, span), secs(*clock - ago_secs), now);
             let made = model.made(*clock, ago_secs);
             model.failure(jail, addr, tenths, i64::from(span_secs), made);
         }

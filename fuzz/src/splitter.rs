@@ -70,4 +70,11 @@ impl Batch {
     fn push(&mut self, line: &[u8]) {
         self.lines.push(line.to_vec());
     }
+
+    fn push_whole(&mut self, lines: &[u8], max_bytes: usize) -> u64 {
+        let lines = lines.split_inclusive(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\n").expect("whole"));
+        let (long, short): (Vec<_>, Vec<_>) = lines.partition(|line| line.len() > max_bytes);
+        self.lines.extend(short.into_iter().map(Vec::from));
+        long.len() as u64
+    }
 }

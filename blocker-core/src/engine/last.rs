@@ -36,19 +36,25 @@ impl LastFailures {
         if !self.is_last {
             return;
         }
-        let mut last = match place {
-            Some(place) => self.hosts.remove(place),
-            None if self.hosts.len() < MAX_HOSTS => LastLine { host: host.map(Into::into), line: Vec::new() },
+        match place {
+            Some(place) => self.hosts[place..].rotate_left(1),
+            None if self.hosts.len() < MAX_HOSTS => self.hosts.push(LastLine::of(host)),
             None => {
-                let mut last = self.hosts.remove(0);
-                self.kept -= usize::from(!last.line.is_empty());
-                last.line.clear();
-                LastLine { host: host.map(Into::into), ..last }
+                let LastLine { host: _, mut line } = self.hosts.remove(0);
+                self.kept -= usize::from(!line.is_empty());
+                line.clear();
+                self.hosts.push(LastLine { line, ..LastLine::of(host) });
             }
-        };
-        last.line.extend_from_slice(line);
-        self.kept += 1;
-        self.hosts.push(last);
+        }
+        if let Some(last) = self.hosts.last_mut() {
+            last.line.extend_from_slice(line);
+            self.kept += 1;
+        }
+    }
+
+    /// Whether no other host than `host` has been noted with a failure, as far as that is still known.
+    pub(super) fn is_only_of(&self, host: Option<&[u8]>) -> bool {
+        matches!(&self.hosts[..], [only] if only.host.as_deref() == host)
     }
 
     /// Whether there is nothing that could come again.
@@ -72,6 +78,13 @@ impl LastFailures {
             None => self.hosts.last().filter(|_| self.is_last),
         };
         last.map(|last| &last.line[..]).filter(|line| !line.is_empty())
+    }
+}
+
+impl LastLine {
+    /// Nothing yet of `host`.
+    fn of(host: Option<&[u8]>) -> Self {
+        Self { host: host.map(Into::into), line: Vec::new() }
     }
 }
 

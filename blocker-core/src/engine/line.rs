@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::{Engine, IgnoreReason, JailId};
-use crate::filter::{Failure, Found, Judgement, Prefilter};
+use super::logs::Log;
+use super::{Engine, IgnoreReason};
+use crate::filter::{Found, Judgement, Prefilter};
 use crate::jail::{LogId, SourceId};
 use crate::record::{self, Entry, Learnt, Record, Stamp};
 use crate::time::Timestamp;
@@ -28,46 +29,61 @@ pub struct Lines<'a> {
     source: SourceId,
     log: LogId,
     past: bool,
-    bytes: &'a [u8],
-    ends: &'a [usize],
-    /// How many of them have been judged.
+    text: Text<'a>,
+    /// How many of them have been judged or passed over.
     judged: usize,
     found: Found,
 }
 
 impl<'a> Lines<'a> {
-    /// The lines in `bytes`, which end at `ends`, with nothing between them; see [`Line`] for the rest.
+    /// The lines in `bytes`, which end at `ends`, each with or without its newline; see [`Line`] for the rest.
     ///
     /// Ends must ascend and lie within `bytes`: a line of which that is not true is empty.
     #[must_use]
     pub fn new(source: SourceId, log: LogId, past: bool, bytes: &'a [u8], ends: &'a [usize]) -> Self {
-        Self { source, log, past, bytes, ends, judged: 0, found: Found::default() }
-    }
-
-    /// The line numbered `index`; empty if there is none.
-    fn get(&self, index: usize) -> &'a [u8] {
-        let start = index.checked_sub(1).map_or(0, |before| self.ends.get(before).copied().unwrap_or(usize::MAX));
-        let end = self.ends.get(index).copied().unwrap_or(start);
-        self.bytes.get(start..end).unwrap_or_default()
+        Self { source, log, past, text: Text { bytes, ends }, judged: 0, found: Found::default() }
     }
 
     /// Goes to the next line that `prefilter` is for, or to the end. Returns the numbers of those passed over.
     fn pass(&mut self, prefilter: &Prefilter) -> Range<usize> {
         let first = self.judged;
-        let start = first.checked_sub(1).map_or(0, |before| self.ends.get(before).copied().unwrap_or(usize::MAX));
-        self.judged = match prefilter.find(self.bytes, start, &mut self.found) {
-            Some(at) => first + self.ends.get(first..).unwrap_or_default().partition_point(|&end| end <= at),
-            None => self.ends.len(),
+        let ends = self.text.ends.get(first..).unwrap_or_default();
+        let passed_over = match prefilter.find(self.text.bytes, self.text.start(first), &mut self.found) {
+            Some(at) => ends.iter().take_while(|end| **end <= at).count(),
+            None => ends.len(),
         };
+        self.judged += passed_over;
         first..self.judged
     }
 
     /// Takes the next line.
     fn take(&mut self) -> Option<Line<'a>> {
         let index = self.judged;
-        self.ends.get(index)?;
+        self.text.ends.get(index)?;
         self.judged += 1;
-        Some(Line { source: self.source, log: self.log, bytes: self.get(index), past: self.past })
+        Some(Line { source: self.source, log: self.log, bytes: self.text.line(index), past: self.past })
+    }
+}
+
+/// The bytes of lines, and where each ends.
+#[derive(Clone, Copy, Debug)]
+struct Text<'a> {
+    bytes: &'a [u8],
+    ends: &'a [usize],
+}
+
+impl<'a> Text<'a> {
+    /// Where the line numbered `index` begins.
+    fn start(self, index: usize) -> usize {
+        index.checked_sub(1).map_or(0, |before| self.ends.get(before).copied().unwrap_or(usize::MAX))
+    }
+
+    /// The line numbered `index`, without its newline; empty if there is none.
+    fn line(self, index: usize) -> &'a [u8] {
+        let start = self.start(index);
+        let end = self.ends.get(index).copied().unwrap_or(start);
+        let line = self.bytes.get(start..end).unwrap_or_default();
+        line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line))
     }
 }
 
@@ -77,31 +93,28 @@ impl Engine {
     ///
     /// Past lines are looked at one by one: each tells when the next was written.
     pub fn handle_next(&mut self, lines: &mut Lines<'_>, now: Timestamp) -> bool {
-        let everything = Prefilter::default();
-        let prefilter =
-            if lines.past { &everything } else { self.prefilters.get(&lines.source).unwrap_or(&everything) };
-        let passed_over = lines.pass(prefilter);
-        self.counters.lines += passed_over.len() as u64;
-        self.counters.no_match += passed_over.len() as u64;
-        let log = self.logs.of(lines.log);
-        for index in passed_over {
-            // Whose they are matters only to what may come again.
-            if log.last.is_empty() {
-                break;
-            }
-            match record::read(lines.get(index), &mut log.learnt) {
-                Ok(Entry::Record(record)) => log.last.note(record.host, b"", false),
-                Ok(Entry::Again { .. }) | Err(_) => log.last.note_unreadable(),
-            }
+        let mut passed_over = lines.judged..lines.judged;
+        if !lines.past
+            && let Some(prefilter) = self.prefilters.get(&lines.source)
+        {
+            passed_over = lines.pass(prefilter);
+            self.counters.lines += passed_over.len() as u64;
+            self.counters.no_match += passed_over.len() as u64;
         }
-        if let Some(line) = lines.take() {
-            self.handle_line(line, now);
+        match lines.take() {
+            Some(line) => self.judge_line(line, lines.text, passed_over, now),
+            None => self.logs.of(lines.log).note_all(lines.text, passed_over),
         }
-        lines.judged < lines.ends.len()
+        lines.judged < lines.text.ends.len()
     }
 
     /// Judges a line, by each jail that has its source.
     pub fn handle_line(&mut self, line: Line<'_>, now: Timestamp) {
+        self.judge_line(line, Text { bytes: &[], ends: &[] }, 0..0, now);
+    }
+
+    /// The same for a line that comes behind those of `text` that were `passed_over`.
+    fn judge_line(&mut self, line: Line<'_>, text: Text<'_>, passed_over: Range<usize>, now: Timestamp) {
         self.advance(now);
         self.counters.lines += 1;
         let Line { source, log, bytes, past } = line;
@@ -109,11 +122,18 @@ impl Engine {
             Ok(Entry::Record(record)) => {
                 let made = self.made(log, record.stamp, past, now);
                 let is_failure = self.judge(source, &record, 1, made, now);
-                self.logs.of(log).last.note(record.host, bytes, is_failure);
+                let log = self.logs.of(log);
+                // Else it does not matter whose those lines are: only this host has a last one, and this is it.
+                if !log.last.is_only_of(record.host) {
+                    log.note_all(text, passed_over);
+                }
+                log.last.note(record.host, bytes, is_failure);
             }
             Ok(Entry::Again { stamp, host, times }) => {
                 let made = self.made(log, stamp, past, now);
-                let again = self.logs.of(log).last.of(host).map(<[u8]>::to_vec);
+                let log = self.logs.of(log);
+                log.note_all(text, passed_over);
+                let again = log.last.of(host).map(<[u8]>::to_vec);
                 match again.as_deref().map(|line| record::read(line, &mut Learnt::default())) {
                     Some(Ok(Entry::Record(record))) => {
                         self.judge(source, &record, times, made, now);
@@ -151,39 +171,49 @@ impl Engine {
         now: Timestamp,
     ) -> bool {
         let times = times.saturating_mul(record.repeats);
-        let mut failures: Vec<(JailId, Failure<'_>)> = Vec::new();
-        let mut known = false;
-        let mut told_before = false;
-        for jail in self.jails.iter().filter(|jail| jail.sources.contains(&source)) {
-            let record = &Record { repeats: 1, ..*record };
-            match jail.filter.as_ref().map_or(Judgement::NoMatch, |filter| filter.judge(record)) {
+        let (mut counted, mut told_before, mut known) = (false, false, false);
+        for place in 0..self.jails.len() {
+            let Some(jail) = self.jails.get(place).filter(|jail| jail.sources.contains(&source)) else { continue };
+            match jail.filter.as_ref().map_or(Judgement::NoMatch, |filter| filter.judge_once(record)) {
                 Judgement::Failure(failure) => {
                     let counts = match jail.sources.len() {
                         0 | 1 => times,
                         _ => self.twins.count(jail.id, source, record.message, times, self.now),
                     };
-                    if counts > 0 {
-                        failures.push((jail.id, failure.times(counts)));
-                    } else {
+                    if counts == 0 {
                         told_before = true;
+                        continue;
+                    }
+                    counted = true;
+                    match made {
+                        Some(made) => self.judge_failure(place, &failure.times(counts), made, now),
+                        None => self.ignored(jail.id, failure.addr, IgnoreReason::Undated),
                     }
                 }
                 Judgement::Ignored(_) => known = true,
                 Judgement::NoMatch => {}
             }
         }
-        match (!failures.is_empty(), known || told_before) {
+        match (counted, known || told_before) {
             (true, _) => self.counters.failures += 1,
             (false, true) => self.counters.ignored += 1,
             (false, false) => self.counters.no_match += 1,
         }
-        let is_failure = told_before || !failures.is_empty();
-        for (jail, failure) in failures {
-            match made {
-                Some(made) => self.judge_failure(jail, failure, made, now),
-                None => self.ignored(jail, failure.addr, IgnoreReason::Undated),
+        counted || told_before
+    }
+}
+
+impl Log {
+    /// Notes whose the lines are that were passed over, as far as that matters to what may come again.
+    fn note_all(&mut self, text: Text<'_>, passed_over: Range<usize>) {
+        for index in passed_over {
+            if self.last.is_empty() {
+                return;
+            }
+            match record::read(text.line(index), &mut self.learnt) {
+                Ok(Entry::Record(record)) => self.last.note(record.host, b"", false),
+                Ok(Entry::Again { .. }) | Err(_) => self.last.note_unreadable(),
             }
         }
-        is_failure
     }
 }

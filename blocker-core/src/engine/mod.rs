@@ -82,6 +82,8 @@ pub struct Engine {
     twins: Twins,
     prefilters: BTreeMap<SourceId, Prefilter>,
     calendar: Calendar,
+    /// Whether nobody wants to know of each single failure.
+    is_untold: bool,
     commands: VecDeque<Command>,
     counters: Counters,
     now: Timestamp,
@@ -107,6 +109,7 @@ impl Engine {
             twins: Twins::default(),
             prefilters: BTreeMap::new(),
             calendar: Calendar::default(),
+            is_untold: false,
             commands: VecDeque::new(),
             counters: Counters::default(),
             now: Timestamp::from_nanos(i64::MIN),
@@ -171,22 +174,31 @@ impl Engine {
         self.calendar = calendar;
     }
 
+    /// Says whether [`Event::Found`] and [`Event::Ignored`] are wanted: one for every failure. They are, unless this says
+    /// otherwise; the counters do not depend on it.
+    pub fn tell_failures(&mut self, wanted: bool) {
+        self.is_untold = !wanted;
+    }
+
     /// Takes in a failure that the filter of `jail` found.
     ///
     /// Part of [`Engine::handle_line`], and open to callers that judged the line themselves. A `jail` that is not there
     /// has no failures.
     ///
     /// The failure counts from when it was `made`: now, or earlier if it was in its log before that was read.
-    pub fn handle_failure(&mut self, jail: JailId, failure: Failure<'_>, made: Timestamp, now: Timestamp) {
+    pub fn handle_failure(&mut self, jail: JailId, failure: &Failure<'_>, made: Timestamp, now: Timestamp) {
         self.advance(now);
-        self.judge_failure(jail, failure, made, now);
+        if let Some(place) = self.jails.iter().position(|known| known.id == jail) {
+            self.judge_failure(place, failure, made, now);
+        }
     }
 
-    /// As [`Engine::handle_failure`], where the engine has been brought to `now`.
-    fn judge_failure(&mut self, jail: JailId, failure: Failure<'_>, made: Timestamp, now: Timestamp) {
+    /// As [`Engine::handle_failure`], for the jail at `place`, where the engine has been brought to `now`.
+    fn judge_failure(&mut self, place: usize, failure: &Failure<'_>, made: Timestamp, now: Timestamp) {
         // A live failure is made now, also if the clock has stepped back.
         let made = if made >= now { self.now } else { made.min(self.now) };
-        let Some(settings) = self.jails.iter().find(|known| known.id == jail) else { return };
+        let Some(settings) = self.jails.get(place) else { return };
+        let jail = settings.id;
         let known = Known {
             allowlist: &self.allowlist,
             book: &self.book,
@@ -195,19 +207,18 @@ impl Engine {
             random: self.dice.f64(),
             ipv6_prefix: self.ipv6_prefix,
         };
-        match policy::decide(&failure, settings, known, made, self.now) {
+        match policy::decide(failure, settings, known, made, self.now) {
             Decision::Ignore(why) => self.ignored(jail, failure.addr, why),
             Decision::Count { prefix, count, of } => self.found(jail, failure, prefix, made, count, of),
             Decision::Ban { prefix, count, of, until } => {
-                let user = failure.user.map(|user| cut(user).into());
-                let (addr, pattern) = (failure.addr, failure.pattern.clone());
                 self.found(jail, failure, prefix, made, count, of);
-                let origin = Origin::Log { attempts: count, user, pattern };
+                let user = failure.user.map(|user| cut(user).into());
+                let origin = Origin::Log { attempts: count, user, pattern: failure.pattern.clone() };
                 let ban = Ban { started: self.now, until, origin };
                 match self.ban(prefix, jail, ban, Renewal::Longest) {
                     Ok(BanOutcome::Banned) => {
                         self.history.note(prefix, jail, self.now);
-                        self.tell_recidive(addr, jail);
+                        self.tell_recidive(failure.addr, jail);
                     }
                     Ok(BanOutcome::Renewed | BanOutcome::Refused(_)) => {}
                     Err(why) => self.notify(Event::Refused { prefix, jail, why }),
@@ -222,8 +233,10 @@ impl Engine {
         if self.jails.iter().any(|known| known.id == jail && counts(&known)) {
             return;
         }
-        let counting: Vec<JailId> = self.jails.iter().filter(counts).map(|known| known.id).collect();
-        for recidive in counting {
+        for place in 0..self.jails.len() {
+            if !self.jails.get(place).is_some_and(|known| counts(&known)) {
+                continue;
+            }
             let failure = Failure {
                 addr,
                 user: None,
@@ -233,7 +246,7 @@ impl Engine {
                 service: Label::from(Filter::RECIDIVE),
                 pattern: Label::from(format!("ban by {}", self.jail_name(jail))),
             };
-            self.judge_failure(recidive, failure, self.now, self.now);
+            self.judge_failure(place, &failure, self.now, self.now);
         }
     }
 
@@ -331,7 +344,11 @@ impl Engine {
 
     /// Brings the engine to `now`, or to the latest instant it has seen.
     fn advance(&mut self, now: Timestamp) {
-        self.now = self.now.max(now);
+        // Nothing that is entered is over at once: what was due then has been done.
+        if now <= self.now {
+            return;
+        }
+        self.now = now;
         while let Some(removal) = self.book.expire_next(self.now) {
             self.removed(removal, UnbanReason::Expired);
         }
@@ -424,25 +441,38 @@ impl Engine {
             | IgnoreReason::AlreadyBanned { by: _ }
             | IgnoreReason::BeforeBan { started: _ } => {}
         }
+        if self.is_untold {
+            return;
+        }
         self.notify(Event::Ignored { jail, addr, why });
     }
 
-    fn found(&mut self, jail: JailId, failure: Failure<'_>, prefix: Prefix, made: Timestamp, count: Attempts, of: u32) {
-        let Failure { addr, user, attempts, span, session: _, service, pattern } = failure;
+    fn found(
+        &mut self,
+        jail: JailId,
+        failure: &Failure<'_>,
+        prefix: Prefix,
+        made: Timestamp,
+        count: Attempts,
+        of: u32,
+    ) {
+        let &Failure { addr, user, attempts, span, session: _, ref service, ref pattern } = failure;
         let counters = self.counters.jail(jail);
         counters.failures += 1;
         counters.attempts += attempts;
-        let user = user.map(|user| cut(user).to_vec());
+        if self.is_untold {
+            return;
+        }
         self.notify(Event::Found(Found {
             jail,
             addr,
             prefix,
-            user,
+            user: user.map(|user| cut(user).to_vec()),
             made,
             attempts,
             span,
-            service,
-            pattern,
+            service: service.clone(),
+            pattern: pattern.clone(),
             count,
             of,
         }));

@@ -21,7 +21,9 @@ mod reason;
 mod session;
 mod table;
 
-use super::bytes::find;
+use memchr::memchr_iter;
+
+use super::bytes::begins;
 use super::{Failure, Judgement};
 use crate::record::Record;
 use reason::Reason;
@@ -34,11 +36,11 @@ pub fn judge<'a>(record: &Record<'a>) -> Judgement<'a> {
         Level::Info(message) => message,
         Level::Other => return Judgement::Ignored("a warning or an error of the server's own".into()),
     };
-    if let Some((_, why)) = HARMLESS.iter().find(|(start, _)| message.starts_with(start)) {
-        return Judgement::Ignored((*why).into());
-    }
-    if !FAILED.iter().any(|start| message.starts_with(start)) {
-        return Judgement::NoMatch;
+    if !FAILED.iter().any(|start| begins(message, start)) {
+        return match HARMLESS.iter().find(|(start, _)| begins(message, start)) {
+            Some((_, why)) => Judgement::Ignored((*why).into()),
+            None => Judgement::NoMatch,
+        };
     }
     let Some((head, fields)) = split_head(message) else { return Judgement::NoMatch };
     let Some(reason) = Reason::read(head) else { return Judgement::NoMatch };
@@ -71,20 +73,26 @@ pub(super) fn pattern_names() -> impl Iterator<Item = &'static str> {
 
 /// The service and what its login process wrote.
 fn split_service<'a>(record: &Record<'a>) -> Option<(&'static str, &'a [u8])> {
-    let own_file = SERVICES.iter().find(|(process, _)| record.program == *process);
-    if let Some((_, service)) = own_file {
+    if let Some((service, b"")) = read_process(record.program) {
         return Some((service, record.message));
     }
+    let (service, rest) = read_process(record.message)?;
+    let message = rest.strip_prefix(b": ")?;
     // A log prefix with a user name in it, `auth(x: imap-login: …`, would be read as program `auth(x`.
-    if record.program.is_empty()
-        || !record.program.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-/@".contains(byte))
-    {
-        return None;
+    let is_of_instances = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/' | b'@');
+    let is_instance = !record.program.is_empty() && record.program.iter().all(is_of_instances);
+    is_instance.then_some((service, message))
+}
+
+/// What the login process logs into whose name `text` begins with, and what follows the name.
+fn read_process(text: &[u8]) -> Option<(&'static str, &[u8])> {
+    match text.first()? {
+        b'i' => Some(("imap", text.strip_prefix(b"imap-login")?)),
+        b'p' => Some(("pop3", text.strip_prefix(b"pop3-login")?)),
+        b's' => Some(("submission", text.strip_prefix(b"submission-login")?)),
+        b'm' => Some(("sieve", text.strip_prefix(b"managesieve-login")?)),
+        _ => None,
     }
-    SERVICES.iter().find_map(|(process, service)| {
-        let message = record.message.strip_prefix(*process)?.strip_prefix(b": ")?;
-        Some((*service, message))
-    })
 }
 
 /// In the name of every login process, and so in each of their lines.
@@ -97,7 +105,7 @@ enum Level<'a> {
 }
 
 fn strip_level(message: &[u8]) -> Level<'_> {
-    if OTHER_LEVELS.iter().any(|level| message.starts_with(level)) {
+    if OTHER_LEVELS.iter().any(|level| begins(message, level)) {
         return Level::Other;
     }
     Level::Info(message.strip_prefix(b"Info: ").unwrap_or(message))
@@ -107,22 +115,19 @@ fn strip_level(message: &[u8]) -> Level<'_> {
 ///
 /// `None` if the fields begin before a parenthesis has closed: then a parenthesis further on is the attacker's.
 fn split_head(message: &[u8]) -> Option<(&[u8], &[u8])> {
-    let Some(close) = find(message, b"): ") else {
-        let fields_follow = FIELDS.iter().any(|start| find(message, start).is_some());
-        return (message.ends_with(b")") && !fields_follow).then_some((message, b""));
-    };
-    let (head, rest) = message.split_at(close + 1);
-    let fields_came_first = FIELDS.iter().any(|start| find(head, start).is_some());
-    (!fields_came_first).then_some((head, &rest[2..]))
+    for colon in memchr_iter(b':', message) {
+        let (before, behind) = message.split_at(colon);
+        if let Some(fields) = behind.strip_prefix(b": ")
+            && before.ends_with(b")")
+        {
+            return Some((before, fields));
+        }
+        if FIELDS.iter().any(|start| behind.starts_with(start)) {
+            return None;
+        }
+    }
+    message.ends_with(b")").then_some((message, b""))
 }
-
-/// The login processes and what they log into.
-const SERVICES: [(&[u8], &str); 4] = [
-    (b"imap-login", "imap"),
-    (b"pop3-login", "pop3"),
-    (b"submission-login", "submission"),
-    (b"managesieve-login", "sieve"),
-];
 
 const OTHER_LEVELS: [&[u8]; 5] = [b"Warning: ", b"Error: ", b"Fatal: ", b"Panic: ", b"Debug: "];
 

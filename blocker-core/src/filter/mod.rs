@@ -51,6 +51,7 @@ pub struct Failure<'a> {
 impl Failure<'_> {
     /// The same failure, `times` times, as far as that is believed.
     #[must_use]
+    #[inline]
     pub fn times(self, times: u32) -> Self {
         match times {
             1 => self,
@@ -130,14 +131,19 @@ impl Filter {
     /// Says what `record` tells, as often as it stands for.
     #[must_use]
     pub fn judge<'a>(&self, record: &Record<'a>) -> Judgement<'a> {
-        let judgement = match self {
+        match self.judge_once(record) {
+            Judgement::Failure(failure) => Judgement::Failure(failure.times(record.repeats)),
+            judgement @ (Judgement::Ignored(_) | Judgement::NoMatch) => judgement,
+        }
+    }
+
+    /// The same for a record that stands for itself alone.
+    #[must_use]
+    pub fn judge_once<'a>(&self, record: &Record<'a>) -> Judgement<'a> {
+        match self {
             Self::Dovecot => dovecot::judge(record),
             Self::Bans => Judgement::NoMatch,
             Self::Patterns(patterns) => patterns.judge(record),
-        };
-        match judgement {
-            Judgement::Failure(failure) => Judgement::Failure(failure.times(record.repeats)),
-            Judgement::Ignored(_) | Judgement::NoMatch => judgement,
         }
     }
 }

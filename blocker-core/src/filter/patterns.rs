@@ -177,7 +177,7 @@ impl Patterns {
         if is_ours && let Some(ignored) = self.ignored.iter().find(|ignored| ignored.is_match(record.message)) {
             return Judgement::Ignored(ignored.name.clone());
         }
-        match self.base.as_ref().map_or(Judgement::NoMatch, |base| base.judge(record)) {
+        match self.base.as_ref().map_or(Judgement::NoMatch, |base| base.judge_once(record)) {
             Judgement::NoMatch if is_ours => {
                 self.patterns.iter().find_map(|pattern| pattern.judge(record)).unwrap_or(Judgement::NoMatch)
             }

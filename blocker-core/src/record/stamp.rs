@@ -98,6 +98,7 @@ impl Zone {
 
 impl Stamp {
     /// A day and a time, if they exist.
+    #[inline]
     fn civil(date: Date, time: Time, zone: Zone) -> Option<Self> {
         let Time { hour, minute, second, nanos } = time;
         let is_real = date.is_real() && hour < 24 && minute < 60 && second <= 60 && nanos < 1_000_000_000;
@@ -106,6 +107,7 @@ impl Stamp {
 }
 
 impl Date {
+    #[inline]
     fn is_real(self) -> bool {
         let (year, month, day) = match self {
             Self::Full { year, month, day } => (Some(year), month, day),

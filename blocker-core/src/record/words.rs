@@ -10,6 +10,7 @@ pub(super) struct Tag<'a> {
 }
 
 /// `PROGRAM: message` or `PROGRAM[PID]: message`.
+#[inline]
 pub(super) fn read_tag(text: &[u8]) -> Result<Tag<'_>, Malformed> {
     // One byte beyond the bound is enough to see that there is no end within it.
     let len = text.iter().take(MAX_PROGRAM_BYTES + 1).take_while(|byte| has(**byte, OF_PROGRAMS)).count();
@@ -61,6 +62,7 @@ pub(super) fn number(text: &[u8], bound: u32) -> Option<(u32, &[u8])> {
 }
 
 /// Skips `<22>`, or a priority in words, `<mail.info>` or `<2.6>`; says whether there was one.
+#[inline]
 pub(super) fn skip_priority(line: &[u8]) -> (bool, &[u8]) {
     let [b'<', rest @ ..] = line else { return (false, line) };
     let inner = Some(rest).and_then(|rest| {
@@ -83,6 +85,7 @@ pub(super) fn skip_facility(text: &[u8]) -> Option<&[u8]> {
 }
 
 /// `word rest`, without the blank between them; all of it is the word if there is no blank.
+#[inline]
 pub(super) fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
     match text.iter().position(|byte| *byte == b' ') {
         Some(blank) => (&text[..blank], &text[blank + 1..]),
@@ -91,6 +94,7 @@ pub(super) fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// Whether it is made of the bytes of names and addresses only.
+#[inline]
 pub(super) fn is_host(word: &[u8]) -> bool {
     (1..=MAX_HOST_BYTES).contains(&word.len()) && word.iter().all(|byte| has(*byte, OF_HOSTS))
 }
@@ -101,6 +105,7 @@ pub(super) fn is_program(word: &[u8]) -> bool {
 }
 
 /// Whether a byte is of a class.
+#[inline]
 fn has(byte: u8, class: u8) -> bool {
     CLASSES[usize::from(byte)] & class != 0
 }

@@ -177,7 +177,7 @@ impl Run<'_> {
         let does_count = !self.globals.json || self.options.replay;
         let told = judge(jails, clock, log, bytes, |jail, failure, made| {
             if does_count {
-                replay.count(jail, failure, made);
+                replay.count(jail, &failure, made);
             }
         });
         if let Some(time) = told.time {

@@ -63,9 +63,7 @@ impl EventLog {
     /// Hands an event on, without waiting. `jail` names the jail it is about.
     pub(super) fn send(&mut self, event: Event, jail: impl FnOnce(&Event) -> String) {
         // What an attacker can cause at will, and what comes by the million at a start, is at DEBUG; usually nobody wants it.
-        if matches!(event, Event::Found(_) | Event::Ignored { .. } | Event::Restored(_))
-            && !tracing::enabled!(tracing::Level::DEBUG)
-        {
+        if matches!(event, Event::Found(_) | Event::Ignored { .. } | Event::Restored(_)) && !wants_failures() {
             return;
         }
         let Some(events) = &self.events else { return };
@@ -80,6 +78,11 @@ impl EventLog {
     pub(super) fn left_out(&self) -> u64 {
         self.left_out
     }
+}
+
+/// Whether anybody wants to know of each single failure: what an attacker can cause at will is told at DEBUG.
+pub(super) fn wants_failures() -> bool {
+    tracing::enabled!(tracing::Level::DEBUG)
 }
 
 enum Change {

@@ -344,9 +344,12 @@ impl<'a> Daemon<'a> {
                         tracing::trace!(line = %bytes.escape_ascii(), "judges");
                     }
                 }
+                self.engine.tell_failures(events::wants_failures());
                 let mut lines = batch.to_judge();
+                // They have arrived together.
+                let arrived = clock::now();
                 loop {
-                    let may_be_more = self.engine.handle_next(&mut lines, clock::now());
+                    let may_be_more = self.engine.handle_next(&mut lines, arrived);
                     self.carry_out();
                     if !may_be_more {
                         break;

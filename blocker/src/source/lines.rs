@@ -13,7 +13,7 @@
 //! A longer line is skipped whole, never cut and judged: with the right length of user name an attacker could otherwise
 //! choose where the line ends.
 
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 
 use super::Batch;
 
@@ -52,14 +52,13 @@ impl LineSplitter {
     /// Takes `bytes`, puts the lines that end in them into `batch`, and returns how many lines were found too long.
     pub(super) fn push(&mut self, mut bytes: &[u8], batch: &mut Batch) -> u64 {
         let mut overlong = 0;
-        while let Some(end) = memchr(b'\n', bytes) {
+        if self.skipping || !self.partial.is_empty() {
+            let Some(end) = memchr(b'\n', bytes) else { return self.keep(bytes) };
             let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
             if self.skipping {
                 self.skipping = false;
             } else if self.partial.len() + line.len() > self.max_bytes {
                 overlong += 1;
-            } else if self.partial.is_empty() {
-                batch.push(line);
             } else {
                 self.partial.extend_from_slice(line);
                 batch.push(&self.partial);
@@ -67,20 +66,27 @@ impl LineSplitter {
             self.partial.clear();
             bytes = rest;
         }
+        let (whole, rest) = bytes.split_at(memrchr(b'\n', bytes).map_or(0, |last| last + 1));
+        overlong += batch.push_whole(whole, self.max_bytes);
+        overlong + self.keep(rest)
+    }
+
+    /// Keeps bytes in which no line ends. Returns 1 if that makes the line too long.
+    fn keep(&mut self, bytes: &[u8]) -> u64 {
         if self.skipping {
-            return overlong;
+            return 0;
         }
         if self.partial.len() + bytes.len() > self.max_bytes {
             self.partial.clear();
             self.skipping = true;
-            return overlong + 1;
+            return 1;
         }
         if bytes.is_empty() && self.partial.is_empty() {
             // Of a thousand logs, few are within a line at any time.
             self.partial = Vec::new();
         }
         self.partial.extend_from_slice(bytes);
-        overlong
+        0
     }
 
     /// Forgets the line that is not finished, and returns whether there was the beginning of one.

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use blocker_core::engine::{Lines, LogId, SourceId};
+use memchr::memchr_iter;
 
 mod command;
 pub mod file;
@@ -88,9 +89,9 @@ pub struct Batch {
     source: SourceId,
     log: LogId,
     past: bool,
-    /// The lines, one after the other with nothing between them.
+    /// The lines, one after the other, with their newlines if they were taken so.
     bytes: Vec<u8>,
-    /// Where each line ends in `bytes`; ascending.
+    /// Where each line ends in `bytes`, behind its newline; ascending.
     ends: Vec<usize>,
     mark: Option<Mark>,
     journal_mark: Option<JournalMark>,
@@ -127,6 +128,28 @@ impl Batch {
         }
         self.bytes.extend_from_slice(line);
         self.ends.push(self.bytes.len());
+    }
+
+    /// Appends all of `lines`, each of which ends with its newline; but for empty ones, and those that have more than
+    /// `max_bytes` in front of it. Returns how many these are.
+    pub(crate) fn push_whole(&mut self, lines: &[u8], max_bytes: usize) -> u64 {
+        let mut overlong = 0;
+        // Where the line begins; and where that does which is to be copied, together with those in between.
+        let (mut start, mut run) = (0, 0);
+        for newline in memchr_iter(b'\n', lines) {
+            let (line, next) = (&lines[start..newline], newline + 1);
+            let is_overlong = line.len() > max_bytes;
+            if is_overlong || matches!(line, b"" | b"\r") {
+                overlong += u64::from(is_overlong);
+                self.bytes.extend_from_slice(&lines[run..start]);
+                run = next;
+            } else {
+                self.ends.push(self.bytes.len() + next - run);
+            }
+            start = next;
+        }
+        self.bytes.extend_from_slice(&lines[run..start]);
+        overlong
     }
 
     /// The source that read the lines.
@@ -191,7 +214,7 @@ impl Batch {
         ends.retain_mut(|end| {
             let line = start..*end;
             start = *end;
-            if !keep(&bytes[line.clone()]) {
+            if !keep(without_end(&bytes[line.clone()])) {
                 return false;
             }
             bytes.copy_within(line.clone(), kept);
@@ -210,8 +233,13 @@ impl Batch {
     /// The lines in their order, without their ends.
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, &end)| &self.bytes[start..end])
+        starts.zip(&self.ends).map(|(start, &end)| without_end(&self.bytes[start..end]))
     }
+}
+
+/// A line without its newline, and without the carriage return in front of that.
+fn without_end(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
 impl fmt::Debug for Batch {
@@ -327,13 +355,25 @@ mod tests {
             batch.push(line);
         }
 
-        let lines: Vec<_> = batch.lines().collect();
-
-        assert_eq!(lines, [&b"first"[..], b"second", b"\0\xff\r", b"x"]);
+        assert_eq!(batch.lines().collect::<Vec<_>>(), [&b"first"[..], b"second", b"\0\xff\r", b"x"]);
         assert_eq!(batch.len(), 4);
         batch.retain(|line| line.len() != 6);
         assert_eq!(batch.lines().collect::<Vec<_>>(), [&b"first"[..], b"\0\xff\r", b"x"]);
         assert_eq!((batch.source(), batch.log(), batch.is_past()), (SourceId::new(7), LogId::new(5), true));
+    }
+
+    #[test]
+    fn whole_lines_are_taken_as_if_one_by_one() {
+        let mut batch = Batch::new(SourceId::new(7), LogId::new(5), true);
+        batch.push(b"zero");
+        let overlong = batch.push_whole(b"\n\r\nfirst\n1234567\nsecond\r\n\r\r\n1234567\r\n\0\xff\r\r\nx\n", 7);
+        batch.push_whole(b"", 7);
+        batch.push(b"last\r\r");
+
+        let lines = [&b"zero"[..], b"first", b"1234567", b"second", b"\r", b"\0\xff\r", b"x", b"last\r"];
+        assert_eq!((batch.lines().collect::<Vec<_>>(), overlong), (lines.to_vec(), 1));
+        batch.retain(|line| line.ends_with(b"t") || line == b"second" || line == b"last\r");
+        assert_eq!(batch.lines().collect::<Vec<_>>(), [&b"first"[..], b"second", b"last\r"]);
     }
 
     #[test]

@@ -56,8 +56,9 @@ async fn follow(log: &Path, lines: u64) -> Result<Figure> {
                 read += batch.len() as u64;
                 ensure!(!batch.is_past(), "the log was written after its reading began");
                 let mut lines = batch.to_judge();
+                let arrived = clock::now();
                 loop {
-                    let may_be_more = engine.handle_next(&mut lines, clock::now());
+                    let may_be_more = engine.handle_next(&mut lines, arrived);
                     while engine.poll_command().is_some() {}
                     if !may_be_more {
                         break;
@@ -88,12 +89,15 @@ fn engine(source: SourceId) -> Engine {
         limits,
         repeat: Repeat::default(),
     };
-    Engine::new(Settings {
+    let mut engine = Engine::new(Settings {
         jails: vec![jail],
         manual: JailId::MIN,
         allow: Vec::new(),
         ipv6_prefix: 64,
         remember_bans: Duration::from_secs(30 * 24 * 60 * 60),
         bounds: Bounds::default(),
-    })
+    });
+    // As the daemon's does, unless it logs at DEBUG.
+    engine.tell_failures(false);
+    engine
 }

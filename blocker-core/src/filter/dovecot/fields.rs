@@ -16,7 +16,7 @@
 //! - The session, the last field, names the address again; if it names another one, nobody is named. A session that
 //!   cannot be read (a proxy's, or none) is no witness, neither for nor against.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::super::bytes::{find, rfind};
 use super::session;
@@ -93,7 +93,6 @@ fn read_order(fields: &[u8]) -> Result<Order<'_>, &'static str> {
 /// Finds the address behind a user, and the user's end by going back from there.
 fn read_user_first(fields: &[u8]) -> Result<Order<'_>, &'static str> {
     let last = rfind(fields, b", rip=").ok_or(NO_ADDRESS)?;
-    let is_only_one = find(fields, b", rip=") == Some(last);
     let rip = last + 2;
     let mut has_method = false;
     let mut before = &fields[..last];
@@ -110,8 +109,9 @@ fn read_user_first(fields: &[u8]) -> Result<Order<'_>, &'static str> {
         }
     }
     // A format of one's own, `user=%u` without brackets: fine as long as there is no choice of addresses.
+    let is_only_one = || find(fields, b", rip=") == Some(last);
     match before.strip_prefix(b"user=") {
-        Some(user) if is_only_one && !user.starts_with(b"<") => Ok(Order { rip, user: Some(user), has_method }),
+        Some(user) if !user.starts_with(b"<") && is_only_one() => Ok(Order { rip, user: Some(user), has_method }),
         Some(_) | None => Err("an address in a place where it may be forged"),
     }
 }
@@ -129,7 +129,32 @@ fn split_value(text: &[u8]) -> (&[u8], &[u8]) {
 
 /// An address as the system prints it, canonical. A zone (`fe80::1%eth0`) is refused: no ban could reach it.
 fn address(text: &[u8]) -> Option<IpAddr> {
+    if let Some(v4) = ipv4(text) {
+        return Some(v4.into());
+    }
     str::from_utf8(text).ok()?.parse::<IpAddr>().ok().map(|addr| addr.to_canonical())
+}
+
+/// What the standard library reads as IPv4, in half of the time: nearly every line has two of them.
+fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    // The octets that are finished, and the one that is being read, if it has begun.
+    let (mut octets, mut finished, mut octet) = (0_u32, 0, None);
+    for &byte in text {
+        octet = match (byte, octet) {
+            (b'.', Some(value)) => {
+                octets = octets << 8 | value;
+                finished += 1;
+                None
+            }
+            (b'0'..=b'9', None) => Some(u32::from(byte - b'0')),
+            // No zero goes on.
+            (b'0'..=b'9', Some(value @ 1..=25)) if value < 25 || byte <= b'5' => {
+                Some(value * 10 + u32::from(byte - b'0'))
+            }
+            _ => return None,
+        };
+    }
+    (finished == 3).then_some(Ipv4Addr::from_bits(octets << 8 | octet?))
 }
 
 /// Splits the last field off if it is a session.
@@ -186,6 +211,8 @@ const HARMLESS_KEYS: [&[u8]; 12] = [
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const PEER: &str = "192.0.2.9";
@@ -301,6 +328,13 @@ mod tests {
         assert_eq!(peer("user=<b>, rip=2001:db8::9"), Ok(addr("2001:db8::9")));
         for value in ["", "192.0.2", "192.0.2.09", "fe80::1%eth0", "mail.example.org", "192.0.2.9 ", "[2001:db8::9]"] {
             assert!(peer(&format!("user=<b>, rip={value}, lip=198.51.100.1")).is_err(), "{value:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn ipv4_is_read_as_the_standard_library_does(text in "[0-9.]{0,16}|([0-9]{1,3}[.]){3,4}[0-9]{0,3}|[12]?[0-9]{1,2}([.][12]?[0-9]{1,2}){3}") {
+            prop_assert_eq!(ipv4(text.as_bytes()), text.parse::<Ipv4Addr>().ok(), "{}", text);
         }
     }
 

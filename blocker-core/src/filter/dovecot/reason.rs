@@ -26,6 +26,9 @@
 
 use std::time::Duration;
 
+use memchr::memrchr;
+
+use super::super::bytes::begins;
 use super::super::{MAX_SPAN, MAX_WRITTEN};
 use super::table::{Cause, Hides, Row, TABLE};
 use crate::attempts::Attempts;
@@ -53,8 +56,8 @@ impl Reason {
             return Some(Self { row, attempts, span });
         }
         let (row, numbers) = TABLE.iter().find_map(|row| {
-            let rest = row.words.iter().find_map(|words| last.strip_prefix(*words))?;
-            Some((row, read_numbers(rest)?))
+            let words = row.words.iter().find(|words| begins(last, words))?;
+            Some((row, read_numbers(&last[words.len()..])?))
         })?;
         Some(Self { row, attempts: numbers.attempts, span: numbers.span })
     }
@@ -100,7 +103,14 @@ impl Reason {
 /// Splits `front (inner)`.
 fn split_group(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let text = text.strip_suffix(b")")?;
-    let open = text.windows(2).rposition(|window| window == b" (")?;
+    let mut end = text.len();
+    let open = loop {
+        let bracket = memrchr(b'(', &text[..end])?;
+        if text[..bracket].ends_with(b" ") {
+            break bracket - 1;
+        }
+        end = bracket;
+    };
     Some((&text[..open], &text[open + 2..]))
 }
 

@@ -6,28 +6,60 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
-
 /// The address in `session`, canonical; `None` if it is not of Dovecot's own making.
 pub(super) fn address(session: &[u8]) -> Option<IpAddr> {
-    let mut bytes = [0; V6_BYTES];
-    if !matches!(session.len(), V4_CHARS | V6_CHARS) {
-        return None;
-    }
-    let len = STANDARD_NO_PAD.decode_slice(session, &mut bytes).ok()?;
-    match bytes.get(ADDRESS_AT..len)? {
-        [a, b, c, d] => Some(IpAddr::V4(Ipv4Addr::new(*a, *b, *c, *d))),
-        v6 => Some(IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(v6).ok()?)).to_canonical()),
+    match session.len() {
+        V4_CHARS => {
+            let [.., a, b, c, d] = decode::<V4_BYTES>(session)?;
+            Some(Ipv4Addr::new(a, b, c, d).into())
+        }
+        V6_CHARS => {
+            let bytes = decode::<V6_BYTES>(session)?;
+            let (_, addr) = bytes.split_last_chunk::<16>()?;
+            Some(IpAddr::V6(Ipv6Addr::from(*addr)).to_canonical())
+        }
+        _ => None,
     }
 }
 
-/// Behind 6 bytes of time and 2 of port.
-const ADDRESS_AT: usize = 8;
+/// Reads base64 (RFC 4648, section 4): every four characters are three bytes.
+fn decode<const BYTES: usize>(text: &[u8]) -> Option<[u8; BYTES]> {
+    let mut bytes = [0; BYTES];
+    for (three, four) in bytes.chunks_exact_mut(3).zip(text.chunks_exact(4)) {
+        let mut bits = 0;
+        for char in four {
+            let value = VALUES[usize::from(*char)];
+            if value == NO_VALUE {
+                return None;
+            }
+            bits = bits << 6 | u32::from(value);
+        }
+        three.copy_from_slice(&bits.to_be_bytes()[1..]);
+    }
+    Some(bytes)
+}
+
+/// The six bits that each character of base64 stands for; [`NO_VALUE`] for all others.
+const VALUES: [u8; 256] = {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut values = [NO_VALUE; 256];
+    let mut value = 0;
+    while value < 64 {
+        values[alphabet[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
+
+const NO_VALUE: u8 = u8::MAX;
+
 /// The base64 of 8 + 4 bytes.
 const V4_CHARS: usize = 16;
 /// The base64 of 8 + 16 bytes.
 const V6_CHARS: usize = 32;
+/// 6 of time, 2 of port, 4 of the address.
+const V4_BYTES: usize = 12;
+/// 6 of time, 2 of port, 16 of the address.
 const V6_BYTES: usize = 24;
 
 /// A session as Dovecot makes it for a peer at `addr`.
@@ -38,12 +70,25 @@ pub(super) fn of(addr: IpAddr) -> String {
         IpAddr::V4(v4) => bytes.extend(v4.octets()),
         IpAddr::V6(v6) => bytes.extend(v6.octets()),
     }
-    STANDARD_NO_PAD.encode(bytes)
+    base64::Engine::encode(&base64::engine::general_purpose::STANDARD_NO_PAD, bytes)
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD_NO_PAD;
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn base64_is_read_as_others_do(text in "[A-Za-z0-9+/=_ -]{16}|[A-Za-z0-9+/]{16}", bytes in any::<[u8; 12]>()) {
+            let expected = STANDARD_NO_PAD.decode(&text).ok();
+            prop_assert_eq!(decode::<V4_BYTES>(text.as_bytes()).map(Vec::from), expected);
+            prop_assert_eq!(decode::<V4_BYTES>(STANDARD_NO_PAD.encode(bytes).as_bytes()), Some(bytes));
+        }
+    }
 
     fn addr(text: &str) -> IpAddr {
         text.parse().unwrap()

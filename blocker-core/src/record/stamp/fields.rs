@@ -33,15 +33,6 @@ pub(super) fn day(text: &[u8]) -> Field<'_, u8> {
     }
 }
 
-/// A day of two digits of which the first may be a blank, never one alone.
-#[inline]
-fn padded(text: &[u8]) -> Field<'_, u8> {
-    match text {
-        [b' ', ones, rest @ ..] => Some((digit(*ones)?, rest)),
-        _ => two(text),
-    }
-}
-
 /// The single byte `byte`.
 #[inline]
 pub(super) fn byte(text: &[u8], byte: u8) -> Option<&[u8]> {
@@ -54,15 +45,17 @@ pub(super) fn byte(text: &[u8], byte: u8) -> Option<&[u8]> {
 /// `01:06:25`, the hour also as ` 1`.
 #[inline]
 pub(super) fn time(text: &[u8]) -> Field<'_, Time> {
-    let (hour, rest) = padded(text)?;
-    time_from(hour, rest)
+    let [tens, ones, rest @ ..] = text else { return None };
+    let tens = if *tens == b' ' { 0 } else { digit(*tens)? };
+    time_from(tens * 10 + digit(*ones)?, rest)
 }
 
 /// `:06:25` behind an hour.
 #[inline]
 pub(super) fn time_from(hour: u8, text: &[u8]) -> Field<'_, Time> {
-    let (minute, rest) = two(byte(text, b':')?)?;
-    let (second, rest) = two(byte(rest, b':')?)?;
+    let [b':', minute_tens, minute_ones, b':', second_tens, second_ones, rest @ ..] = text else { return None };
+    let minute = digit(*minute_tens)? * 10 + digit(*minute_ones)?;
+    let second = digit(*second_tens)? * 10 + digit(*second_ones)?;
     Some((Time { hour, minute, second, nanos: 0 }, rest))
 }
 

@@ -121,6 +121,7 @@ impl Form {
 }
 
 /// Whether a stamp may end in front of `rest`.
+#[inline]
 fn is_end(rest: &[u8]) -> bool {
     match rest {
         [] | [b' ' | b'\t' | b']' | b')' | b'"' | b'|' | b';', ..] | [b':' | b','] => true,

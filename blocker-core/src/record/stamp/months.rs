@@ -6,6 +6,7 @@ use super::fields::{
 use super::{Date, Stamp, Time, Zone};
 
 /// `Nov 23 01:06:25`, `Nov  3 01:06:25`, `Nov 3 01:06:25`, also with a fraction: RFC 3164 and its users.
+#[inline]
 pub(super) fn month_day(text: &[u8]) -> Field<'_, Stamp> {
     let (month, rest) = month(text)?;
     let (day, rest) = day(byte(rest, b' ')?)?;

@@ -106,7 +106,7 @@ impl Replay {
     }
 
     /// Counts a failure that was `made` then. Whoever does not know when, has nothing counted.
-    pub(super) fn count(&mut self, jail: JailId, failure: Failure<'_>, made: Option<Timestamp>) {
+    pub(super) fn count(&mut self, jail: JailId, failure: &Failure<'_>, made: Option<Timestamp>) {
         let Some(made) = made else {
             self.not_counted.undated += 1;
             return;
@@ -176,7 +176,7 @@ mod tests {
                 service: "imap".into(),
                 pattern: "auth failed".into(),
             };
-            replay.count(JAIL, failure, Some(Timestamp::from_secs(second)));
+            replay.count(JAIL, &failure, Some(Timestamp::from_secs(second)));
         }
         replay.take_banned().iter().map(|ban| ban.started.as_nanos() / 1_000_000_000).collect()
     }
