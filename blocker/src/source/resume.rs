@@ -340,6 +340,7 @@ impl Search<'_> {
                 .and_then(|file| Ok((find_marks(&file, member.format, &wanted, &mut self.effort)?, file)));
             let (found, file) = match found {
                 Ok(found) => found,
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
                 Err(error) => {
                     warn!(file = ?member.path, %error, "cannot look for where an earlier run left off");
                     continue;

@@ -33,6 +33,8 @@ pub(super) struct Unpacked {
     before: Vec<u8>,
     lines: LineSplitter,
     position: Position,
+    /// Most bytes that are unpacked.
+    limit: u64,
 }
 
 impl std::fmt::Debug for Unpacked {
@@ -70,6 +72,7 @@ impl Unpacked {
             before,
             lines,
             position,
+            limit: MAX_UNPACKED_BYTES,
         })
     }
 
@@ -120,8 +123,8 @@ impl Unpacked {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        if self.offset >= MAX_UNPACKED_BYTES {
-            let why = format!("unpacked it is longer than {MAX_UNPACKED_BYTES} bytes: the rest is not read");
+        if self.offset >= self.limit {
+            let why = format!("unpacked it is longer than {} bytes: the rest is not read", self.limit);
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
         let text = match &mut self.text {
@@ -206,4 +209,54 @@ fn fill(text: &mut impl Read, buffer: &mut [u8]) -> (usize, Option<io::Error>) {
         }
     }
     (filled, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use blocker_core::engine::{LogId, SourceId};
+
+    use super::super::packed::tests::pack;
+    use super::super::testing::TempDir;
+    use super::*;
+
+    #[test]
+    fn a_few_kilobytes_that_unpack_to_any_length_are_read_to_the_bound() {
+        let dir = TempDir::new();
+        dir.write("log", "a line\n".repeat(1_000_000).as_bytes());
+        pack(&dir, "log", "gzip");
+        let path = dir.path("log.gz");
+        let file = File::open(&path).unwrap();
+        let mut unpacked = Unpacked::new(file, (Format::Gzip, path), Position::default(), 8192).unwrap();
+        unpacked.limit = 1_000_000;
+        let mut buffer = Buffer::new();
+
+        let mut bytes = 0;
+        let why = loop {
+            let mut batch = Batch::new(SourceId::new(0), LogId::new(0), true);
+            match unpacked.read(&mut buffer, &mut batch) {
+                Ok(progress) => bytes += progress.bytes,
+                Err(why) => break why.to_string(),
+            }
+        };
+
+        assert!(why.contains("log.gz") && why.ends_with("longer than 1000000 bytes: the rest is not read"), "{why}");
+        assert!((1_000_000..1_100_000).contains(&bytes), "{bytes}");
+        assert!(!unpacked.is_begun(), "no memory is held for it");
+    }
+
+    #[test]
+    fn a_file_that_is_another_by_now_is_not_read_on() {
+        let dir = TempDir::new();
+        dir.write("log", "a line\n".repeat(1_000).as_bytes());
+        pack(&dir, "log", "xz");
+        let path = dir.path("log.xz");
+        let start = Position { offset: 700, before: vec![b'x'; CHECKED_BYTES], skipping: false };
+        let mut unpacked = Unpacked::new(File::open(&path).unwrap(), (Format::Xz, path), start, 8192).unwrap();
+
+        let mut batch = Batch::new(SourceId::new(0), LogId::new(0), true);
+        let why = unpacked.read(&mut Buffer::new(), &mut batch).unwrap_err().to_string();
+
+        assert!(why.ends_with("it is not the file any more that was read before"), "{why}");
+        assert!(batch.is_empty());
+    }
 }

@@ -52,7 +52,7 @@ pub(super) fn is_telling(mark: &Mark) -> bool {
 ///
 /// # Errors
 ///
-/// If it cannot be unpacked so far, or too much was unpacked already.
+/// If it cannot be unpacked so far, or too much was unpacked already; a broken pipe if nobody waits for it any more.
 pub(super) fn find_marks(
     file: &File,
     format: Format,
@@ -84,7 +84,10 @@ pub(super) fn find_marks(
             return Ok(found);
         }
         effort.unpacked += read as u64;
-        if effort.unpacked > MAX_UNPACKED_BYTES || !(effort.is_wanted)() {
+        if !(effort.is_wanted)() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if effort.unpacked > MAX_UNPACKED_BYTES {
             let why =
                 format!("more than {MAX_UNPACKED_BYTES} bytes were unpacked to find where an earlier run left off");
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
@@ -102,5 +105,60 @@ pub(super) fn find_marks(
         }
         known = filled.min(CHECKED_BYTES);
         buffer.copy_within(filled - known..filled, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::packed::tests::{PACKERS, pack};
+    use super::super::super::testing::TempDir;
+    use super::super::tests::mark;
+    use super::*;
+
+    /// Text that is nowhere the same.
+    fn text() -> Vec<u8> {
+        (0..100_000).flat_map(|number: u32| format!("line {number}\n").into_bytes()).collect()
+    }
+
+    fn find_in(dir: &TempDir, end: &str, marks: &[Mark], unpacked: u64) -> io::Result<FoundMarks> {
+        let format = super::super::PackedName::of(&dir.path(&format!("log{end}"))).and_then(|name| name.format);
+        let file = File::open(dir.path(&format!("log{end}")))?;
+        let marks: Vec<(usize, &Mark)> = marks.iter().enumerate().collect();
+        find_marks(&file, format.expect("a format"), &marks, &mut Effort { unpacked, is_wanted: &|| true })
+    }
+
+    #[test]
+    fn marks_are_found_wherever_they_are_in_one_pass_and_the_farthest_is_the_last() {
+        for (packer, end) in PACKERS {
+            let dir = TempDir::new();
+            let text = text();
+            dir.write("log", &text);
+            // At and around the ends of pieces, in no order.
+            let places = [CHUNK_BYTES + 1, 64, text.len(), CHUNK_BYTES, 3 * CHUNK_BYTES - 1, 2 * CHUNK_BYTES + 63, 65];
+            let mut marks: Vec<Mark> = places.iter().map(|&place| mark(&dir, "log", place)).collect();
+            let first = Mark { offset: 0, before: text[..CHECKED_BYTES].to_vec(), ..marks[0].clone() };
+            let strange = Mark { before: vec![b'x'; CHECKED_BYTES], ..marks[4].clone() };
+            let beyond = Mark { offset: text.len() as u64 + 1, ..marks[2].clone() };
+            marks.extend([first, strange, beyond]);
+            pack(&dir, "log", packer);
+
+            let found = find_in(&dir, end, &marks, 0).expect("it can be unpacked");
+            assert_eq!(found, FoundMarks { marks: vec![7, 1, 6, 3, 0, 5, 4, 2], is_read: true }, "{packer}");
+
+            let found = find_in(&dir, end, &marks[..2], 0).expect("it can be unpacked");
+            assert_eq!(found, FoundMarks { marks: vec![1, 0], is_read: false }, "{packer}");
+        }
+    }
+
+    #[test]
+    fn no_more_is_unpacked_than_the_bound() {
+        let dir = TempDir::new();
+        dir.write("log", &text());
+        let marks = [mark(&dir, "log", CHUNK_BYTES + 1)];
+        pack(&dir, "log", "zstd");
+
+        let why = find_in(&dir, ".zst", &marks, MAX_UNPACKED_BYTES - 1_000).unwrap_err().to_string();
+
+        assert!(why.starts_with("more than 8589934592 bytes were unpacked"), "{why}");
     }
 }
