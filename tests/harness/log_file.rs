@@ -146,13 +146,17 @@ impl LogFile {
         lock(&self.state).rotations
     }
 
-    /// Compresses what was rotated away by the rotation of this number, as logrotate does some time later.
+    /// Compresses what was rotated away by the rotation of this number, as logrotate does at once or some time later, by a
+    /// program such as `gzip`.
     ///
     /// # Errors
     ///
-    /// If `gzip` fails.
-    pub fn compress(&self, rotation: u32) -> Result<()> {
-        let mut command = Command::new("gzip");
+    /// If the program fails.
+    pub fn compress(&self, rotation: u32, program: &str) -> Result<()> {
+        let mut command = Command::new(program);
+        if program == "zstd" {
+            command.args(["-q", "--rm"]);
+        }
         command.arg(self.rotated_to(rotation));
         process::run(command, Duration::from_secs(30))?.success().map(drop)
     }

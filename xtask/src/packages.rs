@@ -15,6 +15,14 @@ pub(crate) struct Need {
 /// To build: a C compiler links the binaries.
 pub(crate) const BUILD: &[Need] = &[Need { what: "cc", package: "gcc" }, Need { what: "git", package: "git" }];
 
+/// To run the tests that need no privileges: what compresses logs.
+pub(crate) const TESTS: &[Need] = &[
+    Need { what: "gzip", package: "gzip" },
+    Need { what: "xz", package: "xz-utils" },
+    Need { what: "bzip2", package: "bzip2" },
+    Need { what: "zstd", package: "zstd" },
+];
+
 /// To run namespaces with a mail server and its attackers in them.
 pub(crate) const LAB: &[Need] = &[
     Need { what: "ip", package: "iproute2" },

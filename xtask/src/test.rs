@@ -25,12 +25,14 @@ pub(crate) struct Options {
 pub(crate) fn test(options: &Options) -> Result<()> {
     if options.unprivileged {
         packages::ensure(packages::BUILD)?;
+        packages::ensure(packages::TESTS)?;
         return unprivileged();
     }
     packages::ensure(packages::BUILD)?;
     if let Some(frames) = options.frames {
         return agreement(frames);
     }
+    packages::ensure(packages::TESTS)?;
     packages::ensure(packages::LAB)?;
     unprivileged()?;
     let blocker = run::build(run::Build::Debug, None)?;

@@ -15,6 +15,8 @@ pub(super) type Wanted = (Journal, bool);
 /// Readers by their journal, and sources by what is wanted: a reload that keeps that keeps the place in the journal.
 pub(super) struct Journals {
     events: mpsc::Sender<SourceEvent>,
+    /// The longest line that is judged.
+    max_line_bytes: usize,
     sources: BTreeMap<Wanted, Source>,
     readers: BTreeMap<JournalPlace, Reader>,
 }
@@ -40,8 +42,8 @@ impl Drop for Reader {
 }
 
 impl Journals {
-    pub(super) fn new(events: mpsc::Sender<SourceEvent>) -> Self {
-        Self { events, sources: BTreeMap::new(), readers: BTreeMap::new() }
+    pub(super) fn new(events: mpsc::Sender<SourceEvent>, max_line_bytes: usize) -> Self {
+        Self { events, max_line_bytes, sources: BTreeMap::new(), readers: BTreeMap::new() }
     }
 
     /// Marks all sources as unwanted.
@@ -84,7 +86,7 @@ impl Journals {
                 |id| self.sources.values().find(|source| source.id == id).and_then(|source| mark(&source.name));
             let marks = inputs.iter().filter_map(|input| Some((input.source, mark_of(input.source)?))).collect();
             let (sender, receiver) = watch::channel(inputs);
-            let reader = JournalReader::new(place.clone(), receiver).going_on_from(marks);
+            let reader = JournalReader::new(place.clone(), receiver, self.max_line_bytes).going_on_from(marks);
             let task = tokio::spawn(reader.run(self.events.clone()));
             self.readers.insert(place, Reader { inputs: sender, task });
         }

@@ -50,7 +50,13 @@ impl Drop for Source {
 
 impl Sources {
     pub(super) fn new(events: mpsc::Sender<SourceEvent>, max_line_bytes: usize) -> Self {
-        Self { journals: Journals::new(events.clone()), events, max_line_bytes, by_input: BTreeMap::new(), next: 0 }
+        Self {
+            journals: Journals::new(events.clone(), max_line_bytes),
+            events,
+            max_line_bytes,
+            by_input: BTreeMap::new(),
+            next: 0,
+        }
     }
 
     /// Numbers the sources of these inputs, and marks all others as unwanted.

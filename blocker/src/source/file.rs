@@ -17,6 +17,7 @@ use blocker_core::engine::SourceId;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::Sender;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::warn;
 
@@ -71,9 +72,19 @@ impl FileSource {
     /// Needs a runtime with I/O and time. Reads at most 64 KiB between two points where other tasks have their turn.
     pub async fn run(self, events: Sender<SourceEvent>) {
         let Self { id, patterns, max_line_bytes, marks } = self;
+        let has_marks = !marks.files.is_empty();
         let mut follower = Follower::new(id, patterns, marks, Watch::new(), max_line_bytes);
+        follower.set_receiver(events.clone());
+        let now = Instant::now();
+        let first_scan = move || {
+            let is_again_needed = follower.scan(now.into_std());
+            (follower, is_again_needed)
+        };
+        // Where an earlier run left off may have to be looked for in compressed files.
+        let scanned = if has_marks { spawn_blocking(first_scan).await.ok() } else { Some(first_scan()) };
+        let Some((mut follower, is_again_needed)) = scanned else { return };
         let mut notifications = notifications(&follower);
-        let mut scan_due = follower.scan(Instant::now().into_std()).then(Instant::now);
+        let mut scan_due = is_again_needed.then(Instant::now);
         let mut rested_at = Instant::now();
         let mut ticks = interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::packed::PackedName;
 use super::pattern::PathPattern;
 use super::problems::Problems;
 use super::tail::Identity;
@@ -29,6 +30,10 @@ pub(super) fn find(patterns: &[PathPattern], problems: &mut Problems) -> (Vec<Fo
     for pattern in patterns {
         let mut is_waiting = true;
         for path in pattern.paths(problems) {
+            // What a glob names besides. Read as they are, such files are no text.
+            if pattern.has_glob() && PackedName::of(&path).is_some() {
+                continue;
+            }
             match fs::metadata(&path) {
                 Ok(metadata) if metadata.is_file() => {
                     is_waiting = false;
@@ -76,7 +81,8 @@ mod tests {
         fs::create_dir(dir.path("d.log")).expect("a directory can be made");
         symlink(dir.path("a.log"), dir.path("b.log")).expect("a link can be made");
         symlink(dir.path("nowhere"), dir.path("c.log")).expect("a link can be made");
-        let texts = ["*.log", "b.log", "c.log", "d.log", "a.log/x"].map(|name| dir.text(name));
+        dir.write("a.log.1.gz", b"compressed");
+        let texts = ["*.log*", "b.log", "c.log", "d.log", "a.log/x"].map(|name| dir.text(name));
         let patterns = texts.clone().map(|text| PathPattern::parse(text).expect("the pattern is good"));
         let mut problems = Problems::default();
 

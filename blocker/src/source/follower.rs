@@ -23,25 +23,30 @@
 //! A rotated file is read to its end before the file that took its path. It is kept because its writers go on writing to it
 //! until they are told to open the new one.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod followed;
+mod runs;
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use blocker_core::engine::{LogId, SourceId};
+use blocker_core::engine::SourceId;
 use nix::errno::Errno;
+use tokio::sync::mpsc::Sender;
 use tracing::{debug, info, warn};
 
 use super::filesystem::unannounced;
 use super::find::{Found, find, leads_elsewhere};
 use super::pattern::PathPattern;
 use super::problems::Problems;
+use super::reader::Reader;
 use super::remembered::Remembered;
-use super::resume::{Resumed, resume};
 use super::tail::{Buffer, Identity, Start, Tail};
 use super::watch::Watch;
-use super::{Batch, FollowedFile, Mark, Marks, SourceCounters, SourceState, Standing, number_log};
+use super::{Batch, FollowedFile, Mark, Marks, SourceCounters, SourceEvent, SourceState, Standing, number_log};
+use followed::{Closing, Followed};
 
 /// Most files one source follows at once; more that match are told and counted as a problem. Each takes a descriptor, some
 /// 500 bytes, and up to twice the longest line while a line in it is unfinished: 16 MiB in all at the default of 8 KiB.
@@ -72,6 +77,13 @@ pub(super) struct Follower {
     is_known: bool,
     /// Marks whose files are gone, not yet told.
     lost: Vec<Mark>,
+    /// Marks of files that were read and then deleted: there may be something of them that was compressed, for the next run to
+    /// know. The oldest in front.
+    gone: VecDeque<Mark>,
+    /// Compressed files that have been read whole, not yet told: batches without lines.
+    read: VecDeque<Batch>,
+    /// Who waits for what is found, until the first scan: looking for where an earlier run left off may take its time.
+    receiver: Option<Sender<SourceEvent>>,
     /// Whether the files that are found were there when the source began.
     is_first_scan: bool,
     /// Where in `followed` to look first for something to read, so that a busy file does not hide the others.
@@ -87,36 +99,6 @@ pub(super) struct Follower {
     told: SourceCounters,
 }
 
-/// An open file.
-#[derive(Debug)]
-struct Followed {
-    tail: Tail,
-    log: LogId,
-    /// Where it was last found.
-    path: PathBuf,
-    standing: Standing,
-    file_system: Option<&'static str>,
-    /// Whether it was told where its reading begins.
-    is_told: bool,
-    /// Whether there may be something to read.
-    is_dirty: bool,
-    is_watched: bool,
-    /// When something was last read, or the path was lost.
-    active_at: Instant,
-    /// Why it is closed after the next read, if so.
-    closing: Option<Closing>,
-    /// Why it cannot be read.
-    problem: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Closing {
-    /// Nobody writes to it; if somebody does after all, it is kept.
-    Quiet,
-    /// Too many rotated files are open.
-    Crowded,
-}
-
 impl Follower {
     /// Follows nothing yet, and will begin where `marks` say that an earlier run left off.
     pub(super) fn new(
@@ -130,6 +112,9 @@ impl Follower {
             is_known: marks.is_known,
             marks,
             lost: Vec::new(),
+            gone: VecDeque::new(),
+            read: VecDeque::new(),
+            receiver: None,
             source,
             patterns,
             watch,
@@ -145,6 +130,11 @@ impl Follower {
             is_state_new: true,
             told: SourceCounters::default(),
         }
+    }
+
+    /// Has the first scan end early when nobody receives any more.
+    pub(super) fn set_receiver(&mut self, receiver: Sender<SourceEvent>) {
+        self.receiver = Some(receiver);
     }
 
     /// A descriptor that is readable when [`notice`](Self::notice) has something to do, if there is one.
@@ -233,11 +223,15 @@ impl Follower {
     pub(super) fn is_busy(&self) -> bool {
         self.is_state_new
             || !self.lost.is_empty()
+            || !self.read.is_empty()
             || self.followed.iter().any(|followed| followed.is_dirty || !followed.is_told)
     }
 
-    /// Where the reading of a file begins, that has not been told: a batch without lines.
+    /// Where the reading of a file begins, or that one was read whole, and that was not told: a batch without lines.
     pub(super) fn take_begun(&mut self) -> Option<Batch> {
+        if let Some(read) = self.read.pop_front() {
+            return Some(read);
+        }
         let followed = self.followed.iter_mut().find(|followed| !followed.is_told)?;
         followed.is_told = true;
         let mut batch = Batch::new(self.source, followed.log, followed.tail.is_past());
@@ -372,8 +366,9 @@ impl Follower {
             None => Start::Beginning,
         };
         let file_system = unannounced(&file);
-        let tail = Tail::new(file, start, self.max_line_bytes)?;
+        let tail = Reader::new(file, None, start, self.max_line_bytes)?;
         self.remembered.forget(identity);
+        self.forget_gone(identity);
         info!(file = ?found.path, offset = tail.offset(), file_system, "following log file");
         self.followed.push(Followed {
             tail,
@@ -390,46 +385,6 @@ impl Follower {
         });
         self.is_state_new = true;
         Ok(true)
-    }
-
-    /// Opens the files that an earlier run has read, and those that came after them, whatever they are called by now.
-    fn resume(&mut self, found: &[Found], now: Instant) {
-        let marks = std::mem::take(&mut self.marks);
-        let marked = marks.files.len();
-        let resumption = resume(marks, found);
-        for (identity, start) in resumption.later {
-            self.remembered.put(identity, start);
-        }
-        for mark in &resumption.lost {
-            debug!(file = ?mark.path, inode = mark.inode, "a log that was read is gone");
-        }
-        self.lost = resumption.lost;
-        for Resumed { file, identity, path, standing, start } in resumption.files {
-            if self.followed.len() >= MAX_FILES {
-                self.remembered.put(identity, start);
-                continue;
-            }
-            let file_system = unannounced(&file);
-            match Tail::new(file, start, self.max_line_bytes) {
-                Ok(tail) => {
-                    info!(file = ?path, offset = tail.offset(), marked, "going on with log file");
-                    self.followed.push(Followed {
-                        tail,
-                        log: number_log(),
-                        path,
-                        standing,
-                        file_system,
-                        is_told: false,
-                        is_dirty: true,
-                        is_watched: false,
-                        active_at: now,
-                        closing: None,
-                        problem: None,
-                    });
-                }
-                Err(error) => warn!(file = ?path, %error, "a log that was read cannot be gone on with"),
-            }
-        }
     }
 
     /// Watches the files that are not. What is written before that is read because a new file is dirty.
@@ -462,11 +417,14 @@ impl Follower {
     /// The next file to read: in turn, but none before the file whose path it took.
     fn next_to_read(&mut self) -> Option<usize> {
         let count = self.followed.len();
+        // One compressed file at a time: that takes memory.
+        let unpacking = self.followed.iter().position(|file| file.tail.is_unpacking());
         let index = (0..count).map(|step| (self.next + step) % count).find(|&index| {
             let file = &self.followed[index];
             let is_older =
                 |older: &Followed| older.is_dirty && older.standing == Standing::Rotated && older.path == file.path;
-            file.is_dirty && !self.followed[..index].iter().any(is_older)
+            let has_room = !file.tail.is_packed() || unpacking.is_none_or(|other| other == index);
+            file.is_dirty && has_room && !self.followed[..index].iter().any(is_older)
         })?;
         self.next = index + 1;
         Some(index)
@@ -492,18 +450,15 @@ impl Follower {
         debug!(file = ?path, offset = tail.offset(), "closing log file");
         self.is_state_new = true;
         self.watch.remove_file(tail.identity());
-        if tail.is_deleted().is_ok_and(|is_deleted| !is_deleted) {
+        self.counters.unfinished_lines += u64::from(tail.is_packed() && tail.has_unfinished_line());
+        if tail.is_packed() {
+            self.tell_read(Mark::new(&path, tail.identity(), tail.position()));
+        } else if tail.is_deleted().is_ok_and(|is_deleted| !is_deleted) {
             self.remembered.put(tail.identity(), Start::Resume(tail.position().clone()));
         } else {
             self.counters.unfinished_lines += u64::from(tail.has_unfinished_line());
-            self.lost.push(Mark::new(&path, tail.identity(), tail.position()));
+            self.note_gone(Mark::new(&path, tail.identity(), tail.position()));
         }
-    }
-}
-
-impl Followed {
-    fn mark(&self) -> Mark {
-        Mark::new(&self.path, self.tail.identity(), self.tail.position())
     }
 }
 

@@ -15,7 +15,8 @@ pub struct Mark {
     pub inode: u64,
     /// The first byte of the first line that was not judged; within an overlong line, the first byte not read.
     pub offset: u64,
-    /// The bytes before `offset`, as many as tell this file from others.
+    /// The bytes before `offset`, as many as tell this file from others; at offset 0 the first bytes behind it, if they are
+    /// known.
     pub before: Vec<u8>,
     /// Whether the rest of an overlong line comes first.
     pub skipping: bool,

@@ -9,7 +9,8 @@
 //! - `command`: what a program prints; `syslog`: what is sent by syslog's protocols; `stdin`: standard input.
 //!
 //! Inside: `follower` (which files are followed, and until when), `find` and `pattern` (which files the globs name),
-//! `remembered` (where to begin in files that are not open), `resume` (where an earlier run left off), `mark` (how that is told), `tail` (one followed file), `lines` (bytes into lines), `watch`
+//! `remembered` (where to begin in files that are not open), `resume` (where an earlier run left off), `mark` (how that is told), `tail` (one followed file), `unpacked` (one
+//! compressed file), `packed` (how files are compressed), `reader` (either of the two), `lines` (bytes into lines), `watch`
 //! (inotify), `stream` (lines of a pipe), `printed` (what a command has printed before), `filesystem` (which announce
 //! nothing), `problems` (what is in the way), `look` (what a doctor wants to know), `whole` (a log read once, with the
 //! numbers of its lines).
@@ -30,9 +31,11 @@ pub mod journal;
 mod lines;
 mod look;
 mod mark;
+mod packed;
 mod pattern;
 mod printed;
 mod problems;
+mod reader;
 mod remembered;
 mod resume;
 mod stdin;
@@ -41,6 +44,7 @@ mod syslog;
 mod tail;
 #[cfg(test)]
 pub(crate) mod testing;
+mod unpacked;
 mod watch;
 mod whole;
 

@@ -7,10 +7,17 @@
 //! 2. a file at the path or of such a name that has the same bytes before the mark: a copy, made by copytruncate or an
 //!    editor.
 //!
-//! If there is neither, what was written to it after the mark is lost. Files of such names that were written to after the
+//! 3. a compressed file of such a name that holds these bytes (`compressed`). It is read on; one that was read whole is not.
+//!
+//! If there is none, what was written to it after the mark is lost. Files of such names that were written to after the
 //! last mark was noted, and that nobody knows, came and went between two runs: they are read from their beginning, the
-//! oldest first, before the file that has the path now. A copy of what is still at the path is none of them: copytruncate
-//! is at work at this moment, and the original is read.
+//! oldest first, before the file that has the path now, compressed or not. A copy of what is still at the path is none of them:
+//! copytruncate is at work at this moment, and the original is read. Nor is a compressed file whose original is there, or was
+//! opened here: it is being compressed.
+
+mod compressed;
+#[cfg(test)]
+mod compressed_tests;
 
 use std::cell::LazyCell;
 use std::collections::HashSet;
@@ -20,10 +27,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use tracing::warn;
+
 use super::find::Found;
 use super::follower::QUIET_TIME;
+use super::packed::{Format, PackedName};
 use super::tail::{CHECKED_BYTES, Identity, Position, Start, Tail, bytes_before};
+use super::unpacked::{head, is_read, read_position};
 use super::{Mark, Marks, Standing};
+use compressed::{Compressed, Effort, MAX_BEHIND_NS, find_marks, is_telling};
 
 /// Most names of a directory that are looked at for a path.
 const MAX_NAMES: usize = 16_384;
@@ -31,18 +43,20 @@ const MAX_NAMES: usize = 16_384;
 /// A file system's clock is behind by at most a tick, 10 ms; in nanoseconds.
 const TICKS_NS: i64 = 20_000_000;
 
-/// Ends of names under which a rotated log lies compressed.
-const COMPRESSED: [&str; 6] = [".gz", ".xz", ".bz2", ".zst", ".lz4", ".Z"];
-
 /// A file that is to be read before what is found besides.
 #[derive(Debug)]
 pub(super) struct Resumed {
     pub(super) file: File,
+    /// How it is compressed, and its own path, if it is.
+    pub(super) packed: Option<(Format, PathBuf)>,
     pub(super) identity: Identity,
     /// The path by which it is followed.
     pub(super) path: PathBuf,
     pub(super) standing: Standing,
     pub(super) start: Start,
+    /// Which of the files it is in the order in which they were written: the number of its mark, and when it was last written
+    /// to if nobody knew it.
+    order: (usize, i64),
 }
 
 /// What is made of the marks.
@@ -54,6 +68,8 @@ pub(super) struct Resumption {
     pub(super) later: Vec<(Identity, Start)>,
     /// Marks whose file is gone, or goes on as another.
     pub(super) lost: Vec<Mark>,
+    /// Of compressed files that have been read whole, as other files.
+    pub(super) read: Vec<Mark>,
 }
 
 impl Mark {
@@ -68,19 +84,29 @@ impl Mark {
         Identity { device: self.device, inode: self.inode }
     }
 
+    /// Whether a file has what was there when it was read; at its beginning, what was first in it.
+    fn is_in(&self, file: &File) -> bool {
+        let is_first = || self.before.is_empty() || head(file).is_ok_and(|head| head == self.before);
+        if self.offset == 0 { is_first() } else { self.position().is_in(file) }
+    }
+
     fn position(&self) -> Position {
-        Position { offset: self.offset, before: self.before.clone(), skipping: self.skipping }
+        // At the beginning nothing is before it.
+        let before = if self.offset == 0 { Vec::new() } else { self.before.clone() };
+        Position { offset: self.offset, before, skipping: self.skipping }
     }
 }
 
-/// Finds the files of `marks` among those `found` now and around them.
-pub(super) fn resume(marks: Marks, found: &[Found]) -> Resumption {
+/// Finds the files of `marks` among those `found` now and around them, for as long as `is_wanted`.
+pub(super) fn resume(marks: Marks, found: &[Found], is_wanted: &dyn Fn() -> bool) -> Resumption {
     let Marks { is_known, files: marks } = marks;
-    let mut search = Search { found, claimed: HashSet::new(), resumption: Resumption::default() };
+    let effort = Effort { unpacked: 0, is_wanted };
+    let (claimed, opened) = (HashSet::new(), HashSet::new());
+    let mut search = Search { found, claimed, opened, effort, resumption: Resumption::default() };
     if !is_known {
         // Of other sources: they tell of files that this one has, too, and of nothing else.
-        for mark in &marks {
-            search.claim_found(mark);
+        for (number, mark) in marks.iter().enumerate() {
+            search.claim_found(number, mark);
         }
         return search.resumption;
     }
@@ -93,9 +119,13 @@ pub(super) fn resume(marks: Marks, found: &[Found]) -> Resumption {
     for path in paths {
         // Not looked for where all is as it was: a glob may name a thousand files.
         let family = LazyCell::new(|| family(path));
-        let (mut is_current, mut since) = (false, i64::MIN);
-        for mark in marks.iter().filter(|mark| mark.path == path) {
-            let has_path = search.claim_found(mark) || search.claim(mark, &family, &mut since);
+        let (mut is_current, mut since, mut missing) = (false, i64::MIN, Vec::new());
+        for (number, mark) in marks.iter().enumerate().filter(|(_, mark)| mark.path == path) {
+            let has_path = search.claim_found(number, mark)
+                || search.claim((number, mark), &family, &mut since).unwrap_or_else(|| {
+                    missing.push((number, mark));
+                    false
+                });
             // At its beginning every file is the same: another may have the inode.
             is_current |= has_path && mark.offset > 0;
             since = since.max(mark.noted.saturating_sub(TICKS_NS));
@@ -103,9 +133,18 @@ pub(super) fn resume(marks: Marks, found: &[Found]) -> Resumption {
         if !is_current {
             search.begin_unknown(path, since, &family);
         }
+        if is_current && missing.is_empty() {
+            continue;
+        }
+        // Listed when the others are open: what was compressed meanwhile is among them.
+        let compressed = search.compressed(path, if is_current { i64::MAX } else { since }, &missing);
+        search.claim_compressed(missing, &compressed);
+        if !is_current {
+            search.begin_compressed(path, since, compressed);
+        }
     }
     // Of the files that are found, none was written to before one that was rotated away.
-    search.resumption.files.sort_by_key(|file| file.standing == Standing::Current);
+    search.resumption.files.sort_by_key(|file| (file.standing == Standing::Current, file.order));
     search.resumption
 }
 
@@ -118,8 +157,13 @@ struct Member {
     modified: i64,
 }
 
-/// The file at `path` and those that a rotation may have made of it, the one last written to last.
+/// The file at `path` and those that a rotation may have made of it, the one last written to last. None that are compressed.
 fn family(path: &Path) -> Vec<Member> {
+    members(path, |path| PackedName::of(path).is_none())
+}
+
+/// Those of these files that are of a kind.
+fn members(path: &Path, is_of_kind: impl Fn(&Path) -> bool) -> Vec<Member> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return Vec::new() };
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     let is_of_family = |other: &[u8]| {
@@ -130,7 +174,7 @@ fn family(path: &Path) -> Vec<Member> {
         .take(MAX_NAMES)
         .filter_map(Result::ok)
         .filter(|entry| is_of_family(entry.file_name().as_bytes()))
-        .filter(|entry| !COMPRESSED.iter().any(|end| entry.file_name().as_bytes().ends_with(end.as_bytes())))
+        .filter(|entry| is_of_kind(&entry.path()))
         .filter_map(|entry| {
             let path = entry.path();
             let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
@@ -145,30 +189,34 @@ fn family(path: &Path) -> Vec<Member> {
 struct Search<'a> {
     found: &'a [Found],
     claimed: HashSet<Identity>,
+    /// The paths of rotated files that were opened.
+    opened: HashSet<PathBuf>,
+    effort: Effort<'a>,
     resumption: Resumption,
 }
 
 impl Search<'_> {
     /// Takes the file of a mark if it is at its path still.
-    fn claim_found(&mut self, mark: &Mark) -> bool {
+    fn claim_found(&mut self, number: usize, mark: &Mark) -> bool {
         let identity = mark.identity();
         let is_there = |found: &Found| found.identity == identity && found.path == mark.path;
         if self.claimed.contains(&identity) || !self.found.iter().any(is_there) {
             return false;
         }
         let Ok(file) = open(&mark.path, identity) else { return false };
-        if !mark.position().is_in(&file) {
+        if !mark.is_in(&file) {
             return false;
         }
         self.claimed.insert(identity);
         let (path, start) = (mark.path.clone(), Start::Resume(mark.position()));
-        self.resumption.files.push(Resumed { file, identity, path, standing: Standing::Current, start });
+        let (packed, standing, order) = (None, Standing::Current, (number, 0));
+        self.resumption.files.push(Resumed { file, packed, identity, path, standing, start, order });
         true
     }
 
-    /// Finds the file of a mark, wherever it is. Returns whether it still has its path. If it is a copy, what came after it
-    /// was written to `since` the copy was.
-    fn claim(&mut self, mark: &Mark, family: &[Member], since: &mut i64) -> bool {
+    /// Finds the file of a mark, wherever it is. Returns whether it still has its path; `None` if it is not there. If it is a
+    /// copy, what came after it was written to `since` the copy was.
+    fn claim(&mut self, (number, mark): (usize, &Mark), family: &[Member], since: &mut i64) -> Option<bool> {
         let candidates = || {
             let found = self.found.iter().map(|found| (found.path.clone(), found.identity));
             found.chain(family.iter().map(|member| (member.path.clone(), member.identity)))
@@ -176,26 +224,24 @@ impl Search<'_> {
         let is_same = |identity: Identity| identity == mark.identity();
         // Numbers of devices may change at a reboot.
         let has_inode = |identity: Identity| !is_same(identity) && identity.inode == mark.inode;
-        let is_copy = |identity: Identity| identity.inode != mark.inode && mark.before.len() == CHECKED_BYTES;
+        let is_copy = |identity: Identity| identity.inode != mark.inode && is_telling(mark) && mark.offset > 0;
         let ways: [&dyn Fn(Identity) -> bool; 3] = [&is_same, &has_inode, &is_copy];
         let place = ways.into_iter().find_map(|is_it| {
             let mut places = candidates().filter(|(_, identity)| is_it(*identity) && !self.claimed.contains(identity));
             places.find_map(|(path, identity)| match open(&path, identity) {
-                Ok(file) => mark.position().is_in(&file).then_some((path, identity, Some(file))),
+                Ok(file) => mark.is_in(&file).then_some((path, identity, Some(file))),
                 // It is there, and may be readable later.
                 Err(_) if is_same(identity) => Some((path, identity, None)),
                 Err(_) => None,
             })
         });
-        let Some((path, identity, file)) = place else {
-            self.resumption.lost.push(mark.clone());
-            return false;
-        };
+        let (path, identity, file) = place?;
         if identity != mark.identity() {
             // It will be noted as another.
             self.resumption.lost.push(mark.clone());
         }
         self.claimed.insert(identity);
+        self.opened.insert(path.clone());
         if identity.inode != mark.inode
             && let Some(copy) = family.iter().find(|member| member.identity == identity)
         {
@@ -210,10 +256,11 @@ impl Search<'_> {
             Some(file) => {
                 let (path, standing) =
                     if is_found { (path, Standing::Current) } else { (mark.path.clone(), Standing::Rotated) };
-                self.resumption.files.push(Resumed { file, identity, path, standing, start });
+                let order = (number, 0);
+                self.resumption.files.push(Resumed { file, packed: None, identity, path, standing, start, order });
             }
         }
-        is_current
+        Some(is_current)
     }
 
     /// Takes in the files that were written to `since` then and do not have their `path` any more.
@@ -228,15 +275,144 @@ impl Search<'_> {
                 continue;
             }
             self.claimed.insert(member.identity);
+            self.opened.insert(member.path.clone());
             self.resumption.files.push(Resumed {
                 file,
+                packed: None,
                 identity: member.identity,
                 path: path.to_owned(),
                 standing: Standing::Rotated,
                 start: Start::Beginning,
+                order: (usize::MAX, member.modified),
             });
         }
     }
+
+    /// The compressed files that may matter: all that could hold a mark, or that were written to `since` then. Says which
+    /// cannot be read.
+    fn compressed(&self, path: &Path, since: i64, missing: &[(usize, &Mark)]) -> Vec<Compressed> {
+        let is_old = |modified: i64| modified <= since && missing.iter().all(|(_, mark)| is_before(modified, mark));
+        let mut compressed = Vec::new();
+        for member in members(path, |path| PackedName::of(path).is_some()) {
+            let Member { path, identity, modified } = member;
+            let Some(name) = PackedName::of(&path) else { continue };
+            if is_old(modified) || self.opened.contains(&name.base) || name.has_base() {
+                continue;
+            }
+            match name.format {
+                Some(format) => compressed.push(Compressed { path, identity, modified, format }),
+                None => {
+                    warn!(file = ?path, "a rotated log is compressed in a form that is not read: its lines are not judged");
+                }
+            }
+        }
+        compressed
+    }
+
+    /// Finds the compressed files of marks that have no other file.
+    fn claim_compressed(&mut self, mut missing: Vec<(usize, &Mark)>, compressed: &[Compressed]) {
+        // The ones that this reader had begun, or read.
+        missing.retain(|&(number, mark)| {
+            let Some(member) = compressed.iter().find(|member| member.identity == mark.identity()) else { return true };
+            let Ok(file) = open(&member.path, member.identity) else { return true };
+            if is_read(&file, &mark.position()) {
+                self.claimed.insert(member.identity);
+                self.resumption.later.push((member.identity, Start::Resume(mark.position())));
+                return false;
+            }
+            if mark.offset == 0 && !mark.before.is_empty() && mark.is_in(&file) {
+                self.go_on(file, member, (number, mark));
+                return false;
+            }
+            true
+        });
+        // The youngest first: the one that is looked for was rotated lately.
+        for member in compressed.iter().rev() {
+            let wanted: Vec<(usize, &Mark)> = missing
+                .iter()
+                .copied()
+                .filter(|(_, mark)| is_telling(mark) && !is_before(member.modified, mark))
+                .collect();
+            if wanted.is_empty() || self.claimed.contains(&member.identity) {
+                continue;
+            }
+            let found = open(&member.path, member.identity)
+                .and_then(|file| Ok((find_marks(&file, member.format, &wanted, &mut self.effort)?, file)));
+            let (found, file) = match found {
+                Ok(found) => found,
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
+                Err(error) => {
+                    warn!(file = ?member.path, %error, "cannot look for where an earlier run left off");
+                    continue;
+                }
+            };
+            let Some(farthest) = found.marks.last().and_then(|last| missing.iter().find(|(number, _)| number == last))
+            else {
+                continue;
+            };
+            let farthest = *farthest;
+            if !found.is_read {
+                self.go_on(file, member, farthest);
+            } else if let Ok(position) = read_position(&file) {
+                self.claimed.insert(member.identity);
+                self.resumption.read.push(Mark::new(&farthest.1.path, member.identity, &position));
+            }
+            missing.retain(|(number, mark)| {
+                let is_found = found.marks.contains(number);
+                if is_found && mark.identity() != member.identity {
+                    // It will be noted as another.
+                    self.resumption.lost.push((*mark).clone());
+                }
+                !is_found
+            });
+        }
+        self.resumption.lost.extend(missing.into_iter().map(|(_, mark)| mark.clone()));
+    }
+
+    /// Has a compressed file read on from a mark.
+    fn go_on(&mut self, file: File, member: &Compressed, (number, mark): (usize, &Mark)) {
+        self.claimed.insert(member.identity);
+        self.resumption.files.push(Resumed {
+            file,
+            packed: Some((member.format, member.path.clone())),
+            identity: member.identity,
+            path: mark.path.clone(),
+            standing: Standing::Rotated,
+            start: Start::Resume(mark.position()),
+            order: (number, 0),
+        });
+    }
+
+    /// Takes in the compressed files that were written to `since` then and that nobody knows.
+    fn begin_compressed(&mut self, path: &Path, since: i64, compressed: Vec<Compressed>) {
+        for member in compressed.into_iter().filter(|member| member.modified > since) {
+            if self.claimed.contains(&member.identity) {
+                continue;
+            }
+            let file = match open(&member.path, member.identity) {
+                Ok(file) => file,
+                Err(error) => {
+                    warn!(file = ?member.path, %error, "a compressed log cannot be opened: its lines are not judged");
+                    continue;
+                }
+            };
+            self.claimed.insert(member.identity);
+            self.resumption.files.push(Resumed {
+                file,
+                packed: Some((member.format, member.path)),
+                identity: member.identity,
+                path: path.to_owned(),
+                standing: Standing::Rotated,
+                start: Start::Beginning,
+                order: (usize::MAX, member.modified),
+            });
+        }
+    }
+}
+
+/// Whether a file was last written to so long before a mark was noted that it cannot hold what was read then.
+fn is_before(modified: i64, mark: &Mark) -> bool {
+    modified < mark.noted.saturating_sub(MAX_BEHIND_NS)
 }
 
 /// Whether the file at `path` has all that this one has, and may have more. Of less than a line nobody can tell.

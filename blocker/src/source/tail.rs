@@ -92,6 +92,15 @@ impl Buffer {
     pub(super) fn new() -> Self {
         Self(vec![0; CHECKED_BYTES + CHUNK_BYTES].into_boxed_slice())
     }
+
+    /// Room for what is known already, and behind it for what is read.
+    pub(super) fn split(&mut self, known: usize) -> (&mut [u8], &mut [u8]) {
+        self.0[..known + CHUNK_BYTES].split_at_mut(known)
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// What one read came to.
@@ -121,6 +130,8 @@ pub(super) struct Tail {
     lines: LineSplitter,
     /// Where the first line begins that is not finished.
     position: Position,
+    /// The first [`CHECKED_BYTES`] of a file that is read from its beginning and has so many.
+    head: Vec<u8>,
     /// What the file held when reading of it began, in bytes from its start.
     past_end: u64,
     /// Whether its first bytes are known to be those of a text.
@@ -154,12 +165,18 @@ impl Tail {
             before: Vec::with_capacity(CHECKED_BYTES),
             lines: LineSplitter::new(max_line_bytes),
             position: Position::default(),
+            head: Vec::new(),
             past_end: metadata.len(),
             is_text: false,
             in_hole: false,
         };
         match start {
-            Start::Beginning => {}
+            Start::Beginning => {
+                let mut head = [0; CHECKED_BYTES];
+                if read_at(&tail.file, &mut head, 0)? == CHECKED_BYTES {
+                    tail.head = head.to_vec();
+                }
+            }
             Start::After(offset) if offset > metadata.len() => {}
             Start::After(offset) => {
                 tail.before = bytes_before(&tail.file, offset)?;
@@ -214,6 +231,11 @@ impl Tail {
     /// Where to go on after the file has been closed. The beginning of an unfinished line will be read again.
     pub(super) fn position(&self) -> &Position {
         &self.position
+    }
+
+    /// The first bytes of a file of which nothing has been read, if they were there when it was opened.
+    pub(super) fn head(&self) -> &[u8] {
+        if self.position.offset == 0 { &self.head } else { &[] }
     }
 
     /// Where to go on if no line is unfinished, or the rest of one is dropped.
@@ -286,6 +308,7 @@ impl Tail {
         self.past_end = self.file.metadata()?.len();
         self.offset = 0;
         self.before.clear();
+        self.head.clear();
         self.is_text = false;
         self.in_hole = true;
         let is_line_dropped = self.lines.reset();

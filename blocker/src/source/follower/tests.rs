@@ -3,9 +3,12 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 
+use blocker_core::engine::LogId;
+
 use super::super::testing::{TempDir, appender};
 use super::*;
 
+mod compressed;
 mod model;
 
 const NONE: [&str; 0] = [];

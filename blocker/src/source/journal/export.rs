@@ -14,13 +14,9 @@ use std::ops::Range;
 
 use blocker_core::journal::MAX_FIELD_NAME_BYTES;
 
-use super::line::MAX_LINE_BYTES;
-
-/// Longest value that is kept: of the fields that are asked for, only messages are long. A longer one is skipped whole.
-const MAX_VALUE_BYTES: usize = MAX_LINE_BYTES;
-
-/// Most that is kept of one entry. Further fields are skipped: `journalctl` is asked for a few.
-const MAX_ENTRY_BYTES: usize = 64 * 1024;
+/// Most that is kept of one entry: the longest message that may be configured, and as much again. Further fields are skipped:
+/// `journalctl` is asked for a few.
+const MAX_ENTRY_BYTES: usize = 128 * 1024;
 
 /// Most fields kept of one entry.
 const MAX_FIELDS: usize = 512;
@@ -79,7 +75,7 @@ impl Entry {
     }
 
     fn add(&mut self, name: &[u8], value: &[u8]) {
-        if value.len() > MAX_VALUE_BYTES || !self.has_room(name.len() + value.len()) {
+        if !self.has_room(name.len() + value.len()) {
             self.skip(name);
         } else {
             let name = self.append(name);
@@ -108,8 +104,10 @@ pub(super) enum Malformed {
 }
 
 /// Takes the bytes of one stream in whatever pieces they are read. Keeps at most one entry.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Parser {
+    /// Longest value that is kept: of the fields that are asked for, only messages are long. A longer one is skipped whole.
+    max_value_bytes: usize,
     state: State,
     entry: Entry,
     /// The name and value, or the part of them, that is being read.
@@ -137,6 +135,12 @@ enum State {
 }
 
 impl Parser {
+    /// Begins at the beginning of a stream. Values of more than `max_value_bytes` are skipped.
+    pub(super) fn new(max_value_bytes: usize) -> Self {
+        let (state, entry) = (State::default(), Entry::default());
+        Self { max_value_bytes, state, entry, name: Vec::new(), value: Vec::new() }
+    }
+
     /// Takes `bytes` and hands each entry that ends in them to `each`.
     ///
     /// # Errors
@@ -148,7 +152,7 @@ impl Parser {
                 State::Name => self.push_name(bytes, &mut each)?,
                 State::Text => {
                     let (part, ended) = up_to_newline(bytes);
-                    if self.value.len() + part.len() > MAX_VALUE_BYTES {
+                    if self.value.len() + part.len() > self.max_value_bytes {
                         self.entry.skip(&self.name);
                         self.state = State::SkippedText;
                         continue;
@@ -229,7 +233,7 @@ impl Parser {
     }
 
     fn begin_binary(&mut self, length: u64) -> State {
-        if length > MAX_VALUE_BYTES as u64 {
+        if length > self.max_value_bytes as u64 {
             self.entry.skip(&self.name);
             return State::SkippedBinary(length);
         }
@@ -261,6 +265,8 @@ fn at_most(bytes: &[u8], left: u64) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    const MAX_VALUE_BYTES: usize = 8 * 1024;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -299,7 +305,7 @@ mod tests {
 
     #[test]
     fn an_endless_entry_takes_no_memory() {
-        let mut parser = Parser::default();
+        let mut parser = Parser::new(MAX_VALUE_BYTES);
         for number in 0..100_000 {
             let field = format!("FIELD_{number}={}\n", "x".repeat(1_000));
             parser.push(field.as_bytes(), |_| panic!("it has not ended")).unwrap();
@@ -321,7 +327,7 @@ mod tests {
             (&[b'A'; MAX_FIELD_NAME_BYTES + 1], Malformed::Name),
             (b"A\n\x01\0\0\0\0\0\0\0xy\n", Malformed::End),
         ] {
-            assert_eq!(Parser::default().push(text, |_| {}), Err(expected), "{}", text.escape_ascii());
+            assert_eq!(Parser::new(MAX_VALUE_BYTES).push(text, |_| {}), Err(expected), "{}", text.escape_ascii());
         }
     }
 
@@ -352,7 +358,7 @@ mod tests {
         fn no_bytes_make_it_panic(pieces in proptest::collection::vec(
             proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'='), Just(b'A'), Just(0), any::<u8>()], 0..64), 0..8,
         )) {
-            let mut parser = Parser::default();
+            let mut parser = Parser::new(MAX_VALUE_BYTES);
             for piece in pieces {
                 if parser.push(&piece, |_| {}).is_err() {
                     break;
@@ -385,7 +391,7 @@ mod tests {
     }
 
     fn entries(pieces: &[&[u8]]) -> Vec<Entry> {
-        let mut parser = Parser::default();
+        let mut parser = Parser::new(MAX_VALUE_BYTES);
         let mut entries = Vec::new();
         for piece in pieces {
             parser.push(piece, |entry| entries.push(entry.clone())).expect("it is an export");

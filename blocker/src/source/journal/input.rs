@@ -70,8 +70,8 @@ impl Reading {
         &self.input
     }
 
-    /// Takes an entry if it is this input's.
-    pub(super) fn take(&mut self, entry: &Entry, past: bool) {
+    /// Takes an entry if it is this input's, and its line has at most `max_line_bytes`.
+    pub(super) fn take(&mut self, entry: &Entry, past: bool, max_line_bytes: usize) {
         if let (Some(up_to), Some(cursor)) = (&self.read_up_to, cursor::of(entry)) {
             if cursor::is_read(cursor, up_to) {
                 return;
@@ -90,7 +90,7 @@ impl Reading {
             self.counters.untrusted += 1;
             return;
         }
-        match line::line(entry) {
+        match line::line(entry, max_line_bytes) {
             Some(line) => {
                 if self.batch.is_empty() {
                     self.batch = Batch::new(self.input.source, self.log, past);

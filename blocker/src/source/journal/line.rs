@@ -7,12 +7,8 @@
 
 use super::export::Entry;
 
-/// The longest line that an entry makes, and the longest message that is kept of one: an entry with more is skipped whole. The
-/// journal cuts none, and a service writes none as long.
-pub(super) const MAX_LINE_BYTES: usize = 8 * 1024;
-
-/// The entry's line; `None` if there is no message in it, or a longer one than is judged.
-pub(super) fn line(entry: &Entry) -> Option<Vec<u8>> {
+/// The entry's line; `None` if there is no message in it, or if it would have more than `max_line_bytes`. The journal cuts none.
+pub(super) fn line(entry: &Entry, max_line_bytes: usize) -> Option<Vec<u8>> {
     let message = entry.value("MESSAGE")?;
     let micros = micros(entry).unwrap_or(0);
     let host = entry.value("_HOSTNAME").filter(|host| is_host(host)).unwrap_or(b"localhost");
@@ -36,7 +32,7 @@ pub(super) fn line(entry: &Entry) -> Option<Vec<u8>> {
             line.push(byte);
         }
     }
-    (line.len() <= MAX_LINE_BYTES).then_some(line)
+    (line.len() <= max_line_bytes).then_some(line)
 }
 
 /// When the journal took the entry, in microseconds since 1970, as far as ten digits of seconds go (the year 2286).
@@ -67,6 +63,9 @@ const MAX_PROGRAM_BYTES: usize = 48;
 
 #[cfg(test)]
 mod tests {
+    /// As it is unless it is configured.
+    const MAX_LINE_BYTES: usize = 8 * 1024;
+
     use blocker_core::record::{self, Stamp};
     use proptest::prelude::*;
 
@@ -86,23 +85,26 @@ mod tests {
         ]);
 
         assert_eq!(
-            line(&entry).unwrap().escape_ascii().to_string(),
+            line(&entry, MAX_LINE_BYTES).unwrap().escape_ascii().to_string(),
             "1795708535.075862 mx1 dovecot[123]: imap-login: one#012two"
         );
     }
 
     #[test]
     fn an_entry_without_a_message_is_no_line_and_all_else_may_be_missing() {
-        assert_eq!(line(&entry(&[("_COMM", b"x")])), None);
-        assert_eq!(line(&entry(&[("MESSAGE", b"x")])).unwrap(), b"0000000000.000000 localhost unknown: x");
+        assert_eq!(line(&entry(&[("_COMM", b"x")]), MAX_LINE_BYTES), None);
+        assert_eq!(
+            line(&entry(&[("MESSAGE", b"x")]), MAX_LINE_BYTES).unwrap(),
+            b"0000000000.000000 localhost unknown: x"
+        );
     }
 
     #[test]
     fn a_line_has_no_more_bytes_than_are_judged() {
-        let header = line(&entry(&[("MESSAGE", b"")])).unwrap().len();
+        let header = line(&entry(&[("MESSAGE", b"")]), MAX_LINE_BYTES).unwrap().len();
         let longest = vec![b'x'; MAX_LINE_BYTES - header];
-        assert_eq!(line(&entry(&[("MESSAGE", &longest)])).unwrap().len(), MAX_LINE_BYTES);
-        assert_eq!(line(&entry(&[("MESSAGE", &[&longest[..], b"x"].concat())])), None);
+        assert_eq!(line(&entry(&[("MESSAGE", &longest)]), MAX_LINE_BYTES).unwrap().len(), MAX_LINE_BYTES);
+        assert_eq!(line(&entry(&[("MESSAGE", &[&longest[..], b"x"].concat())]), MAX_LINE_BYTES), None);
     }
 
     proptest! {
@@ -126,7 +128,7 @@ mod tests {
                 ("MESSAGE", &message),
             ]);
 
-            let line = line(&entry).unwrap();
+            let line = line(&entry, MAX_LINE_BYTES).unwrap();
             let read = record::parse(&line).expect("the header is one");
 
             prop_assert!(!line.contains(&b'\n'));
@@ -150,7 +152,7 @@ mod tests {
         }
         text.push(b'\n');
         let mut read = None;
-        Parser::default().push(&text, |entry| read = Some(entry.clone())).unwrap();
+        Parser::new(MAX_LINE_BYTES).push(&text, |entry| read = Some(entry.clone())).unwrap();
         read.expect("there is one")
     }
 }

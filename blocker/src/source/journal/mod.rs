@@ -66,6 +66,7 @@ pub struct JournalPlace {
 pub struct JournalReader {
     place: JournalPlace,
     inputs: watch::Receiver<Vec<JournalInput>>,
+    max_line_bytes: usize,
     readings: Vec<Reading>,
     /// Where an earlier run left the first inputs.
     marks: BTreeMap<SourceId, JournalMark>,
@@ -118,9 +119,9 @@ enum Ended {
 impl JournalReader {
     /// Prepares to read from the end of a journal. `inputs` may change while it is read; when it is dropped, the reader
     /// ends.
-    pub fn new(place: JournalPlace, inputs: watch::Receiver<Vec<JournalInput>>) -> Self {
+    pub fn new(place: JournalPlace, inputs: watch::Receiver<Vec<JournalInput>>, max_line_bytes: usize) -> Self {
         let (readings, marks) = (Vec::new(), BTreeMap::new());
-        Self { place, inputs, readings, marks, position: Position::End, trouble: None }
+        Self { place, inputs, max_line_bytes, readings, marks, position: Position::End, trouble: None }
     }
 
     /// Begins where the sources were left, as far as that is known: what came since is past. The others begin at the end.
@@ -253,7 +254,7 @@ impl JournalReader {
         // A journalctl that follows a journal without a file may not notice the first one.
         let is_unsure = phase == Phase::Follow && self.position == Position::Beginning;
         let mut unsure_until = pin!(sleep(LOOK_AGAIN_AFTER));
-        let mut parser = Parser::default();
+        let mut parser = Parser::new(self.max_line_bytes);
         let mut ticks = interval(TELL_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -295,7 +296,7 @@ impl JournalReader {
         phase: Phase,
         begun_at: Option<&str>,
     ) -> Result<(), Malformed> {
-        let Self { readings, position, .. } = self;
+        let Self { readings, position, max_line_bytes, .. } = self;
         parser.push(bytes, |entry| {
             let cursor = cursor::of(entry);
             if cursor.is_some() && cursor == begun_at {
@@ -303,7 +304,7 @@ impl JournalReader {
             }
             if phase != Phase::Last {
                 for reading in readings.iter_mut() {
-                    reading.take(entry, phase == Phase::CatchUp);
+                    reading.take(entry, phase == Phase::CatchUp, *max_line_bytes);
                 }
             }
             if let Some(cursor) = cursor {

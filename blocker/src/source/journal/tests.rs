@@ -8,6 +8,9 @@ use super::child::{Phase, Trouble, arguments};
 use super::*;
 use crate::source::Batch;
 
+/// As it is unless it is configured.
+const MAX_LINE_BYTES: usize = 8 * 1024;
+
 const DOVECOT: &str = "_SYSTEMD_UNIT=dovecot.service";
 
 #[test]
@@ -69,7 +72,7 @@ fn what_is_caught_up_with_is_past() {
 #[test]
 fn who_comes_later_is_not_told_what_was_before() {
     let (sender, receiver) = watch::channel(vec![input(0, &[DOVECOT], &[])]);
-    let mut reader = JournalReader::new(JournalPlace::default(), receiver);
+    let mut reader = JournalReader::new(JournalPlace::default(), receiver, MAX_LINE_BYTES);
     reader.take_inputs();
     sender.send(vec![input(0, &[DOVECOT], &[]), input(1, &[DOVECOT], &[])]).unwrap();
     reader.take_inputs();
@@ -87,7 +90,7 @@ fn the_oldest_place_is_begun_at_and_each_is_given_what_it_has_not_read() {
     let inputs = vec![input(0, &[DOVECOT], &[]), input(1, &[DOVECOT], &[]), input(2, &[DOVECOT], &[])];
     let marks = [(0, "s=1;i=2;t=2"), (1, "s=1;i=1;t=1")].map(|(id, cursor)| (SourceId::new(id), behind(cursor)));
     let (_sender, receiver) = watch::channel(inputs);
-    let mut reader = JournalReader::new(JournalPlace::default(), receiver).going_on_from(marks.into());
+    let mut reader = JournalReader::new(JournalPlace::default(), receiver, MAX_LINE_BYTES).going_on_from(marks.into());
     reader.take_inputs();
     assert_eq!(reader.position, Position::Behind("s=1;i=1;t=1".to_owned()));
 
@@ -117,7 +120,7 @@ fn the_oldest_place_is_begun_at_and_each_is_given_what_it_has_not_read() {
 fn a_journal_that_was_empty_is_begun_at_its_beginning() {
     let (_sender, receiver) = watch::channel(vec![input(0, &[DOVECOT], &[]), input(1, &[DOVECOT], &[])]);
     let marks = [(SourceId::new(0), JournalMark::Beginning), (SourceId::new(1), behind("s=1;i=1;t=1"))];
-    let mut reader = JournalReader::new(JournalPlace::default(), receiver).going_on_from(marks.into());
+    let mut reader = JournalReader::new(JournalPlace::default(), receiver, MAX_LINE_BYTES).going_on_from(marks.into());
     reader.take_inputs();
 
     assert_eq!(reader.position, Position::Beginning);
@@ -130,12 +133,28 @@ fn a_journal_that_was_empty_is_begun_at_its_beginning() {
 #[test]
 fn what_is_too_long_is_counted_and_what_says_nothing_is_not() {
     let mut reader = reader(vec![input(0, &[DOVECOT], &[])]);
-    let long = format!("MESSAGE={}", "x".repeat(line::MAX_LINE_BYTES));
+    let long = format!("MESSAGE={}", "x".repeat(MAX_LINE_BYTES));
     take(&mut reader, Phase::Follow, None, &[&[DOVECOT, &long], &[DOVECOT], &[DOVECOT, "MESSAGE=one"]]);
 
     assert_eq!(messages(&mut reader), [["one"]]);
     let counters = reader.readings[0].state(None).counters;
     assert_eq!((counters.lines, counters.overlong_lines), (1, 1));
+}
+
+#[test]
+fn how_long_a_message_may_be_is_configured_as_for_every_log() {
+    let mut reader = reader(vec![input(0, &[DOVECOT], &[])]);
+    reader.max_line_bytes = 64 * 1024;
+    let longest = "x".repeat(reader.max_line_bytes - 100);
+    let longer = "x".repeat(reader.max_line_bytes + 1);
+    let entries = [&longest, &longer].map(|text| format!("MESSAGE={text}"));
+    let entries = entries.each_ref().map(|message| [DOVECOT, message]);
+
+    let text: Vec<&[&str]> = entries.iter().map(|entry| &entry[..]).collect();
+    take(&mut reader, Phase::Follow, None, &text);
+
+    assert!(messages(&mut reader) == [[longest]]);
+    assert_eq!(reader.readings[0].state(None).counters.overlong_lines, 1);
 }
 
 #[test]
@@ -205,7 +224,7 @@ fn a_cursor_is_only_given_back_if_it_is_one() {
         ("s=2a i=1", None),
         ("s=ü", None),
     ] {
-        let mut parser = Parser::default();
+        let mut parser = Parser::new(MAX_LINE_BYTES);
         let mut read = 0;
         let text = format!("__CURSOR={text}\n\n");
         parser
@@ -230,14 +249,15 @@ fn input(source: u32, matches: &[&str], trust: &[&str]) -> JournalInput {
 
 fn reader(inputs: Vec<JournalInput>) -> JournalReader {
     let (_sender, receiver) = watch::channel(inputs);
-    let mut reader = JournalReader::new(JournalPlace::default(), receiver);
+    let mut reader = JournalReader::new(JournalPlace::default(), receiver, MAX_LINE_BYTES);
     reader.take_inputs();
     reader
 }
 
 fn take(reader: &mut JournalReader, phase: Phase, begun_at: Option<&str>, entries: &[&[&str]]) {
     let text: String = entries.iter().map(|fields| fields.join("\n") + "\n\n").collect();
-    reader.take(&mut Parser::default(), text.as_bytes(), phase, begun_at).expect("it is an export");
+    let mut parser = Parser::new(reader.max_line_bytes);
+    reader.take(&mut parser, text.as_bytes(), phase, begun_at).expect("it is an export");
 }
 
 /// What was taken for each input, less the headers.

@@ -8,7 +8,8 @@ use super::super::problems::Problems;
 use super::super::testing::TempDir;
 use super::*;
 
-const LOG: &[u8] = b"a line that is long enough to tell one file from any other, and some more of it\nnext\n";
+pub(super) const LOG: &[u8] =
+    b"a line that is long enough to tell one file from any other, and some more of it\nnext\n";
 
 #[test]
 fn a_file_that_is_where_it_was_is_read_on() {
@@ -138,7 +139,7 @@ fn a_source_that_never_ran_takes_of_the_marks_of_others_what_it_has_itself() {
     let marks = vec![mark(&dir, "mail.log", 80), mark(&dir, "other.log", 80)];
     let found = found(&dir, "mail.log");
 
-    let resumption = resume(Marks { is_known: false, files: marks }, &found);
+    let resumption = resume(Marks { is_known: false, files: marks }, &found, &|| true);
 
     assert_eq!(read(&resumption).len(), 1);
     assert_eq!((resumption.files[0].path.clone(), resumption.lost), (dir.path("mail.log"), vec![]));
@@ -219,10 +220,10 @@ fn a_copy_that_copytruncate_is_making_is_not_read_beside_its_original() {
 }
 
 /// In seconds since 1970: later than any mark here is noted.
-const FUTURE: u64 = 4_000_000_000;
+pub(super) const FUTURE: u64 = 4_000_000_000;
 
-fn resume_in(dir: &TempDir, name: &str, marks: Vec<Mark>) -> Resumption {
-    resume(Marks { is_known: true, files: marks }, &found(dir, name))
+pub(super) fn resume_in(dir: &TempDir, name: &str, marks: Vec<Mark>) -> Resumption {
+    resume(Marks { is_known: true, files: marks }, &found(dir, name), &|| true)
 }
 
 fn found(dir: &TempDir, name: &str) -> Vec<Found> {
@@ -231,13 +232,13 @@ fn found(dir: &TempDir, name: &str) -> Vec<Found> {
 }
 
 /// What is read, by the name of its path.
-fn read(resumption: &Resumption) -> Vec<(String, Standing, Start)> {
+pub(super) fn read(resumption: &Resumption) -> Vec<(String, Standing, Start)> {
     let name = |path: &Path| path.file_name().expect("it has a name").to_string_lossy().into_owned();
     resumption.files.iter().map(|file| (name(&file.path), file.standing, file.start.clone())).collect()
 }
 
 /// A mark of a file that was read up to `offset`, noted in 2065.
-fn mark(dir: &TempDir, name: &str, offset: usize) -> Mark {
+pub(super) fn mark(dir: &TempDir, name: &str, offset: usize) -> Mark {
     let bytes = fs::read(dir.path(name)).expect("it is there");
     let before = bytes[offset.saturating_sub(CHECKED_BYTES)..offset].to_vec();
     let position = Position { offset: offset as u64, before, skipping: false };
@@ -245,11 +246,11 @@ fn mark(dir: &TempDir, name: &str, offset: usize) -> Mark {
     Mark { noted: 3_000_000_000_000_000_000, ..Mark::new(&dir.path(name), identity, &position) }
 }
 
-fn inode(dir: &TempDir, name: &str) -> u64 {
+pub(super) fn inode(dir: &TempDir, name: &str) -> u64 {
     fs::metadata(dir.path(name)).expect("it is there").ino()
 }
 
-fn set_modified(dir: &TempDir, name: &str, secs: u64) {
+pub(super) fn set_modified(dir: &TempDir, name: &str, secs: u64) {
     let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(secs);
     File::options().append(true).open(dir.path(name)).and_then(|file| file.set_modified(time)).expect("it is ours");
 }
