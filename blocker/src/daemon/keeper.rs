@@ -12,7 +12,7 @@ use blocker_core::engine::{Engine, JailId};
 use super::cursors::Cursors;
 use super::logs::{Changed, Logs};
 use crate::clock::Reading;
-use crate::store::{self, Loaded, Report, Told, Transaction, Writer};
+use crate::store::{self, Loaded, Report, Told, Transaction, Waiting, Writer};
 
 /// How long changes are collected: after a crash at most so much is judged again, from the place that belongs to what was
 /// written.
@@ -33,6 +33,8 @@ pub(super) struct Keeper {
     pub(super) cursors: Cursors,
     /// Who waits until what is there now is written; a control client each, so there are few.
     told: Vec<Told>,
+    /// Who waits for what was handed over: of the transactions that the store has, at most one more than may wait there.
+    handed: Vec<Waiting>,
     /// Why something is not written.
     problem: Option<String>,
     /// Why an earlier database is not used any more.
@@ -53,6 +55,7 @@ impl Keeper {
             logs: Logs::default(),
             cursors: Cursors::default(),
             told: Vec::new(),
+            handed: Vec::new(),
             problem: None,
             set_aside: None,
         };
@@ -116,12 +119,18 @@ impl Keeper {
         let Some(room) = self.writer.as_ref().and_then(Writer::room) else { return };
         self.handed_over = Instant::now();
         self.is_new = false;
-        let told = std::mem::take(&mut self.told);
+        let is_awaited = !self.told.is_empty();
+        let told = Waiting::from(std::mem::take(&mut self.told));
+        self.handed.retain(|earlier| !earlier.is_over());
+        if is_awaited {
+            self.handed.push(told.clone());
+        }
         // Before anything else, so that no file written to later counts as read.
         let collected = Reading::take().wall_ns();
         let Changed { logs, lost, all } = self.logs.take();
         let (cursors, all_cursors) = self.cursors.take();
         room.send(Transaction {
+            in_force: engine.held(),
             changes: engine.take_changes(),
             jails: engine.jail_names().clone(),
             logs,
@@ -130,7 +139,7 @@ impl Keeper {
             all_logs: all,
             cursors,
             all_cursors,
-            durable: !told.is_empty(),
+            durable: is_awaited,
             told,
         });
     }
@@ -148,7 +157,10 @@ impl Keeper {
     /// Takes in word from the store.
     pub(super) fn hear(&mut self, report: Report, engine: &mut Engine) {
         match report {
-            Report::Written => {
+            Report::Written | Report::Sprawling => {
+                if report == Report::Sprawling {
+                    engine.forget_told_bans();
+                }
                 if self.problem.take().is_some() {
                     tracing::info!("the database can be written again: nothing is lost");
                 }
@@ -177,6 +189,10 @@ impl Keeper {
     }
 
     fn refuse_waiting(&mut self, why: &str) {
+        // Nothing is written before what failed is: who waits for what comes behind it would wait for as long.
+        for handed in self.handed.drain(..) {
+            handed.tell(Err(why));
+        }
         for told in self.told.drain(..) {
             told(Err(why));
         }
