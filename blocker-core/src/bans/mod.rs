@@ -20,7 +20,7 @@
 //! table for each: its first entry is what gives way when that table is full. `early` has only the bans that end before
 //! another ban of the same prefix does, which is rare. What is due next is the first of them all.
 //!
-//! A ban by command takes some 80 bytes (`table`), one that a log earned twice as much. Trees, not hashes: nobody can aim at
+//! A ban by command takes some 80 bytes (`table`), one that a log earned about twice as much. Trees, not hashes: nobody can aim at
 //! collisions, and listing, the range of a network and the order of ends come for free.
 
 mod ban;
