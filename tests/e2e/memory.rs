@@ -141,18 +141,19 @@ fn a_later_version_s_database_is_left_alone_and_bans_are_enforced() -> Result<()
 
 #[test]
 fn a_full_disk_is_told_delays_no_ban_and_loses_none_that_waited() -> Result<()> {
+    const LEN: usize = 60_000;
     let net = Net::new()?;
     let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
     let disk = SmallDisk::mount(daemon.directory().join("state"), "400k")?;
     daemon.start()?;
-    let list: String = (0..20_000).map(|n| format!("10.0.{}.{}\n", n / 256, n % 256)).collect();
+    let list: String = (0..LEN).map(|n| format!("10.0.{}.{}\n", n / 256, n % 256)).collect();
     let said = ban_from_stdin(&daemon, &list)?;
     ensure!(said.contains("could not be saved"), "the operator hears of it: {said}");
     let problems = daemon.status()?.problems;
     ensure!(problems.iter().any(|problem| problem.contains("full")), "{problems:?}");
     daemon.log().append(lines::refused(VILLAIN, 5).as_bytes())?;
     daemon.await_ban(VILLAIN, LIMIT)?;
-    assert_eq!(daemon.kernel_bans()?.len(), 20_001);
+    assert_eq!(daemon.kernel_bans()?.len(), LEN + 1);
 
     disk.resize("64m")?;
     wait::until("the database to be written again", Duration::from_secs(90), || {
@@ -161,7 +162,7 @@ fn a_full_disk_is_told_delays_no_ban_and_loses_none_that_waited() -> Result<()> 
     })?;
     daemon.cli(&["unban", "10.0.0.1"])?.success()?;
     reboot(&mut daemon)?;
-    assert_eq!(daemon.bans()?.len(), 20_000, "all but the one that was lifted");
+    assert_eq!(daemon.bans()?.len(), LEN, "all but the one that was lifted");
     daemon.stop()
 }
 

@@ -20,15 +20,15 @@
 //! table for each: its first entry is what gives way when that table is full. `early` has only the bans that end before
 //! another ban of the same prefix does, which is rare. What is due next is the first of them all.
 //!
-//! A ban takes some 200 bytes, measured with a million of them, so the default bounds come to about 260 MiB if every one
-//! of them is reached. Trees, not hashes: nobody can aim at collisions, and listing, the range of a network and the order
-//! of ends come for free.
+//! A ban by command takes some 80 bytes (`table`), one that a log earned about twice as much. Trees, not hashes: nobody can aim at
+//! collisions, and listing, the range of a network and the order of ends come for free.
 
 mod ban;
 pub(crate) mod lengths;
 mod recent;
+mod table;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::bounds::Bounds;
@@ -39,6 +39,7 @@ use crate::touched::Touched;
 
 use lengths::Lengths;
 use recent::Recent;
+use table::{Ends, Table};
 
 pub use ban::{Ban, Kind, MAX_USER_BYTES, Origin, Refusal};
 pub use recent::{LATE_LINES, MAX_RECENT};
@@ -89,9 +90,8 @@ pub struct Removal {
 #[derive(Debug)]
 pub struct Book {
     bounds: Bounds,
-    bans: BTreeMap<(Prefix, JailId), Ban>,
-    /// Every prefix by the latest end of its bans, by kind.
-    ends: [BTreeSet<(Until, Prefix)>; 3],
+    bans: Table,
+    ends: Ends,
     /// The bans that end before another one of their prefix.
     early: BTreeSet<(Until, Prefix, JailId)>,
     /// The prefixes of kind [`Kind::Network`].
@@ -121,8 +121,8 @@ impl Book {
     pub fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
-            bans: BTreeMap::new(),
-            ends: Default::default(),
+            bans: Table::default(),
+            ends: Ends::default(),
             early: BTreeSet::new(),
             networks: BTreeSet::new(),
             lengths: Lengths::default(),
@@ -167,14 +167,14 @@ impl Book {
             return Ok(Insertion { renewed: false, before: None, after, gave_way });
         };
         self.unindex(prefix, before);
-        let in_force = self.bans.get(&(prefix, jail));
+        let in_force = self.bans.get(prefix, jail);
         let renewed = in_force.is_some();
         let ban = match in_force {
             None => ban,
-            Some(old) if renewal == Renewal::Longest && old.until >= ban.until => old.clone(),
+            Some(old) if renewal == Renewal::Longest && old.until >= ban.until => old,
             Some(old) => Ban { started: old.started, ..ban },
         };
-        self.bans.insert((prefix, jail), ban);
+        self.bans.insert(prefix, jail, ban);
         self.touched.touch((prefix, jail));
         if !renewed {
             self.in_force[usize::from(jail.index())] += 1;
@@ -186,10 +186,12 @@ impl Book {
 
     /// Removes all bans of exactly `prefix`, and forgets when they and earlier ones began.
     pub fn remove(&mut self, prefix: Prefix) -> Option<Removal> {
-        for jail in JailSet::from_bits(u64::MAX).iter() {
-            if self.recent.start(prefix, jail).is_some() {
-                self.recent.forget(prefix, jail);
-                self.touched.touch((prefix, jail));
+        if !self.recent.is_empty() {
+            for jail in JailSet::from_bits(u64::MAX).iter() {
+                if self.recent.start(prefix, jail).is_some() {
+                    self.recent.forget(prefix, jail);
+                    self.touched.touch((prefix, jail));
+                }
             }
         }
         let jails = self.merged(prefix)?.jails;
@@ -203,9 +205,10 @@ impl Book {
             self.touched.touch(key);
         }
         let (_, prefix) = self.next_due().filter(|(until, _)| until.is_past(now))?;
-        let jails: JailSet = self.of(prefix).filter(|(_, ban)| ban.until.is_past(now)).map(|(jail, _)| jail).collect();
-        for (jail, ban) in self.take(prefix, jails) {
-            self.remember_ended(prefix, jail, ban.started, now);
+        let jails: JailSet =
+            self.bans.of(prefix).filter(|(_, until)| until.is_past(now)).map(|(jail, _)| jail).collect();
+        for (jail, started) in self.take(prefix, jails) {
+            self.remember_ended(prefix, jail, started, now);
         }
         Some(Removal { prefix, jails, left: self.merged(prefix) })
     }
@@ -239,36 +242,46 @@ impl Book {
     /// What there is of exactly `prefix` and `jail`.
     #[must_use]
     pub fn entry(&self, prefix: Prefix, jail: JailId) -> Option<Entry> {
-        let in_force = self.ban(prefix, jail).cloned().map(Entry::InForce);
+        let in_force = self.ban(prefix, jail).map(Entry::InForce);
         in_force.or_else(|| self.recent.start(prefix, jail).map(|started| Entry::Ended { started }))
     }
 
-    /// Everything there is, by prefix and jail.
+    /// How many entries there are, at most: of bans in force, and of those that are over and remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.bans.len() + self.recent.len()
+    }
+
+    /// Whose bans that are over are remembered.
+    pub(crate) fn ended(&self) -> impl Iterator<Item = (Prefix, JailId)> {
+        self.recent.keys()
+    }
+
+    /// Everything there is: the bans in force by prefix and jail, then those that are over.
     pub fn entries(&self) -> impl Iterator<Item = (Prefix, JailId, Entry)> {
-        let ended = self.recent.keys().filter(|key| !self.bans.contains_key(key));
-        let keys = self.bans.keys().copied().chain(ended);
-        keys.filter_map(|(prefix, jail)| Some((prefix, jail, self.entry(prefix, jail)?)))
+        let ended = self.recent.keys().filter(|&(prefix, jail)| !self.bans.has(prefix, jail));
+        let ended = ended.filter_map(|(prefix, jail)| Some((prefix, jail, self.entry(prefix, jail)?)));
+        self.bans.iter().map(|(prefix, jail, ban)| (prefix, jail, Entry::InForce(ban))).chain(ended)
     }
 
     /// What is in force for exactly `prefix`.
     #[must_use]
     pub fn merged(&self, prefix: Prefix) -> Option<Merged> {
-        self.of(prefix).fold(None, |merged, (jail, ban)| {
-            let Merged { jails, until } = merged.unwrap_or(Merged { jails: JailSet::EMPTY, until: ban.until });
-            Some(Merged { jails: jails.with(jail), until: until.max(ban.until) })
+        self.bans.of(prefix).fold(None, |merged: Option<Merged>, (jail, until)| {
+            let known = merged.unwrap_or(Merged { jails: JailSet::EMPTY, until });
+            Some(Merged { jails: known.jails.with(jail), until: known.until.max(until) })
         })
     }
 
     /// The ban of exactly `prefix` by `jail`.
     #[must_use]
-    pub fn ban(&self, prefix: Prefix, jail: JailId) -> Option<&Ban> {
-        self.bans.get(&(prefix, jail))
+    pub fn ban(&self, prefix: Prefix, jail: JailId) -> Option<Ban> {
+        self.bans.get(prefix, jail)
     }
 
     /// The narrowest prefix under which `jail` bans `addr`.
     #[must_use]
     pub fn covering(&self, addr: IpAddr, jail: JailId) -> Option<Prefix> {
-        self.lengths.covering(Prefix::host(addr)).find(|&prefix| self.bans.contains_key(&(prefix, jail)))
+        self.lengths.covering(Prefix::host(addr)).find(|&prefix| self.bans.has(prefix, jail))
     }
 
     /// When a ban by `jail` that covered `prefix` and is over began, if it was within the last [`LATE_LINES`].
@@ -279,32 +292,23 @@ impl Book {
 
     /// The banned prefixes that lie inside `prefix`, itself included.
     pub fn inside(&self, prefix: Prefix) -> Vec<Prefix> {
-        let mut inside: Vec<Prefix> = self
-            .bans
-            .range((prefix, JailId::MIN)..)
-            .map(|(&(banned, _), _)| banned)
-            .take_while(|&b| prefix.covers(b))
-            .collect();
-        inside.dedup();
-        inside
+        self.bans.inside(prefix).collect()
     }
 
     /// Every banned prefix.
     pub fn prefixes(&self) -> Vec<Prefix> {
-        let mut prefixes: Vec<Prefix> = self.bans.keys().map(|&(prefix, _)| prefix).collect();
-        prefixes.dedup();
-        prefixes
+        self.bans.prefixes().collect()
     }
 
     /// Every ban, by prefix and then by jail.
-    pub fn iter(&self) -> impl Iterator<Item = (Prefix, JailId, &Ban)> {
-        self.bans.iter().map(|(&(prefix, jail), ban)| (prefix, jail, ban))
+    pub fn iter(&self) -> impl Iterator<Item = (Prefix, JailId, Ban)> {
+        self.bans.iter()
     }
 
     /// How many prefixes of this kind are banned.
     #[must_use]
     pub fn count(&self, kind: Kind) -> usize {
-        self.ends[kind as usize].len()
+        self.ends.count(kind)
     }
 
     /// How many prefixes of this kind may be banned at once.
@@ -332,17 +336,11 @@ impl Book {
     /// Enters a ban of a prefix that has none.
     fn enter(&mut self, prefix: Prefix, jail: JailId, ban: Ban) -> Merged {
         let merged = Merged { jails: JailSet::EMPTY.with(jail), until: ban.until };
-        self.bans.insert((prefix, jail), ban);
+        self.bans.insert(prefix, jail, ban);
         self.touched.touch((prefix, jail));
         self.in_force[usize::from(jail.index())] += 1;
         self.index(prefix, merged);
         merged
-    }
-
-    fn of(&self, prefix: Prefix) -> impl Iterator<Item = (JailId, &Ban)> {
-        // Cheaper than a range with an end, which would be searched for too.
-        let from = self.bans.range((prefix, JailId::MIN)..);
-        from.take_while(move |((banned, _), _)| *banned == prefix).map(|(&(_, jail), ban)| (jail, ban))
     }
 
     /// Makes room for `prefix`, which is not banned, or says why there is none.
@@ -356,10 +354,11 @@ impl Book {
         }
         let bound = self.bound(kind);
         let excess = (self.count(kind) + 1).saturating_sub(bound);
-        let soonest: Vec<Prefix> = self.ends[kind as usize]
-            .iter()
+        let soonest: Vec<Prefix> = self
+            .ends
+            .soonest(kind)
             .take(excess)
-            .filter_map(|&(until, prefix)| match until {
+            .filter_map(|(until, prefix)| match until {
                 Until::At(_) => Some(prefix),
                 Until::Forever => None,
             })
@@ -388,23 +387,23 @@ impl Book {
 
     fn give_way(&mut self, prefix: Prefix, now: Timestamp) -> Option<Removal> {
         let jails = self.merged(prefix)?.jails;
-        for (jail, ban) in self.take(prefix, jails) {
-            self.remember_ended(prefix, jail, ban.started, now);
+        for (jail, started) in self.take(prefix, jails) {
+            self.remember_ended(prefix, jail, started, now);
         }
         Some(Removal { prefix, jails, left: None })
     }
 
-    /// Takes the bans of `prefix` by `jails` out of the book.
-    fn take(&mut self, prefix: Prefix, jails: JailSet) -> Vec<(JailId, Ban)> {
+    /// Takes the bans of `prefix` by `jails` out of the book, and says when each began.
+    fn take(&mut self, prefix: Prefix, jails: JailSet) -> Vec<(JailId, Timestamp)> {
         if let Some(merged) = self.merged(prefix) {
             self.unindex(prefix, merged);
         }
         let mut taken = Vec::new();
         for jail in jails.iter() {
-            if let Some(ban) = self.bans.remove(&(prefix, jail)) {
+            if let Some(started) = self.bans.remove(prefix, jail) {
                 self.touched.touch((prefix, jail));
                 self.in_force[usize::from(jail.index())] -= 1;
-                taken.push((jail, ban));
+                taken.push((jail, started));
             }
         }
         if let Some(left) = self.merged(prefix) {
@@ -416,14 +415,14 @@ impl Book {
     /// The prefix with the ban that ends first.
     fn next_due(&self) -> Option<(Until, Prefix)> {
         let early = self.early.first().map(|&(until, prefix, _)| (until, prefix));
-        self.ends.iter().filter_map(|ends| ends.first().copied()).chain(early).min()
+        self.ends.first().into_iter().chain(early).min()
     }
 
     /// Takes `prefix`, with all that is in force for it, out of all orders before its bans change; [`Book::index`] puts it
     /// back.
     fn unindex(&mut self, prefix: Prefix, Merged { jails, until: latest }: Merged) {
         let kind = Kind::of(prefix);
-        self.ends[kind as usize].remove(&(latest, prefix));
+        self.ends.remove(latest, prefix);
         if jails.is_several() {
             for (jail, until) in self.earlier_than(latest, prefix) {
                 self.early.remove(&(until, prefix, jail));
@@ -437,7 +436,7 @@ impl Book {
 
     fn index(&mut self, prefix: Prefix, Merged { jails, until: latest }: Merged) {
         let kind = Kind::of(prefix);
-        self.ends[kind as usize].insert((latest, prefix));
+        self.ends.insert(latest, prefix);
         if jails.is_several() {
             for (jail, until) in self.earlier_than(latest, prefix) {
                 self.early.insert((until, prefix, jail));
@@ -450,7 +449,7 @@ impl Book {
     }
 
     fn earlier_than(&self, latest: Until, prefix: Prefix) -> Vec<(JailId, Until)> {
-        self.of(prefix).filter(|(_, ban)| ban.until < latest).map(|(jail, ban)| (jail, ban.until)).collect()
+        self.bans.of(prefix).filter(|(_, until)| *until < latest).collect()
     }
 }
 

@@ -80,6 +80,16 @@ impl Recent {
         *lengths = Lengths::default();
     }
 
+    /// How many are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Whether nothing is remembered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+
     /// Whose beginnings are remembered.
     pub(super) fn keys(&self) -> impl Iterator<Item = (Prefix, JailId)> {
         self.order.iter().map(|&(_, prefix, jail)| (prefix, jail))

@@ -1,6 +1,7 @@
 //! What the engine wants done, and what it wants known.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::allowlist::Allowed;
@@ -140,7 +141,7 @@ pub struct BanInfo {
     /// Whose it is.
     pub jail: JailId,
     /// That jail's name: its last known one if the jail is gone.
-    pub jail_name: String,
+    pub jail_name: Arc<str>,
     /// When it began; a renewal does not change it. For an adopted ban, when it was adopted.
     pub started: Timestamp,
     /// When it ends.

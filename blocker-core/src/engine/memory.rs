@@ -9,7 +9,7 @@
 //! At the start three things are brought together by [`Engine::restore`]: what the kernel's maps hold, what the store
 //! remembers, and the present settings. The kernel comes first: it was told before the store was.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::twins::{Twin, TwinKey};
 use super::{AdoptedBan, Adoption, Ban, Engine, Entry, Event, Jail, JailId, JailSet, Origin};
@@ -19,6 +19,9 @@ use crate::escalation::Earlier;
 use crate::keyed::HashKey;
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
+
+/// Bans that are taken over at a start and told one by one; of more, nothing is told but in [`Engine::stats`].
+pub const MAX_RESTORED_TOLD: usize = 4096;
 
 /// A prefix in a jail.
 pub type Key = (Prefix, JailId);
@@ -98,6 +101,17 @@ impl Engine {
         self.twins.touched.touch_all();
     }
 
+    /// Has every ban count as changed: whoever keeps them wants to begin anew.
+    pub fn forget_told_bans(&mut self) {
+        self.book.touched.touch_all();
+    }
+
+    /// How many bans are in force or lately ended: as many as [`Engine::take_changes`] tells if it tells all.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.book.len()
+    }
+
     /// How many entries have changed.
     #[must_use]
     pub fn changed(&self) -> usize {
@@ -140,37 +154,55 @@ impl Engine {
     /// the store has, after a reboot, is enforced again unless it is over. If the kernel had all of them before, `whole`, it
     /// was lifted there while no engine ran. None of them is told as new.
     /// [`Command::Enforce`](super::Command::Enforce) and `Lift` follow where the kernel must hold something else from here on.
-    pub fn restore(&mut self, adopted: Vec<AdoptedBan>, whole: bool, memory: Memory, now: Timestamp) {
+    pub fn restore(&mut self, mut adopted: Vec<AdoptedBan>, whole: bool, memory: Memory, now: Timestamp) {
         self.advance(now);
-        let Memory { bans, counts, history, twins } = memory;
-        let mut by_prefix: BTreeMap<Prefix, (Option<AdoptedBan>, Remembered)> = BTreeMap::new();
-        for ban in adopted {
-            by_prefix.entry(ban.prefix).or_default().0 = Some(ban);
+        // What differs from what is remembered is found in the end, by comparing.
+        let touched = std::mem::take(&mut self.book.touched);
+        let Memory { mut bans, counts, history, twins } = memory;
+        bans.sort_by_key(|&(key, _)| key);
+        adopted.sort_unstable_by_key(|ban| ban.prefix);
+        let is_in_force = |entry: &Entry, now| match entry {
+            Entry::InForce(ban) => !ban.until.is_past(now),
+            Entry::Ended { .. } => false,
+        };
+        for ((prefix, jail), entry) in bans.iter().filter(|(_, entry)| !is_in_force(entry, self.now)) {
+            let (Entry::InForce(Ban { started, .. }) | Entry::Ended { started }) = entry;
+            self.book.remember_ended(*prefix, *jail, *started, self.now);
         }
-        for ((prefix, jail), entry) in &bans {
-            match entry {
-                Entry::InForce(ban) if !ban.until.is_past(self.now) => {
-                    let bans = by_prefix.entry(*prefix).or_default();
-                    if !whole || bans.0.is_some_and(|held| held.jails.contains(*jail)) {
-                        bans.1.push((*jail, ban.clone()));
+        let is_told = adopted.len().max(bans.len()) <= MAX_RESTORED_TOLD;
+        let mut held = adopted.into_iter().peekable();
+        for same in bans.chunk_by(|((one, _), _), ((other, _), _)| one == other) {
+            let Some(&((prefix, _), _)) = same.first() else { continue };
+            while let Some(ban) = held.next_if(|ban| ban.prefix < prefix) {
+                self.take_over_one(ban.prefix, Some(ban), Vec::new(), is_told);
+            }
+            let ban = held.next_if(|ban| ban.prefix == prefix);
+            let mut remembered = Vec::new();
+            for ((_, jail), entry) in same {
+                match entry {
+                    Entry::InForce(known) if !known.until.is_past(self.now) => {
+                        if !whole || ban.is_some_and(|held| held.jails.contains(*jail)) {
+                            remembered.push((*jail, known.clone()));
+                        }
                     }
-                }
-                Entry::InForce(Ban { started, .. }) | Entry::Ended { started } => {
-                    self.book.remember_ended(*prefix, *jail, *started, self.now);
+                    Entry::InForce(_) | Entry::Ended { .. } => {}
                 }
             }
+            if ban.is_some() || !remembered.is_empty() {
+                self.take_over_one(prefix, ban, remembered, is_told);
+            }
         }
-        for (prefix, (adopted, remembered)) in by_prefix {
-            self.take_over(prefix, adopted, remembered);
+        for ban in held {
+            self.take_over_one(ban.prefix, Some(ban), Vec::new(), is_told);
         }
-        let remembered: BTreeSet<Key> = bans.iter().map(|&(key, _)| key).collect();
         for ((prefix, jail), failures) in &counts {
             // A ban that only the kernel has was earned by what is remembered here, and answered it.
             let banned = self.book.covering(prefix.addr(), *jail);
-            if banned.is_none_or(|banned| remembered.contains(&(banned, *jail))) {
+            if banned.is_none_or(|banned| find(&bans, (banned, *jail)).is_some()) {
                 self.restore_count(*prefix, *jail, failures);
             }
         }
+        self.book.touched = touched;
         self.tell_differences(&bans, &counts);
         for ((prefix, jail), Earlier { bans, last }) in history {
             // An instant that has not come is a clock's that was set back.
@@ -185,6 +217,17 @@ impl Engine {
         prefix: Prefix,
         adopted: Option<AdoptedBan>,
         remembered: Remembered,
+    ) -> Adoption {
+        self.take_over_one(prefix, adopted, remembered, true)
+    }
+
+    /// The same, one of many; `is_told` if each is an event.
+    fn take_over_one(
+        &mut self,
+        prefix: Prefix,
+        adopted: Option<AdoptedBan>,
+        remembered: Remembered,
+        is_told: bool,
     ) -> Adoption {
         let held = adopted.filter(|ban| !ban.jails.is_empty() && !ban.until.is_past(self.now));
         let held = held.map(|AdoptedBan { prefix: _, jails, until }| Merged { jails, until });
@@ -209,8 +252,10 @@ impl Engine {
         if in_force != held {
             self.tell_kernel(prefix, in_force);
         }
-        for (jail, _) in bans {
-            self.notify_ban(prefix, jail, Event::Restored);
+        if is_told {
+            for (jail, _) in bans {
+                self.notify_ban(prefix, jail, Event::Restored);
+            }
         }
         Adoption::Kept
     }
@@ -227,21 +272,15 @@ impl Engine {
         self.tracker.restore(jail, prefix, latest, limits.find_time);
     }
 
-    /// Has only that count as changed what is not as it is remembered.
+    /// Has only that count as changed what is not as it is remembered. `bans` are in order.
     fn tell_differences(&mut self, bans: &[(Key, Entry)], counts: &[(Key, Counted)]) {
-        if let Some(mut changed) = self.book.touched.take() {
-            for ((prefix, jail), remembered) in bans {
-                if self.book.entry(*prefix, *jail).as_ref() == Some(remembered) {
-                    changed.remove(&(*prefix, *jail));
-                } else {
-                    changed.insert((*prefix, *jail));
-                }
+        if self.book.touched.is_on() {
+            for key in self.differences(bans) {
+                self.book.touched.touch(key);
             }
-            changed.into_iter().for_each(|key| self.book.touched.touch(key));
-        } else {
-            self.book.touched.touch_all();
         }
-        if let Some(mut changed) = self.tracker.touched.take() {
+        if let Some(changed) = self.tracker.touched.take() {
+            let mut changed: BTreeSet<Key> = changed.into_iter().collect();
             for ((prefix, jail), remembered) in counts {
                 if self.tracker.failures(*jail, *prefix) == remembered.as_slice() {
                     changed.remove(&(*prefix, *jail));
@@ -254,6 +293,36 @@ impl Engine {
             self.tracker.touched.touch_all();
         }
     }
+
+    /// Whose entry is another one than remembered, or none, or not remembered.
+    fn differences(&self, bans: &[(Key, Entry)]) -> Vec<Key> {
+        let mut differing = Vec::new();
+        let mut held = self.book.iter().map(|(prefix, jail, ban)| ((prefix, jail), ban)).peekable();
+        for (key, remembered) in bans {
+            while let Some((new, _)) = held.next_if(|(held, _)| held < key) {
+                differing.push(new);
+            }
+            let is_same = match (held.next_if(|(held, _)| held == key), remembered) {
+                (Some((_, ban)), Entry::InForce(known)) => ban == *known,
+                (Some(_), Entry::Ended { .. }) => false,
+                (None, Entry::InForce(_) | Entry::Ended { .. }) => {
+                    self.book.entry(key.0, key.1).as_ref() == Some(remembered)
+                }
+            };
+            if !is_same {
+                differing.push(*key);
+            }
+        }
+        differing.extend(held.map(|(new, _)| new));
+        differing.extend(self.book.ended().filter(|&key| find(bans, key).is_none()));
+        differing
+    }
+}
+
+/// What is remembered of a key; `bans` are in order.
+fn find(bans: &[(Key, Entry)], key: Key) -> Option<&Entry> {
+    let place = bans.binary_search_by_key(&key, |&(key, _)| key).ok()?;
+    bans.get(place).map(|(_, entry)| entry)
 }
 
 /// The bans of one prefix, from what the kernel holds and what is remembered.

@@ -31,6 +31,7 @@ mod twins;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::allowlist::{self, Allowed, Allowlist, Origin as AllowOrigin};
@@ -53,7 +54,7 @@ pub use crate::policy::IgnoreReason;
 pub use command::{AdoptedBan, Adoption, BanInfo, Command, Event, Found, UnbanReason};
 pub use last::LastFailures;
 pub use line::{Line, Lines};
-pub use memory::{Changes, Counted, Key, Memory};
+pub use memory::{Changes, Counted, Key, MAX_RESTORED_TOLD, Memory};
 pub use request::{BanOutcome, Request, Response};
 pub use settings::Settings;
 pub use stats::{JailStats, Stats};
@@ -63,12 +64,17 @@ use logs::Logs;
 use stats::Counters;
 use twins::Twins;
 
+/// Room for commands that is kept while there are none; what a million of them took is given back.
+const MAX_KEPT_COMMANDS: usize = 65_536;
+
 /// The state machine between the logs and the kernel.
 #[derive(Debug)]
 pub struct Engine {
     jails: Vec<Jail>,
     /// The names of all jails there have been: a ban outlives its jail.
     names: BTreeMap<JailId, String>,
+    /// The same, to be handed out with every ban.
+    shared_names: BTreeMap<JailId, Arc<str>>,
     manual: JailId,
     ipv6_prefix: u8,
     allowlist: Allowlist,
@@ -96,6 +102,7 @@ impl Engine {
         let Settings { jails, manual, allow, ipv6_prefix, remember_bans, bounds } = settings;
         let mut engine = Self {
             names: jails.iter().map(|jail| (jail.id, jail.name.clone())).collect(),
+            shared_names: BTreeMap::new(),
             jails,
             manual,
             ipv6_prefix,
@@ -114,6 +121,7 @@ impl Engine {
             counters: Counters::default(),
             now: Timestamp::from_nanos(i64::MIN),
         };
+        engine.share_names();
         engine.set_prefilters();
         let changes = engine.allowlist.replace(AllowOrigin::Settings, allow);
         engine.carry_out(changes);
@@ -135,6 +143,7 @@ impl Engine {
             }
         }
         self.names.extend(jails.iter().map(|jail| (jail.id, jail.name.clone())));
+        self.share_names();
         self.jails = jails;
         self.set_prefilters();
         self.manual = manual;
@@ -165,6 +174,7 @@ impl Engine {
         for (jail, name) in names {
             self.names.entry(jail).or_insert(name);
         }
+        self.share_names();
     }
 
     /// Says what the clocks show, and in which zone logs are written: by that, past lines are judged from here on.
@@ -274,7 +284,11 @@ impl Engine {
     /// The next command to carry out; to be called after every `handle_*`, `reconfigure`, `adopt` and
     /// `set_found_allowed`, until `None`.
     pub fn poll_command(&mut self) -> Option<Command> {
-        self.commands.pop_front()
+        let next = self.commands.pop_front();
+        if next.is_none() && self.commands.capacity() > MAX_KEPT_COMMANDS {
+            self.commands = VecDeque::new();
+        }
+        next
     }
 
     /// When to call [`Engine::handle_timeout`] next: when the next ban ends, or something has to be forgotten.
@@ -286,7 +300,7 @@ impl Engine {
     /// The bans in force, by prefix and then by jail.
     #[must_use]
     pub fn bans(&self) -> Vec<BanInfo> {
-        self.book.iter().map(|(prefix, jail, ban)| self.info(prefix, jail, ban)).collect()
+        self.book.iter().map(|(prefix, jail, ban)| self.info(prefix, jail, &ban)).collect()
     }
 
     /// The allowed prefix that `addr` lies in, if any: then no ban touches it.
@@ -330,6 +344,10 @@ impl Engine {
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats::read(self)
+    }
+
+    fn share_names(&mut self) {
+        self.shared_names = self.names.iter().map(|(&jail, name)| (jail, name.as_str().into())).collect();
     }
 
     /// Finds out for each source what its jails' filters look for.
@@ -480,7 +498,7 @@ impl Engine {
 
     fn notify_ban(&mut self, prefix: Prefix, jail: JailId, event: fn(BanInfo) -> Event) {
         if let Some(ban) = self.book.ban(prefix, jail) {
-            self.notify(event(self.info(prefix, jail, ban)));
+            self.notify(event(self.info(prefix, jail, &ban)));
         }
     }
 
@@ -490,7 +508,8 @@ impl Engine {
 
     fn info(&self, prefix: Prefix, jail: JailId, ban: &Ban) -> BanInfo {
         let Ban { started, until, origin } = ban.clone();
-        BanInfo { prefix, jail, jail_name: self.jail_name(jail), started, until, origin }
+        let jail_name = self.shared_names.get(&jail).map_or_else(|| self.jail_name(jail).into(), Arc::clone);
+        BanInfo { prefix, jail, jail_name, started, until, origin }
     }
 }
 

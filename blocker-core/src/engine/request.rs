@@ -1,5 +1,6 @@
 //! What an administrator asks of the engine, and its answers.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{BanInfo, Engine, Origin, Refusal, UnbanReason};
@@ -89,8 +90,9 @@ impl Engine {
         let outcomes = whom.into_iter().map(|whom| {
             let prefix = match whom {
                 Whom::Prefix(prefix) => prefix,
-                // To ban its neighbours for one who may not be banned is not what was asked for.
-                Whom::Address(addr) => match self.allowlist.contains(addr) {
+                // To ban its neighbours for one who may not be banned is not what was asked for. A host is looked up below.
+                Whom::Address(addr @ IpAddr::V4(_)) => Prefix::host(addr),
+                Whom::Address(addr @ IpAddr::V6(_)) => match self.allowlist.contains(addr) {
                     Some(allowed) => {
                         self.counters.refused += 1;
                         return (whom.exactly(), BanOutcome::Refused(Refusal::AllowListed(allowed)));

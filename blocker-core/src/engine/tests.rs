@@ -27,7 +27,7 @@ fn lines_of_one_source_earn_a_ban_and_the_kernel_hears_of_it() {
     let banned_for_an_hour = enforce("192.0.2.9", &[DOVECOT], at(3_601));
     assert_eq!(for_kernel(&mut engine), [banned_for_an_hour]);
     let [ban] = &engine.bans()[..] else { panic!("one ban") };
-    assert_eq!((ban.started, ban.until, ban.jail_name.as_str()), (secs(1), at(3_601), "dovecot"));
+    assert_eq!((ban.started, ban.until, &*ban.jail_name), (secs(1), at(3_601), "dovecot"));
     let Origin::Log { attempts, user, .. } = &ban.origin else { panic!("from a log") };
     assert_eq!((*attempts, user.as_deref()), (Attempts::whole(3), Some(&b"bob"[..])));
 }
@@ -262,7 +262,7 @@ fn a_ban_outlives_its_jail() {
     engine.reconfigure(without, secs(1));
 
     assert_eq!(for_kernel(&mut engine), []);
-    assert_eq!(engine.bans()[0].jail_name, "dovecot");
+    assert_eq!(&*engine.bans()[0].jail_name, "dovecot");
     engine.handle_timeout(secs(3_600));
     assert_eq!(for_kernel(&mut engine), [lift("192.0.2.9")]);
 }

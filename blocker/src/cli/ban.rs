@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 use blocker_core::time::BanTime;
+use blocker_core::whom::Whom;
 
 use super::Globals;
-use super::targets::{Changes, Target, in_chunks};
-use crate::control::client::Client;
+use super::targets::Target;
+use super::way::Way;
 use crate::control::wire::Request;
 use crate::settings;
 
@@ -31,16 +32,12 @@ pub(super) struct Options {
 pub(super) fn ban(globals: &Globals, options: &Options) -> Result<()> {
     let Options { prefixes, jail, ban_time, reason } = options;
     let places = settings::places(&globals.config)?;
-    let mut changes = Changes::new(globals.json);
-    in_chunks(prefixes, |prefixes| {
-        let request = Request::Ban {
-            prefixes,
-            jail: jail.clone(),
-            ban_time: ban_time.map(|time| time.to_string()),
-            reason: reason.clone(),
-        };
-        // A connection each: stdin may take longer than the daemon waits.
-        Client::connect(&places.runtime)?.ask(&request, |reply| changes.take(reply))
-    })?;
-    changes.finish()
+    let request = |whom: &[Whom]| Request::Ban {
+        prefixes: whom.to_vec(),
+        jail: jail.clone(),
+        ban_time: ban_time.map(|time| time.to_string()),
+        reason: reason.clone(),
+        runs: true,
+    };
+    Way::new(&places.runtime, globals.json, request).go(prefixes)
 }

@@ -12,6 +12,7 @@ mod status;
 mod targets;
 mod test;
 mod unban;
+mod way;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

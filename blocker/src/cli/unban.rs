@@ -4,7 +4,8 @@ use anyhow::Result;
 use blocker_core::prefix::Prefix;
 use blocker_core::whom::Whom;
 
-use super::targets::{Changes, Target, in_chunks};
+use super::targets::{Changes, Part, Target, in_parts};
+use super::way::Way;
 use super::{Globals, output};
 use crate::control::client::Client;
 use crate::control::wire::{Change, Reply, Request};
@@ -36,24 +37,22 @@ pub(super) fn unban(globals: &Globals, options: &Options) -> Result<()> {
                 Reply::Status(_)
                 | Reply::Ban(_)
                 | Reply::Change(_)
+                | Reply::Run(_)
                 | Reply::Warning(_)
                 | Reply::Done
                 | Reply::Error { .. } => Ok(()),
             }),
         };
     }
+    let Some(mut offline) = offline else {
+        let request = |whom: &[Whom]| Request::Unban { prefixes: whom.iter().copied().map(Whom::exactly).collect() };
+        return Way::new(&places.runtime, globals.json, request).go(&options.prefixes);
+    };
     let mut changes = Changes::new(globals.json);
-    in_chunks(&options.prefixes, |whom| {
-        let mut prefixes = whom.into_iter().map(Whom::exactly);
-        match &mut offline {
-            Some(offline) => {
-                prefixes.try_for_each(|prefix| changes.take(lifted_offline(offline, prefix, places.ipv6_prefix)?))
-            }
-            None => {
-                let request = Request::Unban { prefixes: prefixes.collect() };
-                Client::connect(&places.runtime)?.ask(&request, |reply| changes.take(reply))
-            }
-        }
+    in_parts(&options.prefixes, |part| {
+        let Part::Chunk(chunk) = part else { return Ok(()) };
+        let mut prefixes = chunk.whom.into_iter().map(Whom::exactly);
+        prefixes.try_for_each(|prefix| changes.note(&lifted_offline(&mut offline, prefix, places.ipv6_prefix)?))
     })?;
     changes.finish()
 }
@@ -66,8 +65,8 @@ fn print_lifted(globals: &Globals, lifted: usize) -> Result<()> {
     }
 }
 
-fn lifted_offline(offline: &mut Offline, prefix: Prefix, ipv6_prefix: u8) -> Result<Reply> {
+fn lifted_offline(offline: &mut Offline, prefix: Prefix, ipv6_prefix: u8) -> Result<Change> {
     let (prefix, outcome) =
         offline.lift(prefix, ipv6_prefix)?.map_or((prefix, "not-banned"), |lifted| (lifted, "unbanned"));
-    Ok(Reply::Change(Change { prefix, outcome: outcome.into(), why: None }))
+    Ok(Change { prefix, outcome: outcome.into(), why: None })
 }

@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn to_look_is_not_to_change() {
-        let ban = Request::Ban { prefixes: Vec::new(), jail: None, ban_time: None, reason: None };
+        let ban = Request::Ban { prefixes: Vec::new(), jail: None, ban_time: None, reason: None, runs: false };
         for request in [ban, Request::Unban { prefixes: Vec::new() }, Request::UnbanAll, Request::Reload] {
             assert!(Right::Change.covers(&request) && !Right::Look.covers(&request), "{request:?}");
             assert!(!Right::None.covers(&request));

@@ -20,6 +20,8 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// A connection to the daemon.
 pub struct Client {
     stream: BufReader<UnixStream>,
+    /// Why requests cannot be sent any more. Answers may still come, and say more.
+    broken: Option<std::io::Error>,
 }
 
 impl Client {
@@ -42,7 +44,7 @@ impl Client {
         })?;
         stream.set_read_timeout(Some(PATIENCE)).context("setting up the connection")?;
         stream.set_write_timeout(Some(PATIENCE)).context("setting up the connection")?;
-        Ok(Self { stream: BufReader::with_capacity(BUFFER_BYTES, stream) })
+        Ok(Self { stream: BufReader::with_capacity(BUFFER_BYTES, stream), broken: None })
     }
 
     /// Asks, and hands each part of the answer to `take`, [`Reply::Done`] as the last.
@@ -50,16 +52,42 @@ impl Client {
     /// # Errors
     ///
     /// The daemon's refusal, with its exit code; a broken connection; or what `take` says.
-    pub fn ask(&mut self, request: &Request, mut take: impl FnMut(Reply) -> Result<()>) -> Result<()> {
+    pub fn ask(&mut self, request: &Request, take: impl FnMut(Reply) -> Result<()>) -> Result<()> {
+        self.send(request)?;
+        self.receive(take)
+    }
+
+    /// Asks without waiting for the answer, which [`Client::receive`] must be called for. No more than
+    /// [`MAX_UNDER_WAY`](super::wire::MAX_UNDER_WAY) may be without one.
+    ///
+    /// # Errors
+    ///
+    /// If the request cannot be written down. That it cannot be sent says [`Client::receive`].
+    pub fn send(&mut self, request: &Request) -> Result<()> {
         let mut line = serde_json::to_vec(request).context("writing the request")?;
         line.push(b'\n');
-        // A refusal may come before the request is read: then the answer says more than the failed write.
-        let sent = self.stream.get_mut().write_all(&line);
+        if self.broken.is_none() {
+            self.broken = self.stream.get_mut().write_all(&line).err();
+        }
+        Ok(())
+    }
+
+    /// Waits for the answer to the first request that has had none, and hands each part of it to `take`, [`Reply::Done`] as
+    /// the last.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::ask`].
+    pub fn receive(&mut self, mut take: impl FnMut(Reply) -> Result<()>) -> Result<()> {
+        let mut line = Vec::new();
         loop {
             line.clear();
             let size = self.stream.read_until(b'\n', &mut line).context("reading the daemon's answer")?;
             if size == 0 {
-                sent.context("sending the request")?;
+                // A refusal may have come before the request was read: then it has said more than the failed write.
+                if let Some(error) = self.broken.take() {
+                    return Err(error).context("sending the request");
+                }
                 bail!("the daemon closed the connection without an answer: see its log");
             }
             match serde_json::from_slice(&line).context("reading the daemon's answer: is it of another version?")? {
@@ -69,7 +97,9 @@ impl Client {
                 Reply::Error { message, code: 77 } => return Err(Failure::Permission(message).into()),
                 Reply::Error { message, code: 78 } => return Err(Failure::Configuration(message).into()),
                 Reply::Error { message, code: _ } => bail!("{message}"),
-                reply @ (Reply::Status(_) | Reply::Ban(_) | Reply::Change(_) | Reply::Lifted(_)) => take(reply)?,
+                reply @ (Reply::Status(_) | Reply::Ban(_) | Reply::Change(_) | Reply::Run(_) | Reply::Lifted(_)) => {
+                    take(reply)?;
+                }
             }
         }
     }

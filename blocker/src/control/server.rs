@@ -12,13 +12,14 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::access::{Access, Right};
 use super::socket_path;
-use super::wire::{MAX_REQUEST_BYTES, Reply, Request};
+use super::wire::{MAX_REQUEST_BYTES, MAX_UNDER_WAY, Reply, Request};
 use crate::exit::io_failure;
 
 /// Clients served at once; others wait in the socket's backlog.
@@ -141,8 +142,43 @@ async fn serve(stream: UnixStream, calls: mpsc::Sender<Call>, access: Access) ->
         let message = format!("user {uid} may not control the daemon: run it as root (sudo blocker …)");
         return send(&mut write, &Reply::Error { message, code: 77 }).await;
     }
-    let mut read = BufReader::new(read);
+    // The answers are written while further requests are read, in their order.
+    let (under_way, answers) = mpsc::channel(MAX_UNDER_WAY);
+    tokio::try_join!(take_requests(read, (right, uid), calls, under_way), give_answers(write, answers)).map(drop)
+}
+
+/// What follows on a request.
+struct Answer {
+    what: What,
+    /// One of [`MAX_UNDER_WAY`], until it is written.
+    _place: OwnedSemaphorePermit,
+}
+
+enum What {
+    /// What the daemon says.
+    Awaited(oneshot::Receiver<Vec<Reply>>),
+    /// That it is no request.
+    Refusal(Reply),
+}
+
+/// Reads requests until the client has no more, or sends something else.
+async fn take_requests(
+    read: OwnedReadHalf,
+    (right, uid): (Right, u32),
+    calls: mpsc::Sender<Call>,
+    under_way: mpsc::Sender<Answer>,
+) -> io::Result<()> {
+    let mut read = BufReader::with_capacity(AT_ONCE_BYTES, read);
+    let places = Arc::new(Semaphore::new(MAX_UNDER_WAY));
     loop {
+        // Nothing is read that could not be answered: so a client that reads no answers is not read either.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return Ok(()) };
+        while let Err(error) = timed(read.fill_buf()).await {
+            // Who waits for an answer need not ask meanwhile, however long a disk may take.
+            if error.kind() != io::ErrorKind::TimedOut || places.available_permits() + 1 == MAX_UNDER_WAY {
+                return Err(error);
+            }
+        }
         let mut line = Vec::new();
         let limit = MAX_REQUEST_BYTES as u64;
         let size = timed(async { (&mut read).take(limit).read_until(b'\n', &mut line).await }).await?;
@@ -151,21 +187,46 @@ async fn serve(stream: UnixStream, calls: mpsc::Sender<Call>, access: Access) ->
         }
         if line.last() != Some(&b'\n') && size == MAX_REQUEST_BYTES {
             let message = format!("a request is at most {MAX_REQUEST_BYTES} bytes");
-            return send(&mut write, &Reply::Error { message, code: 2 }).await;
+            return refuse(message, 2, place, &under_way).await;
         }
         let request = match read_request(&line) {
             Ok(request) => request,
-            Err(message) => return send(&mut write, &Reply::Error { message, code: 2 }).await,
+            Err(message) => return refuse(message, 2, place, &under_way).await,
         };
         if !right.covers(&request) {
             let message = format!("user {uid} may look, and not change anything: run it as root (sudo blocker …)");
-            return send(&mut write, &Reply::Error { message, code: 77 }).await;
+            return refuse(message, 77, place, &under_way).await;
         }
         let (reply, answer) = oneshot::channel();
         if calls.send(Call { request, reply }).await.is_err() {
             return Ok(());
         }
-        let Ok(replies) = answer.await else { return Ok(()) };
+        if under_way.send(Answer { what: What::Awaited(answer), _place: place }).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Says what is wrong with a request. Nothing is read behind it.
+async fn refuse(
+    message: String,
+    code: u8,
+    place: OwnedSemaphorePermit,
+    under_way: &mpsc::Sender<Answer>,
+) -> io::Result<()> {
+    let what = What::Refusal(Reply::Error { message, code });
+    // If nobody takes it, the connection has ended already.
+    under_way.send(Answer { what, _place: place }).await.map_or(Ok(()), Ok)
+}
+
+/// Writes the answers until there are no more requests.
+async fn give_answers(mut write: OwnedWriteHalf, mut answers: mpsc::Receiver<Answer>) -> io::Result<()> {
+    while let Some(Answer { what, _place }) = answers.recv().await {
+        let replies = match what {
+            What::Awaited(answer) => answer.await,
+            What::Refusal(reply) => Ok(vec![reply]),
+        };
+        let Ok(replies) = replies else { return Ok(()) };
         let mut lines = Vec::new();
         for reply in &replies {
             append(&mut lines, reply)?;
@@ -176,6 +237,7 @@ async fn serve(stream: UnixStream, calls: mpsc::Sender<Call>, access: Access) ->
         }
         timed(write.write_all(&lines)).await?;
     }
+    Ok(())
 }
 
 fn read_request(line: &[u8]) -> Result<Request, String> {
@@ -197,4 +259,75 @@ fn append(lines: &mut Vec<u8>, reply: &Reply) -> io::Result<()> {
 
 async fn timed<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncBufRead;
+
+    use super::*;
+    use crate::source::testing::TempDir;
+
+    #[tokio::test]
+    async fn answers_come_in_the_order_of_the_requests_and_only_so_many_are_under_way() {
+        let dir = TempDir::new();
+        let (calls_in, mut calls) = mpsc::channel(2 * MAX_UNDER_WAY);
+        let server =
+            tokio::spawn(Server::bind(&dir.path(""), Access::default()).expect("it can be made").run(calls_in));
+        let stream = UnixStream::connect(socket_path(&dir.path(""))).await.expect("it listens");
+        let (read, mut write) = stream.into_split();
+        let mut answers = BufReader::new(read);
+        let requests = "{\"command\":\"bans\"}\n".repeat(MAX_UNDER_WAY + 1);
+        write.write_all(requests.as_bytes()).await.expect("it is read");
+        let mut taken = Vec::new();
+        for _ in 0..MAX_UNDER_WAY {
+            taken.push(calls.recv().await.expect("a request"));
+        }
+
+        // The last is answered first, and nothing but the first makes room for one more.
+        let first = taken.remove(0);
+        for (number, call) in (1..).zip(taken).collect::<Vec<_>>().into_iter().rev() {
+            call.reply.send(vec![Reply::Lifted(number)]).expect("it is waited for");
+        }
+        tokio::task::yield_now().await;
+        assert!(calls.try_recv().is_err(), "no more are under way than may be");
+        first.reply.send(vec![Reply::Lifted(0)]).expect("it is waited for");
+        calls.recv().await.expect("the last").reply.send(vec![Reply::Lifted(MAX_UNDER_WAY)]).expect("it is waited for");
+
+        for number in 0..=MAX_UNDER_WAY {
+            assert_eq!(next(&mut answers).await, format!("{{\"lifted\":{number}}}"));
+        }
+        drop(calls);
+        server.await.expect("it ends when nobody takes the calls");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_request_is_told_behind_the_answers_to_those_before_it() {
+        let dir = TempDir::new();
+        let (calls_in, mut calls) = mpsc::channel(MAX_UNDER_WAY);
+        let server =
+            tokio::spawn(Server::bind(&dir.path(""), Access::default()).expect("it can be made").run(calls_in));
+        let stream = UnixStream::connect(socket_path(&dir.path(""))).await.expect("it listens");
+        let (read, mut write) = stream.into_split();
+        let mut answers = BufReader::new(read);
+        let requests = "{\"command\":\"bans\"}\n{\"command\":\"format\"}\n{\"command\":\"bans\"}\n";
+        write.write_all(requests.as_bytes()).await.expect("it is read");
+
+        calls.recv().await.expect("a request").reply.send(vec![Reply::Done]).expect("it is waited for");
+
+        assert_eq!(next(&mut answers).await, "\"done\"");
+        let refusal = next(&mut answers).await;
+        assert!(refusal.contains("this is no request") && refusal.contains("\"code\":2"), "{refusal}");
+        // The rest is not read; that the connection ends may be told as a reset.
+        let mut rest = Vec::new();
+        assert!(matches!(answers.read_to_end(&mut rest).await, Ok(0) | Err(_)) && rest.is_empty());
+        drop(calls);
+        server.await.expect("it ends when nobody takes the calls");
+    }
+
+    async fn next(answers: &mut (impl AsyncBufRead + Unpin)) -> String {
+        let mut line = String::new();
+        answers.read_line(&mut line).await.expect("an answer");
+        line.trim_end().to_owned()
+    }
 }

@@ -18,6 +18,7 @@ pub enum Request {
     /// Ban some prefixes.
     Ban {
         /// Whom; at most [`MAX_PREFIXES`].
+        #[serde(with = "listed")]
         prefixes: Vec<Whom>,
         /// By which jail.
         jail: Option<String>,
@@ -25,10 +26,14 @@ pub enum Request {
         ban_time: Option<String>,
         /// Why.
         reason: Option<String>,
+        /// Whether the answer may have [`Reply::Run`]: only who still has the list can read that.
+        #[serde(default)]
+        runs: bool,
     },
     /// Lift the bans of some prefixes.
     Unban {
         /// Whose; at most [`MAX_PREFIXES`].
+        #[serde(with = "listed")]
         prefixes: Vec<Prefix>,
     },
     /// Lift every ban.
@@ -62,6 +67,10 @@ impl Request {
 /// Most prefixes in one request.
 pub const MAX_PREFIXES: usize = 4096;
 
+/// Requests that a connection may have under way: sent, and not answered. Answers come in the order of the requests. Who
+/// sends more waits before he is read, and with his answers unread perhaps for ever.
+pub const MAX_UNDER_WAY: usize = 8;
+
 /// Longest line of a request, in bytes: [`MAX_PREFIXES`] of the longest prefixes, and a reason.
 pub const MAX_REQUEST_BYTES: usize = 256 * 1024;
 
@@ -78,6 +87,8 @@ pub enum Reply {
     Ban(Ban),
     /// What became of one prefix.
     Change(Change),
+    /// What became of the next ones of a list, all the same; see [`Request::Ban`].
+    Run(Run),
     /// How many bans were lifted.
     Lifted(usize),
     /// It is done, but not all as it should be.
@@ -123,6 +134,15 @@ pub struct Change {
     pub outcome: Cow<'static, str>,
     /// Why it was refused.
     pub why: Option<String>,
+}
+
+/// What became of the prefixes of a request that follow those told of before: of each exactly as it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// `banned` or `renewed`.
+    pub outcome: Cow<'static, str>,
+    /// How many.
+    pub count: usize,
 }
 
 /// `blocker status --json`.
@@ -328,6 +348,59 @@ pub struct PacketCount {
     pub bytes: u64,
 }
 
+/// Addresses and prefixes: an array of them, or one text with blanks between, which is read several times as fast.
+mod listed {
+    use std::fmt::{self, Display, Write as _};
+    use std::marker::PhantomData;
+    use std::str::FromStr;
+
+    use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
+    use serde::ser::Serializer;
+
+    use super::MAX_PREFIXES;
+
+    pub(super) fn serialize<T: Display, S: Serializer>(list: &[T], serializer: S) -> Result<S::Ok, S::Error> {
+        let mut text = String::with_capacity(16 * list.len());
+        for one in list {
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            write!(text, "{one}").map_err(serde::ser::Error::custom)?;
+        }
+        serializer.serialize_str(&text)
+    }
+
+    pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+    where
+        T: Deserialize<'de> + FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        deserializer.deserialize_any(List(PhantomData))
+    }
+
+    struct List<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de> + FromStr<Err: Display>> Visitor<'de> for List<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("addresses or prefixes, in an array or with blanks between")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Vec<T>, E> {
+            text.split_ascii_whitespace().map(|one| one.parse().map_err(E::custom)).collect()
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<T>, A::Error> {
+            let mut list = Vec::with_capacity(sequence.size_hint().unwrap_or(0).min(MAX_PREFIXES));
+            while let Some(one) = sequence.next_element()? {
+                list.push(one);
+            }
+            Ok(list)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -336,10 +409,32 @@ mod tests {
     fn the_longest_request_fits() {
         let prefix: Whom = "2001:0db8:1111:2222:3333:4444:5555:6666/127".parse().unwrap();
         let reason = Some("\u{1}".repeat(MAX_REASON_BYTES));
-        let request =
-            Request::Ban { prefixes: vec![prefix; MAX_PREFIXES], jail: Some("j".repeat(31)), ban_time: None, reason };
+        let request = Request::Ban {
+            prefixes: vec![prefix; MAX_PREFIXES],
+            jail: Some("j".repeat(31)),
+            ban_time: None,
+            reason,
+            runs: true,
+        };
 
         assert!(serde_json::to_vec(&request).unwrap().len() < MAX_REQUEST_BYTES);
+    }
+
+    #[test]
+    fn a_list_is_an_array_or_a_text_with_blanks_between() {
+        for list in
+            [r#"["192.0.2.9","2001:db8::/64"]"#, r#""192.0.2.9 2001:db8::/64""#, r#"" 192.0.2.9\n2001:db8::/64 ""#]
+        {
+            let text = format!(r#"{{"command":"unban","prefixes":{list}}}"#);
+
+            let Request::Unban { prefixes } = serde_json::from_str(&text).unwrap() else { panic!("{text}") };
+
+            assert_eq!(prefixes, ["192.0.2.9".parse().unwrap(), "2001:db8::/64".parse().unwrap()], "{text}");
+        }
+        assert!(serde_json::from_str::<Request>(r#"{"command":"unban","prefixes":"192.0.2.9,192.0.2.10"}"#).is_err());
+        let request = Request::Unban { prefixes: vec!["192.0.2.9".parse().unwrap(); 2] };
+        let text = serde_json::to_string(&request).unwrap();
+        assert_eq!(text, r#"{"command":"unban","prefixes":"192.0.2.9 192.0.2.9"}"#);
     }
 
     #[test]

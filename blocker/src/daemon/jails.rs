@@ -45,7 +45,7 @@ pub(super) struct NumberedJail {
 /// The name of the jail that an event is about; empty if it is about none.
 pub(super) fn name_in(event: &Event, engine: &Engine) -> String {
     match event {
-        Event::Banned(ban) | Event::Renewed(ban) | Event::Restored(ban) => ban.jail_name.clone(),
+        Event::Banned(ban) | Event::Renewed(ban) | Event::Restored(ban) => ban.jail_name.to_string(),
         Event::Found(found) => engine.jail_name(found.jail),
         Event::Unbanned { jail, .. } | Event::Ignored { jail, .. } | Event::Refused { jail, .. } => {
             engine.jail_name(*jail)

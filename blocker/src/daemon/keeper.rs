@@ -16,7 +16,7 @@ use super::cursors::Cursors;
 use super::logs::{Changed, Logs};
 use super::printed::Printed;
 use crate::clock::Reading;
-use crate::store::{self, Loaded, Report, Told, Transaction, Writer};
+use crate::store::{self, Loaded, Report, Told, Transaction, Waiting, Writer};
 
 /// How long changes are collected: after a crash at most so much is judged again, from the place that belongs to what was
 /// written.
@@ -43,6 +43,8 @@ pub(super) struct Keeper {
     pub(super) printed: Printed,
     /// Who waits until what is there now is written; a control client each, so there are few.
     told: Vec<Told>,
+    /// Who waits for what was handed over: of the transactions that the store has, at most one more than may wait there.
+    handed: Vec<Waiting>,
     /// Why something is not written.
     problem: Option<String>,
     /// Why an earlier database is not used any more.
@@ -70,6 +72,7 @@ impl Keeper {
             cursors: Cursors::default(),
             printed: Printed::default(),
             told: Vec::new(),
+            handed: Vec::new(),
             problem: None,
             set_aside: None,
         };
@@ -135,13 +138,19 @@ impl Keeper {
         let Some(room) = self.writer.as_ref().and_then(Writer::room) else { return };
         self.handed_over = Instant::now();
         self.is_new = false;
-        let told = std::mem::take(&mut self.told);
+        let is_awaited = !self.told.is_empty();
+        let told = Waiting::from(std::mem::take(&mut self.told));
+        self.handed.retain(|earlier| !earlier.is_over());
+        if is_awaited {
+            self.handed.push(told.clone());
+        }
         // Before anything else, so that no file written to later counts as read.
         let collected = Reading::take().wall_ns();
         let Changed { logs, lost, all } = self.logs.take();
         let (cursors, all_cursors) = self.cursors.take();
         let (printed, all_printed) = self.printed.take();
         room.send(Transaction {
+            in_force: engine.held(),
             changes: engine.take_changes(),
             jails: engine.jail_names().clone(),
             sources: self.source_names.clone(),
@@ -154,7 +163,7 @@ impl Keeper {
             all_cursors,
             printed,
             all_printed,
-            durable: !told.is_empty(),
+            durable: is_awaited,
             told,
         });
     }
@@ -173,7 +182,10 @@ impl Keeper {
     /// Takes in word from the store.
     pub(super) fn hear(&mut self, report: Report, engine: &mut Engine) {
         match report {
-            Report::Written => {
+            Report::Written | Report::Sprawling => {
+                if report == Report::Sprawling {
+                    engine.forget_told_bans();
+                }
                 if self.problem.take().is_some() {
                     tracing::info!("the database can be written again: nothing is lost");
                 }
@@ -203,6 +215,10 @@ impl Keeper {
     }
 
     fn refuse_waiting(&mut self, why: &str) {
+        // Nothing is written before what failed is: who waits for what comes behind it would wait for as long.
+        for handed in self.handed.drain(..) {
+            handed.tell(Err(why));
+        }
         for told in self.told.drain(..) {
             told(Err(why));
         }

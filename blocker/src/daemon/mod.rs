@@ -12,6 +12,7 @@
 //! The order at the start keeps the gate closed: maps are brought up to date before the program is attached anew, and an
 //! adopted link enforces the adopted maps all the while. At a stop nothing is detached and nothing lifted.
 
+mod answers;
 mod around;
 mod closer;
 mod cursors;
@@ -38,7 +39,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use blocker_core::config::{self, Attach, Config, Input, Mode};
-use blocker_core::engine::{self, AdoptedBan, BanOutcome, Command, Engine, Event, JailSet, Memory, Response};
+use blocker_core::engine::{self, AdoptedBan, Command, Engine, Event, JailSet, Memory, Response};
 use blocker_core::prefix::Prefix;
 use blocker_core::time::{BanTime, Until};
 use tokio::signal::unix::{SignalKind, signal};
@@ -435,11 +436,13 @@ impl<'a> Daemon<'a> {
 
     fn answer(&mut self, request: Request) -> Result<Vec<Reply>> {
         let clock = Reading::take();
+        let mut asked = None;
         let request = match request {
             Request::Status => return Ok(vec![Reply::Status(Box::new(self.status()?))]),
             Request::Reload => return self.reload().map(|()| Vec::new()),
             Request::Bans => engine::Request::Bans,
-            Request::Ban { prefixes: whom, jail, ban_time, reason } => {
+            Request::Ban { prefixes: whom, jail, ban_time, reason, runs } => {
+                asked = runs.then(|| whom.clone());
                 let ban_time = ban_time.map(|text| text.parse::<BanTime>()).transpose()?;
                 engine::Request::Ban { whom, jail, ban_time, reason }
             }
@@ -453,17 +456,7 @@ impl<'a> Daemon<'a> {
             anyhow::bail!("the kernel did not take all of it yet, and is asked again: {}", self.refused.1);
         }
         Ok(match response {
-            Response::Ban(outcomes) => outcomes
-                .into_iter()
-                .map(|(prefix, outcome)| {
-                    let (outcome, why) = match outcome {
-                        BanOutcome::Banned => ("banned", None),
-                        BanOutcome::Renewed => ("renewed", None),
-                        BanOutcome::Refused(why) => ("refused", Some(why.to_string())),
-                    };
-                    Reply::Change(Change { prefix, outcome: outcome.into(), why })
-                })
-                .collect(),
+            Response::Ban(outcomes) => answers::banned(outcomes, asked.as_deref()),
             Response::Unban(outcomes) => outcomes
                 .into_iter()
                 .map(|(prefix, lifted)| {
@@ -543,10 +536,10 @@ impl<'a> Daemon<'a> {
     /// Has the kernel do its part of a command, bans as part of the next batch. What it refuses is tried again later.
     fn tell_kernel(&mut self, command: &Command) {
         if let Command::Enforce { prefix, jails, until } = *command {
-            if self.batch.prefixes.contains(&prefix) || self.batch.bans.len() == MAX_BATCH {
+            if self.batch.bans.len() == MAX_BATCH || !self.batch.prefixes.insert(prefix) {
                 self.flush();
+                self.batch.prefixes.insert(prefix);
             }
-            self.batch.prefixes.insert(prefix);
             self.batch.bans.push((prefix, jails, until));
             return;
         }

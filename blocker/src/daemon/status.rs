@@ -239,7 +239,7 @@ pub(super) fn ban(info: BanInfo, clock: Reading) -> Ban {
     };
     Ban {
         prefix,
-        jail: if jail_name.is_empty() { MANUAL_JAIL.to_owned() } else { jail_name },
+        jail: if jail_name.is_empty() { MANUAL_JAIL.to_owned() } else { jail_name.to_string() },
         since: clock.wall(started),
         until: clock.end(until),
         remaining_s: clock.remaining_secs(until),

@@ -160,8 +160,19 @@ impl Kernel {
     ///
     /// The kernel's.
     pub fn set_jails(&mut self, jails: NumberedPorts) -> Result<()> {
-        let bans = self.bans()?.into_owned();
-        self.jails.assign(&mut self.maps, jails, &bans)?;
+        // Out of the way, so that a million of them need not be copied.
+        let adopted = self.adopted.take();
+        let set = match &adopted {
+            Some(adopted) => self.set_jails_of(jails, adopted),
+            None => self.maps.bans().and_then(|bans| self.set_jails_of(jails, &bans)),
+        };
+        self.adopted = adopted;
+        set
+    }
+
+    /// The same, where `bans` are all there are.
+    fn set_jails_of(&mut self, jails: NumberedPorts, bans: &[KernelBan]) -> Result<()> {
+        self.jails.assign(&mut self.maps, jails, bans)?;
         let rewritten: Vec<Wanted> = bans
             .iter()
             .map(|ban| {

@@ -63,7 +63,8 @@ impl Presence {
         let mut presence = Self::default();
         for prefix in bans {
             let (_, family, spread) = presence.of(prefix);
-            family.count_up(&spread);
+            // All words are compared below.
+            family.count_up(&spread, &mut Vec::new());
         }
         for (is_v4, family) in [(true, &presence.v4), (false, &presence.v6)] {
             let held = maps.presence(is_v4)?;
@@ -87,7 +88,7 @@ impl Presence {
         let mut changed = [Vec::new(), Vec::new()];
         for prefix in prefixes {
             let (is_v4, family, spread) = self.of(prefix);
-            changed[usize::from(is_v4)].extend(family.count_up(&spread));
+            family.count_up(&spread, &mut changed[usize::from(is_v4)]);
         }
         self.write(maps, changed)
     }
@@ -136,13 +137,12 @@ impl Family {
         self.word(place.word()) & place.mask() != 0
     }
 
-    /// Counts a ban, and returns the words that changed.
-    fn count_up(&mut self, spread: &Spread) -> Vec<u32> {
+    /// Counts a ban, and adds the words that changed to `changed`.
+    fn count_up(&mut self, spread: &Spread, changed: &mut Vec<u32>) {
         let Some(places) = spread.places() else {
             self.wide += 1;
-            return Vec::new();
+            return;
         };
-        let mut changed = Vec::new();
         for place in places.iter().copied() {
             if self.has_any(place) {
                 *self.further.entry(place).or_default() += 1;
@@ -151,7 +151,6 @@ impl Family {
                 changed.push(place.word());
             }
         }
-        changed
     }
 
     fn count_down(&mut self, spread: &Spread) -> Vec<u32> {
@@ -194,7 +193,9 @@ mod tests {
     use super::*;
 
     fn up(family: &mut Family, prefix: &str) -> Vec<u32> {
-        family.count_up(&spread(prefix.parse().unwrap()))
+        let mut changed = Vec::new();
+        family.count_up(&spread(prefix.parse().unwrap()), &mut changed);
+        changed
     }
 
     fn down(family: &mut Family, prefix: &str) -> Vec<u32> {
@@ -229,8 +230,8 @@ mod tests {
     #[test]
     fn what_is_too_wide_is_counted_apart() {
         let mut presence = Presence::default();
-        presence.v4.count_up(&spread("128.0.0.0/8".parse().unwrap()));
-        presence.v6.count_up(&spread("2001:db8::/32".parse().unwrap()));
+        presence.v4.count_up(&spread("128.0.0.0/8".parse().unwrap()), &mut Vec::new());
+        presence.v6.count_up(&spread("2001:db8::/32".parse().unwrap()), &mut Vec::new());
         assert_eq!(presence.flags(), flags::WIDE4 | flags::WIDE6);
 
         presence.v4.count_down(&spread("128.0.0.0/8".parse().unwrap()));

@@ -147,6 +147,7 @@ impl Server {
             Reply::Status(status) => Some(status),
             Reply::Ban(_)
             | Reply::Change(_)
+            | Reply::Run(_)
             | Reply::Lifted(_)
             | Reply::Warning(_)
             | Reply::Done

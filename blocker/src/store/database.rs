@@ -10,6 +10,7 @@ use blocker_core::engine::{Changes, JailId, Key, SourceId};
 use blocker_core::keyed::HashKey;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Result, TransactionBehavior, params};
 
+use super::lists::{self, Lists};
 use super::schema::{self, Refusal};
 use super::wall::{Offset, Stamp, boot_id};
 use super::{FILE_NAME, Loaded, Transaction, history, printed, rows, twins};
@@ -42,6 +43,7 @@ pub struct Database {
     boot: String,
     /// Of all rows.
     offset: Offset,
+    lists: Lists,
 }
 
 impl Database {
@@ -106,6 +108,7 @@ impl Database {
             file: (metadata.dev(), metadata.ino()),
             boot: boot_id(),
             offset: Offset(0),
+            lists: Lists::default(),
         })
     }
 
@@ -118,6 +121,13 @@ impl Database {
     #[cfg(test)]
     pub(super) fn limit_pages(&self, pages: i64) {
         self.connection.pragma_update(None, "max_page_count", pages).expect("it can be set");
+    }
+
+    /// How many rows a table has.
+    #[cfg(test)]
+    pub(super) fn count(&self, table: &str) -> i64 {
+        let count = format!("SELECT count(*) FROM {table}");
+        self.connection.query_row(&count, [], |row| row.get(0)).expect("the table is there")
     }
 
     /// Where it is.
@@ -144,6 +154,7 @@ impl Database {
         let is_of_this_boot = stamp.is_some_and(|stamp| stamp.boot == self.boot && !self.boot.is_empty());
         let mut loaded = Loaded { is_of_this_boot, hash_key, ..Loaded::default() };
         self.load_bans(&jail, &mut loaded)?;
+        self.lists.load(&self.connection, self.offset, &jail, &mut loaded)?;
         let nobodys = self.load_failures(&jail, &mut loaded)?;
         self.load_logs(&mut loaded)?;
         self.load_cursors(&mut loaded)?;
@@ -232,6 +243,7 @@ impl Database {
             printed,
             all_printed,
             durable,
+            in_force: _,
             told: _,
         } = transaction;
         let Changes { all_bans, bans, all_counts, counts, all_history, history, all_twins, twins } = changes;
@@ -246,6 +258,8 @@ impl Database {
         }
         for (is_all, table) in [
             (all_bans, "bans"),
+            (all_bans, "lists"),
+            (all_bans, "lifted"),
             (all_counts, "failures"),
             (all_history, "history"),
             (all_twins, "twins"),
@@ -259,8 +273,22 @@ impl Database {
             }
         }
         let mut names = Names::new(jails);
+        // What is noted there of what is then not written makes it ask for more than it must, and nothing else.
+        let mut anew = all_bans.then(Lists::default);
+        let noted = anew.as_mut().unwrap_or(&mut self.lists);
+        let (lists, bans) = lists::split(bans);
+        for list in &lists {
+            noted.put(&written, list, names.of(list.any()).1, offset)?;
+        }
         for (key, entry) in bans {
-            rows::put_ban(&written, names.of(*key), entry.as_ref(), offset)?;
+            let names = names.of(key);
+            match entry {
+                Some(_) => noted.note_row(key),
+                None => noted.lift(&written, key, names)?,
+            }
+            if entry.is_some() || noted.may_have_row(key) {
+                rows::put_ban(&written, names, entry, offset)?;
+            }
         }
         for (key, failures) in counts {
             rows::put_failures(&written, names.of(*key), failures, offset)?;
@@ -293,7 +321,15 @@ impl Database {
             .execute(params![self.boot, offset.0, clock.wall_ns(), hash_key.as_bytes()])?;
         written.commit()?;
         self.offset = offset;
+        if let Some(anew) = anew {
+            self.lists = anew;
+        }
         Ok(())
+    }
+
+    /// Whether it holds so much that is of no use any more that all bans should be written anew, of which so many are in force.
+    pub(super) fn is_sprawling(&self, in_force: usize) -> bool {
+        self.lists.are_sprawling(in_force)
     }
 
     /// Removes what is of no use any more: bans of jails that are gone, when they are over, and files beyond [`MAX_LOGS`];
@@ -303,6 +339,7 @@ impl Database {
         let late = i64::try_from(blocker_core::bans::LATE_LINES.as_nanos()).unwrap_or(i64::MAX);
         let cleaned = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         cleaned.execute("DELETE FROM bans WHERE until < ?1 - ?2 OR ended AND started < ?1 - ?2", [now, late])?;
+        self.lists.clean(&cleaned, now.saturating_sub(late))?;
         cleaned.execute(
             "DELETE FROM logs WHERE id <= (SELECT max(id) FROM logs AS newer WHERE newer.source = logs.source) - ?1",
             [MAX_LOGS],
@@ -326,8 +363,10 @@ fn move_rows(connection: &Connection, step: i64) -> Result<()> {
     let moved = |column: &str| format!("{column} = max(min({column}, ?2), ?3) + ?1");
     let bans = format!("UPDATE bans SET {}, {}", moved("started"), moved("until"));
     let failures = format!("UPDATE failures SET {}", moved("latest"));
+    let lists = format!("UPDATE lists SET {}, {}", moved("started"), moved("until"));
     connection.execute(&bans, [step, latest, earliest])?;
     let [history, twins] = ["history", "twins"].map(|table| format!("UPDATE {table} SET {}", moved("last")));
+    connection.execute(&lists, [step, latest, earliest])?;
     connection.execute(&failures, [step, latest, earliest])?;
     connection.execute(&history, [step, latest, earliest])?;
     connection.execute(&twins, [step, latest, earliest])?;

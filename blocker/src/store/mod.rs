@@ -13,11 +13,14 @@
 //! synced for what an administrator has asked for, before the answer. What lines caused is not: after a power loss the lines
 //! are read again, from the place that belongs to what is left.
 //!
+//! Bans of one command that differ in their prefix alone share a row ([`lists`]).
+//!
 //! A database that is damaged is set aside and begun anew; one of a later version is left alone. Both are told, and neither
 //! keeps the daemon from enforcing. See [`schema`] for the tables and [`wall`] for their times.
 
 mod database;
 mod history;
+mod lists;
 mod printed;
 mod rows;
 mod schema;
@@ -29,6 +32,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use blocker_core::engine::{Changes, JailId, Memory, SourceId};
 use blocker_core::keyed::HashKey;
@@ -69,10 +73,12 @@ pub struct Transaction {
     pub printed: Vec<(String, i64, Vec<PrintedPiece>)>,
     /// Whether `printed` is all there is, so that what is not in it is gone.
     pub all_printed: bool,
+    /// How many bans are in force, or lately ended.
+    pub in_force: usize,
     /// Whether it must outlast a power loss from here on.
     pub durable: bool,
     /// Told when it is written, or why it could not be yet.
-    pub told: Vec<Told>,
+    pub told: Waiting,
 }
 
 /// Lines that a command has printed one after the other.
@@ -86,6 +92,36 @@ pub struct PrintedPiece {
 
 /// Whoever waits until something is written, or hears why it could not be.
 pub type Told = Box<dyn FnOnce(Result<(), &str>) + Send>;
+
+/// All who wait for one transaction. Whoever comes first tells them: the thread that has written it, or failed to; or the
+/// daemon's task, if another transaction before it cannot be written.
+#[derive(Clone, Default)]
+pub struct Waiting(Arc<Mutex<Vec<Told>>>);
+
+impl From<Vec<Told>> for Waiting {
+    fn from(told: Vec<Told>) -> Self {
+        Self(Arc::new(Mutex::new(told)))
+    }
+}
+
+impl Waiting {
+    /// Tells them, unless they have been told.
+    pub fn tell(&self, result: Result<(), &str>) {
+        for told in std::mem::take(&mut *self.locked()) {
+            told(result);
+        }
+    }
+
+    /// Whether nobody waits, or nobody any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.locked().is_empty()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Vec<Told>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// What was found at the start.
 #[derive(Debug, Default)]

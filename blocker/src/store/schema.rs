@@ -7,6 +7,8 @@
 //!   need only be known again are hashed ([`blocker_core::keyed`]).
 //! - `bans`: a ban of `prefix` by `jail`, from `started` to `until` (NULL: for ever), and what it came from. One that has
 //!   `ended` is kept as long as lines about the time before it may come.
+//! - `lists`: many bans that have all but the prefix in common, `size` of them, a line of `prefixes` each.
+//! - `lifted`: what a list names and is banned no more. See [`lists`] for what holds if several tables name a prefix.
 //! - `failures`: what counts against `prefix` in `jail`: the `latest` failure, and in `list` all of them in the order of time,
 //!   12 bytes each: nanoseconds before the latest (8 bytes) and tenths of attempts (4 bytes), both little-endian.
 //! - `sources`: the inputs of jails that have been read.
@@ -21,8 +23,10 @@
 
 use rusqlite::{Connection, Result, TransactionBehavior};
 
+use super::lists;
+
 /// What makes a database of each version out of one of the version before.
-const MIGRATIONS: [&str; 5] = [FIRST, SECOND, THIRD, FOURTH, FIFTH];
+pub(super) const MIGRATIONS: [&str; 6] = [FIRST, SECOND, THIRD, FOURTH, FIFTH, lists::TABLES];
 
 const FIRST: &str = "CREATE TABLE meta (
         id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -97,9 +101,9 @@ const FIFTH: &str = "CREATE TABLE history (
     ) STRICT, WITHOUT ROWID;";
 
 /// Marks a database as `blocker`'s: `blkr`.
-const APPLICATION_ID: i64 = 0x626c_6b72;
+pub(super) const APPLICATION_ID: i64 = 0x626c_6b72;
 
-/// The database's pages are at most this many, of 4 KiB: 1 GiB. A million bans take some 150 MiB.
+/// The database's pages are at most this many, of 4 KiB: 1 GiB. A million bans that logs earned take some 150 MiB.
 const MAX_PAGES: i64 = 262_144;
 
 /// The write-ahead log is cut to this many bytes when it has been written back.

@@ -26,6 +26,8 @@ const CLEAN_EVERY: Duration = Duration::from_secs(3600);
 pub enum Report {
     /// It is written.
     Written,
+    /// The same, and much that is there is of no use any more: all bans should be written anew.
+    Sprawling,
     /// It is not, and is tried again; why.
     Failing(String),
     /// The database was damaged or taken away, and another was begun, in which this is all there is; where the old one is.
@@ -87,7 +89,7 @@ struct Thread {
 
 impl Thread {
     fn run(mut self, mut database: Database) {
-        while let Some(mut transaction) = self.waiting.blocking_recv() {
+        while let Some(transaction) = self.waiting.blocking_recv() {
             if !database.is_in_place() {
                 match self.begin_anew(database, "the file was removed while it was in use") {
                     Some(another) => database = another,
@@ -97,9 +99,7 @@ impl Thread {
             let mut wait = RETRY[0];
             while let Err(error) = database.write(&transaction, Reading::take()) {
                 let why = database::sentence(database.state(), &error);
-                for told in std::mem::take(&mut transaction.told) {
-                    told(Err(&why));
-                }
+                transaction.told.tell(Err(&why));
                 if database::is_damage(&error) {
                     match self.begin_anew(database, &error.to_string()) {
                         Some(another) => database = another,
@@ -113,10 +113,10 @@ impl Thread {
                 thread::sleep(wait);
                 wait = (2 * wait).min(RETRY[1]);
             }
-            for told in transaction.told {
-                told(Ok(()));
-            }
-            if self.reports.blocking_send(Report::Written).is_err() {
+            let is_sprawling = !transaction.changes.all_bans && database.is_sprawling(transaction.in_force);
+            transaction.told.tell(Ok(()));
+            let report = if is_sprawling { Report::Sprawling } else { Report::Written };
+            if self.reports.blocking_send(report).is_err() {
                 return;
             }
             self.clean(&mut database);

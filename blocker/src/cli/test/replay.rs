@@ -133,7 +133,7 @@ impl Replay {
                     Origin::Log { attempts, user: _, pattern } => (attempts, Some(pattern)),
                     Origin::Command { .. } | Origin::Adopted => (Attempts::ZERO, None),
                 };
-                let (prefix, jail, started, until) = (ban.prefix, ban.jail_name, ban.started, ban.until);
+                let (prefix, jail, started, until) = (ban.prefix, ban.jail_name.to_string(), ban.started, ban.until);
                 self.banned.push(Banned { prefix, jail, started, until, attempts, pattern });
             }
             Event::Ignored { jail: _, addr: _, why } => match why {
