@@ -31,6 +31,9 @@ pub mod flags {
     pub const WIDE6: u32 = 32;
     /// The allowlist is changing: it is asked before every drop, not only where [`crate::HOLDS_ALLOWED`] says so.
     pub const ASK_ALWAYS: u32 = 64;
+    /// The bits from this one on count the changes of bans, and begin anew behind the last: what a program remembers of a ban
+    /// from before a change counts no more. Only the flags below it have a meaning by themselves.
+    pub const FIRST_CHANGE: u32 = 1 << 12;
 }
 
 /// The protocols whose ports can be protected.

@@ -57,6 +57,13 @@ impl Tally {
         self.added_ns = now_ns;
     }
 
+    /// Whether it is to be added to its ban when `more` packets have been counted, at `now_ns`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_full_with(&self, more: u64, now_ns: u64) -> bool {
+        self.packets + more >= Self::MOST_PACKETS || now_ns.wrapping_sub(self.added_ns) >= Self::MOST_NS
+    }
+
     /// Whether it is of an earlier ban than the one whose first packet was dropped at `first_drop_ns`.
     #[inline(always)]
     #[must_use]

@@ -31,6 +31,8 @@ pub struct Allowed {
 pub enum AllowReason {
     /// The configuration says so.
     Configured,
+    /// A file that the configuration names says so.
+    File,
     /// An administrator said so by command.
     ByCommand,
     /// An address of this machine.
@@ -39,6 +41,8 @@ pub enum AllowReason {
     Loopback,
     /// Addresses that reach no further than the link, without which IPv6 does not work.
     LinkLocal,
+    /// Groups of receivers; nobody sends from one.
+    Multicast,
     /// A router that this machine sends through.
     Gateway,
     /// A name server that this machine asks.
@@ -51,10 +55,12 @@ impl fmt::Display for AllowReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Configured => "allowed by the configuration",
+            Self::File => "allowed by a file",
             Self::ByCommand => "allowed by command",
             Self::OwnAddress => "an address of this machine",
             Self::Loopback => "a loopback address",
             Self::LinkLocal => "a link-local address",
+            Self::Multicast => "a multicast address",
             Self::Gateway => "a gateway of this machine",
             Self::Resolver => "a name server of this machine",
             Self::RemoteLogin => "where an administrator is logged in from",
@@ -142,6 +148,11 @@ impl Allowlist {
             let why = self.entries.get(&prefix)?.why()?;
             Some(Allowed { prefix, why })
         })
+    }
+
+    /// What of `prefix` is allowed: the prefixes in it, in no order.
+    pub fn inside(&self, prefix: Prefix) -> impl Iterator<Item = Prefix> + '_ {
+        self.entries.keys().copied().filter(move |allowed| prefix.covers(*allowed))
     }
 
     /// Whether exactly `prefix` is allowed.

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::escalation::Escalation;
 use crate::filter::Filter;
 use crate::time::BanTime;
 
@@ -151,6 +152,17 @@ pub struct Limits {
     pub ban_time: BanTime,
 }
 
+/// What it means that somebody was banned before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repeat {
+    /// How bans grow, if they do.
+    pub escalation: Option<Escalation>,
+    /// Whether bans by all jails count, or only those by the same.
+    pub all_jails: bool,
+    /// Whether fewer tries earn a ban: see [`crate::escalation::tries_left`].
+    pub fewer_tries: bool,
+}
+
 /// A filter on some sources, with limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Jail {
@@ -164,6 +176,8 @@ pub struct Jail {
     pub sources: Vec<SourceId>,
     /// How much it bears.
     pub limits: Limits,
+    /// How it treats who was banned before.
+    pub repeat: Repeat,
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@
 //!
 //! An IPv4 host is counted and banned alone, an IPv6 address with its network of `ipv6_prefix` bits, because one
 //! customer has all of that (behind a translator of IPv4 it stands for one host, and is alone). After a ban what was counted is forgotten: it has been answered.
+//! Whoever was banned before may be banned for longer, and after fewer tries ([`crate::escalation`]).
 
 use std::fmt;
 use std::time::Duration;
@@ -21,8 +22,9 @@ use std::time::Duration;
 use crate::allowlist::{Allowed, Allowlist};
 use crate::attempts::Attempts;
 use crate::bans::{Book, Refusal};
+use crate::escalation::{History, tries_left};
 use crate::filter::Failure;
-use crate::jail::Jail;
+use crate::jail::{Jail, Limits, Repeat};
 use crate::prefix::Prefix;
 use crate::time::{Timestamp, Until, format_span};
 use crate::tracker::Tracker;
@@ -103,6 +105,10 @@ pub struct Known<'a> {
     /// Who has failed how often. The failure is recorded here if it counts, and all of its source forgotten if it is
     /// the last one borne.
     pub tracker: &'a mut Tracker,
+    /// Who was banned before.
+    pub history: &'a History,
+    /// A number from 0 up to 1, by chance.
+    pub random: f64,
     /// Bits of an IPv6 address that count, 1 to 128.
     pub ipv6_prefix: u8,
 }
@@ -111,7 +117,7 @@ pub struct Known<'a> {
 #[must_use]
 pub fn decide(failure: &Failure<'_>, jail: &Jail, known: Known<'_>, made: Timestamp, now: Timestamp) -> Decision {
     let made = made.min(now);
-    let Known { allowlist, book, tracker, ipv6_prefix } = known;
+    let Known { allowlist, book, tracker, history, random, ipv6_prefix } = known;
     if failure.attempts.is_zero() {
         return Decision::Ignore(IgnoreReason::NoAttempt);
     }
@@ -132,13 +138,17 @@ pub fn decide(failure: &Failure<'_>, jail: &Jail, known: Known<'_>, made: Timest
         return Decision::Ignore(IgnoreReason::BeforeBan { started });
     }
 
-    let of = jail.limits.max_retry;
-    let count = tracker.record(jail.id, prefix, failure.attempts, jail.limits.find_time, made, now);
+    let Limits { max_retry, find_time, ban_time } = jail.limits;
+    let Repeat { escalation, all_jails, fewer_tries } = &jail.repeat;
+    let earlier = || history.count(prefix, (!all_jails).then_some(jail.id));
+    let of = if *fewer_tries { tries_left(max_retry, earlier()) } else { max_retry };
+    let count = tracker.record(jail.id, prefix, failure.attempts, find_time, made, now);
     if count < Attempts::whole(of) {
         return Decision::Count { prefix, count, of };
     }
     tracker.forget(jail.id, prefix);
-    Decision::Ban { prefix, count, of, until: jail.limits.ban_time.end_from(now) }
+    let ban_time = escalation.as_ref().map_or(ban_time, |escalation| escalation.ban_time(ban_time, earlier(), random));
+    Decision::Ban { prefix, count, of, until: ban_time.end_from(now) }
 }
 
 /// The prefix by which `addr` is counted and banned: an IPv4 host alone, an IPv6 host by its first `ipv6_prefix` bits; see
@@ -169,8 +179,41 @@ mod tests {
     use crate::allowlist::{AllowReason, Origin as AllowOrigin};
     use crate::bans::{Ban, Origin, Renewal};
     use crate::bounds::Bounds;
-    use crate::jail::{JailId, Limits};
+    use crate::escalation::{Escalation, Factor, Growth};
+    use crate::jail::JailId;
     use crate::time::BanTime;
+
+    #[test]
+    fn who_was_banned_before_is_banned_for_longer_and_after_fewer_tries_if_so_configured() {
+        let mut world = World::new();
+        for jail in [JAIL, JailId::MAX] {
+            world.history.note(prefix("192.0.2.9"), jail, secs(0));
+        }
+        let growth =
+            Escalation { growth: Growth::Doubling, factor: Factor::ONE, max_time: None, random: Duration::ZERO };
+        let repeat = |grows: bool, all_jails, fewer_tries| Repeat {
+            escalation: grows.then(|| growth.clone()),
+            all_jails,
+            fewer_tries,
+        };
+        for (repeat, tries, ban_secs) in [
+            (repeat(false, true, false), 3, 60),
+            (repeat(true, false, false), 3, 120),
+            (repeat(true, true, false), 3, 240),
+            (repeat(false, false, true), 1, 60),
+        ] {
+            world.repeat = repeat;
+            for _ in 1..tries {
+                world.count(&failure("192.0.2.9"), 100);
+            }
+            match world.decide(&failure("192.0.2.9"), 100) {
+                Decision::Ban { of, until, .. } => assert_eq!((of, until), (tries, Until::At(secs(100 + ban_secs)))),
+                other @ (Decision::Ignore(_) | Decision::Count { .. }) => panic!("expected a ban, got {other:?}"),
+            }
+        }
+        world.repeat = Repeat { fewer_tries: true, ..Repeat::default() };
+        assert_eq!(world.count(&failure("192.0.2.8"), 100), Attempts::whole(1), "of others nothing changes");
+    }
 
     #[test]
     fn bans_at_max_retry_and_not_before() {
@@ -290,11 +333,19 @@ mod tests {
         allowlist: Allowlist,
         book: Book,
         tracker: Tracker,
+        history: History,
+        repeat: Repeat,
     }
 
     impl World {
         fn new() -> Self {
-            Self { allowlist: Allowlist::default(), book: Book::new(Bounds::default()), tracker: Tracker::new(10) }
+            Self {
+                allowlist: Allowlist::default(),
+                book: Book::new(Bounds::default()),
+                tracker: Tracker::new(10),
+                history: History::default(),
+                repeat: Repeat::default(),
+            }
         }
 
         fn ban(&mut self, whom: &str, jail: JailId, from_secs: i64, until_secs: i64) {
@@ -313,9 +364,11 @@ mod tests {
                 find_time: Duration::from_secs(600),
                 ban_time: BanTime::For(Duration::from_secs(60)),
             };
-            let jail = Jail { id: JAIL, name: "dovecot".into(), filter: None, sources: vec![], limits };
-            let Self { allowlist, book, tracker } = self;
-            decide(failure, &jail, Known { allowlist, book, tracker, ipv6_prefix: 64 }, secs(made_secs), secs(at_secs))
+            let repeat = self.repeat.clone();
+            let jail = Jail { id: JAIL, name: "dovecot".into(), filter: None, sources: vec![], limits, repeat };
+            let Self { allowlist, book, tracker, history, repeat: _ } = self;
+            let known = Known { allowlist, book, tracker, history, random: 0.5, ipv6_prefix: 64 };
+            decide(failure, &jail, known, secs(made_secs), secs(at_secs))
         }
 
         fn count(&mut self, failure: &Failure<'_>, at_secs: i64) -> Attempts {

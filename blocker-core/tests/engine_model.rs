@@ -12,9 +12,10 @@ use blocker_core::allowlist::{AllowReason, Allowed};
 use blocker_core::attempts::Attempts;
 use blocker_core::engine::{
     AdoptedBan, BanOutcome, Bounds, Changes, Command, Counted, Engine, Entry, Jail, JailId, JailSet, Key, Limits, Line,
-    LogId, Memory, Request, Response, Settings, SourceId,
+    LogId, Memory, Request, Response, Settings, SourceId, Twin, TwinKey,
 };
 use blocker_core::filter::{Failure, Filter};
+use blocker_core::jail::Repeat;
 use blocker_core::prefix::Prefix;
 use blocker_core::time::{BanTime, Timestamp, Until};
 use proptest::prelude::*;
@@ -283,11 +284,12 @@ impl Model {
 struct Store {
     bans: BTreeMap<Key, Entry>,
     counts: BTreeMap<Key, Counted>,
+    twins: BTreeMap<TwinKey, Twin>,
 }
 
 impl Store {
     fn apply(&mut self, changes: Changes) {
-        assert!(!changes.all_bans && !changes.all_counts, "so few changes can be named");
+        assert!(!changes.all_bans && !changes.all_counts && !changes.all_twins, "so few changes can be named");
         for (key, entry) in changes.bans {
             match entry {
                 Some(entry) => drop(self.bans.insert(key, entry)),
@@ -301,10 +303,22 @@ impl Store {
                 self.counts.insert(key, failures);
             }
         }
+        for (key, told) in changes.twins {
+            match told {
+                Some(told) => drop(self.twins.insert(key, told)),
+                None => drop(self.twins.remove(&key)),
+            }
+        }
     }
 
     fn memory(&self) -> Memory {
-        Memory { bans: self.bans.clone().into_iter().collect(), counts: self.counts.clone().into_iter().collect() }
+        Memory {
+            // Nobody's bans grow here.
+            history: Vec::new(),
+            bans: self.bans.clone().into_iter().collect(),
+            counts: self.counts.clone().into_iter().collect(),
+            twins: self.twins.clone().into_iter().collect(),
+        }
     }
 }
 
@@ -566,6 +580,7 @@ fn settings(configured: &BTreeSet<Prefix>) -> Settings {
                 find_time: Duration::from_secs(spec.find_secs.unsigned_abs()),
                 ban_time: BanTime::For(Duration::from_secs(spec.ban_secs.unsigned_abs())),
             },
+            repeat: Repeat::default(),
         }
     });
     Settings {
@@ -573,6 +588,7 @@ fn settings(configured: &BTreeSet<Prefix>) -> Settings {
         manual: id(2),
         allow: allowed(configured, AllowReason::Configured),
         ipv6_prefix: 64,
+        remember_bans: Duration::from_secs(30 * 24 * 60 * 60),
         bounds: Bounds { max_nesting: MAX_NESTING, ..Bounds::default() },
     }
 }

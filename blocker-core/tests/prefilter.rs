@@ -8,6 +8,7 @@ use blocker_core::engine::{
 };
 use blocker_core::filter::Filter;
 use blocker_core::filter::registry::Filters;
+use blocker_core::jail::Repeat;
 use blocker_core::time::{BanTime, Timestamp};
 use proptest::prelude::*;
 
@@ -24,12 +25,14 @@ fn engine(filters: &[Filter]) -> Engine {
         filter: Some(filter.clone()),
         sources: vec![SOURCE],
         limits,
+        repeat: Repeat::default(),
     });
     Engine::new(Settings {
         jails: jails.collect(),
         manual: JailId::MIN,
         allow: Vec::new(),
         ipv6_prefix: 64,
+        remember_bans: Duration::from_secs(30 * 24 * 60 * 60),
         bounds: Bounds::default(),
     })
 }

@@ -1,7 +1,8 @@
 //! A map's definition, as every loader reads it from the object's BTF: type, sizes, flags, and that it is pinned by its name.
 //!
 //! By the name, libxdp finds the daemon's pins when it loads the program as a component of its dispatcher, and takes those
-//! maps instead of making new ones. Ours pins them itself, in its own directory.
+//! maps instead of making new ones. Ours pins them itself, in its own directory. What a program keeps to itself is pinned
+//! nowhere.
 
 use core::ffi::c_void;
 use core::ptr::{from_ref, null};
@@ -18,11 +19,18 @@ const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
 /// `LIBBPF_PIN_BY_NAME`, `tools/lib/bpf/bpf_helpers.h`.
 const PIN_BY_NAME: usize = 1;
 
+/// `LIBBPF_PIN_NONE`, the same.
+const PIN_NONE: usize = 0;
+
 /// Entries by index.
 pub(crate) type Array<V, const LEN: usize> = Map<{ BPF_MAP_TYPE_ARRAY as usize }, u32, V, LEN>;
 
 /// The same for each CPU.
 pub(crate) type PerCpuArray<V, const LEN: usize> = Map<{ BPF_MAP_TYPE_PERCPU_ARRAY as usize }, u32, V, LEN>;
+
+/// The same of this program alone: it comes and goes with it, and is nothing that versions must agree on.
+pub(crate) type OwnPerCpuArray<V, const LEN: usize> =
+    Map<{ BPF_MAP_TYPE_PERCPU_ARRAY as usize }, u32, V, LEN, 0, PIN_NONE>;
 
 /// Entries by key, made when they are written.
 pub(crate) type HashMap<K, V, const LEN: usize> = Map<{ BPF_MAP_TYPE_HASH as usize }, K, V, LEN, NO_PREALLOC>;
@@ -32,19 +40,31 @@ pub(crate) type LpmTrie<D, V, const LEN: usize> = Map<{ BPF_MAP_TYPE_LPM_TRIE as
 
 /// A map with keys. The fields are never read: the loaders know them by their types alone.
 #[repr(C)]
-pub(crate) struct Map<const TYPE: usize, K, V, const LEN: usize, const FLAGS: usize = 0> {
+pub(crate) struct Map<
+    const TYPE: usize,
+    K,
+    V,
+    const LEN: usize,
+    const FLAGS: usize = 0,
+    const PINNING: usize = PIN_BY_NAME,
+> {
     r#type: *const [i32; TYPE],
     key: *const K,
     value: *const V,
     max_entries: *const [i32; LEN],
     map_flags: *const [i32; FLAGS],
-    pinning: *const [i32; PIN_BY_NAME],
+    pinning: *const [i32; PINNING],
 }
 
 // SAFETY: its pointers are never followed; the kernel knows the map by the symbol.
-unsafe impl<const TYPE: usize, K, V, const LEN: usize, const FLAGS: usize> Sync for Map<TYPE, K, V, LEN, FLAGS> {}
+unsafe impl<const TYPE: usize, K, V, const LEN: usize, const FLAGS: usize, const PINNING: usize> Sync
+    for Map<TYPE, K, V, LEN, FLAGS, PINNING>
+{
+}
 
-impl<const TYPE: usize, K, V, const LEN: usize, const FLAGS: usize> Map<TYPE, K, V, LEN, FLAGS> {
+impl<const TYPE: usize, K, V, const LEN: usize, const FLAGS: usize, const PINNING: usize>
+    Map<TYPE, K, V, LEN, FLAGS, PINNING>
+{
     pub(crate) const fn new() -> Self {
         const { assert!(align_of::<V>() <= 8) };
         Self { r#type: null(), key: null(), value: null(), max_entries: null(), map_flags: null(), pinning: null() }

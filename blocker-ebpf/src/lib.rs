@@ -7,5 +7,7 @@
 // The target has atomic additions, the compiler only by assembly.
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+mod counts;
+pub mod known;
 pub mod packet;
 pub mod verdict;

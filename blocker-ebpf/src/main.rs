@@ -16,10 +16,7 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use blocker_common::Outcome;
-use blocker_ebpf::{
-    packet::{Packet, parse},
-    verdict::decide,
-};
+use blocker_ebpf::{packet::Packet, verdict::judge};
 
 use crate::maps::Maps;
 
@@ -65,8 +62,7 @@ fn xdp_action(ctx: &XdpContext) -> u32 {
 fn drops(ctx: &impl EbpfContext, data: usize, end: usize, bytes: u64) -> bool {
     let mut packet = Packet::unknown();
     // SAFETY: the kernel lends `data..end` to the program for this run.
-    let readable = unsafe { parse(data, end, &mut packet) };
-    let outcome = decide(&Maps, readable, &packet, bytes);
+    let outcome = unsafe { judge(&Maps, data, end, &mut packet, bytes) };
     maps::count(outcome, bytes);
     #[cfg(feature = "log")]
     aya_log_ebpf::debug!(ctx, "outcome {} port {} bytes {}", outcome as u32, packet.port, bytes);

@@ -17,9 +17,9 @@ use blocker_common::{
     Tally, Trace, counter_index, flags,
     presence::{self, Place},
 };
-use blocker_ebpf::{packet::Packet, verdict::Tables};
+use blocker_ebpf::{known::Known, packet::Packet, verdict::Tables};
 
-use crate::definition::{Array, HashMap, LpmTrie, PerCpuArray, Ring};
+use crate::definition::{Array, HashMap, LpmTrie, OwnPerCpuArray, PerCpuArray, Ring};
 
 /// The index of this interface in [`INTERFACES`], set when the program is loaded for it.
 #[unsafe(no_mangle)]
@@ -59,6 +59,8 @@ static TRACES: PerCpuArray<Trace, 1> = PerCpuArray::new();
 static TALLIES4: PerCpuArray<Tally, { Tally::SLOTS as usize }> = PerCpuArray::new();
 #[btf_map]
 static TALLIES6: PerCpuArray<Tally, { Tally::SLOTS as usize }> = PerCpuArray::new();
+#[btf_map]
+static KNOWN: OwnPerCpuArray<Known, { Known::SLOTS as usize }> = OwnPerCpuArray::new();
 #[btf_map]
 static DROPS: Ring<{ DROPS_BYTES as usize }> = Ring::new();
 
@@ -101,6 +103,11 @@ impl Tables for Maps {
     #[inline(always)]
     fn tally6(&self, slot: u32) -> Option<*mut Tally> {
         TALLIES6.at(&slot)
+    }
+
+    #[inline(always)]
+    fn known(&self, slot: u32) -> Option<*mut Known> {
+        KNOWN.at(&slot)
     }
 
     #[inline(always)]

@@ -6,6 +6,8 @@
 
 use core::mem::size_of;
 
+use blocker_common::{Protocol, port_index};
+
 /// VLAN tags read at most, 802.1Q or 802.1ad.
 pub const MAX_VLAN_TAGS: u32 = 2;
 
@@ -123,6 +125,21 @@ impl Packet {
         (self.source[0], self.source[1])
     }
 
+    /// The same packet, as numbers of which the verifier knows nothing: else it would go through all that follows once for
+    /// each way on which a packet is read. Of `ports` no more is told than whether they are hidden. See [`forget`].
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn forgotten(&self, unknown: u64) -> Self {
+        let [first, second] = self.source;
+        let hides = forget(matches!(self.ports, Ports::Hidden).into(), unknown) != 0;
+        Self {
+            is_v6: forget(self.is_v6.into(), unknown) != 0,
+            ports: if hides { Ports::Hidden } else { Ports::None },
+            port: forget(self.port.into(), unknown) as u16,
+            source: [forget(first, unknown), forget(second, unknown)],
+        }
+    }
+
     /// The source address, if the packet is IPv6.
     #[inline(always)]
     #[must_use]
@@ -133,6 +150,72 @@ impl Packet {
         addr[8..].copy_from_slice(&host);
         addr
     }
+}
+
+/// Reads the frame that lies from address `data` up to address `end` into `packet`, if it is like nearly all: TCP or UDP right
+/// behind an IPv4 header without options, of no fragment, behind Ethernet without tags. What [`parse`] says of such a frame,
+/// in a third of the instructions. Returns the port's [`port_index`]; of another frame `packet` stays as it was.
+///
+/// # Safety
+///
+/// As for [`parse`].
+#[inline(always)]
+pub unsafe fn parse_plain4(data: usize, end: usize, packet: &mut Packet) -> Option<u32> {
+    let frame = Cursor { at: data, end }.peek::<[u8; 14 + 20 + 4]>()?;
+    // SAFETY: `peek` checked the headers, of which every load below reads a part.
+    let ethertype: u16 = unsafe { load(frame, 12) };
+    // SAFETY: as above.
+    let version_and_length: u8 = unsafe { load(frame, 14) };
+    // SAFETY: as above.
+    let fragment: u16 = unsafe { load(frame, 14 + 6) };
+    let is_plain = ethertype == ETH_P_IP.to_be() && version_and_length == 0x45 && fragment & 0x3fff_u16.to_be() == 0;
+    if !is_plain {
+        return None;
+    }
+    // SAFETY: as above.
+    let protocol = plain_protocol(unsafe { load(frame, 14 + 9) }, packet)?;
+    // SAFETY: as above.
+    packet.source = [u64::from(unsafe { load::<u32>(frame, 14 + 12) }), 0];
+    // SAFETY: as above.
+    packet.port = u16::from_be(unsafe { load(frame, 14 + 20 + 2) });
+    Some(port_index(protocol, packet.port))
+}
+
+/// The same of IPv6, without extension headers.
+///
+/// # Safety
+///
+/// As for [`parse`].
+#[inline(always)]
+pub unsafe fn parse_plain6(data: usize, end: usize, packet: &mut Packet) -> Option<u32> {
+    let frame = Cursor { at: data, end }.peek::<[u8; 14 + 40 + 4]>()?;
+    // SAFETY: `peek` checked the headers, of which every load below reads a part.
+    let ethertype: u16 = unsafe { load(frame, 12) };
+    // SAFETY: as above.
+    let version: u8 = unsafe { load(frame, 14) };
+    if ethertype != ETH_P_IPV6.to_be() || version >> 4 != 6 {
+        return None;
+    }
+    // SAFETY: as above.
+    let protocol = plain_protocol(unsafe { load(frame, 14 + 6) }, packet)?;
+    packet.is_v6 = true;
+    // SAFETY: as above.
+    packet.source = unsafe { load(frame, 14 + 8) };
+    // SAFETY: as above.
+    packet.port = u16::from_be(unsafe { load(frame, 14 + 40 + 2) });
+    Some(port_index(protocol, packet.port))
+}
+
+/// TCP or UDP, which is noted in `packet`.
+#[inline(always)]
+fn plain_protocol(number: u8, packet: &mut Packet) -> Option<Protocol> {
+    let (ports, protocol) = match number {
+        IPPROTO_TCP => (Ports::Tcp, Protocol::Tcp),
+        IPPROTO_UDP => (Ports::Udp, Protocol::Udp),
+        _ => return None,
+    };
+    packet.ports = ports;
+    Some(protocol)
 }
 
 /// Reads the frame that lies from address `data` up to address `end` into `packet`.
@@ -200,6 +283,26 @@ fn distance(data: usize, at: usize) -> usize {
 #[inline(always)]
 fn distance(data: usize, at: usize) -> usize {
     (at - data) & MAX_LINK_BYTES
+}
+
+/// The value, and for the verifier any: what it knows is lost in an exclusive or with a number unknown to it, twice.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+pub(crate) fn forget(value: u64, unknown: u64) -> u64 {
+    let mut forgotten = value;
+    // SAFETY: operations on registers, which come to nothing. In Rust the compiler would leave them out.
+    unsafe {
+        core::arch::asm!("{value} ^= {unknown}", "{value} ^= {unknown}", value = inout(reg) forgotten,
+            unknown = in(reg) unknown, options(pure, nomem, nostack));
+    }
+    forgotten
+}
+
+/// The value.
+#[cfg(not(target_arch = "bpf"))]
+#[inline(always)]
+pub(crate) fn forget(value: u64, _unknown: u64) -> u64 {
+    value
 }
 
 /// Ethernet, VLAN tags and PPPoE take 14 + 8 + 8 bytes; the next power of two, less one.

@@ -11,12 +11,14 @@ use blocker_common::{
     Ban, HOLDS_ALLOWED, MAX_NESTING, Outcome, Protocol, SCOPE_ALL, SCOPE_ALL_OBSERVED, Tally, Trace, flags, port_index,
 };
 
-use crate::packet::{Packet, Ports, Readable};
+use crate::counts::{count_drop, tell};
+use crate::known::{self, Known};
+use crate::packet::{Packet, Ports, Readable, forget, parse, parse_plain4, parse_plain6};
 
 /// The tables a verdict is drawn from: the kernel's maps, or a test's.
 ///
 /// Bans, tallies and notes are handed out as pointers, because they are written to. They must stay valid until the verdict
-/// is given; tallies and notes belong to the caller alone until then.
+/// is given; tallies, notes and what is remembered belong to the caller alone until then.
 pub trait Tables {
     /// See [`blocker_common::Config::flags`].
     fn flags(&self) -> u32;
@@ -48,6 +50,8 @@ pub trait Tables {
     fn tally4(&self, slot: u32) -> Option<*mut Tally>;
     /// The same of IPv6 /64s.
     fn tally6(&self, slot: u32) -> Option<*mut Tally>;
+    /// What this CPU remembers at `slot`, below [`Known::SLOTS`].
+    fn known(&self, slot: u32) -> Option<*mut Known>;
     /// This CPU's notes.
     fn trace(&self) -> Option<*mut Trace>;
     /// The kernel's count of ticks, of which there are 100 to 1000 in a second.
@@ -58,23 +62,78 @@ pub trait Tables {
     fn tell(&self, packet: &Packet, outcome: Outcome, now_ns: u64);
 }
 
-/// Decides about a packet of `bytes` bytes that was read with the result `readable`.
+/// Reads the frame of `bytes` bytes that lies from address `data` up to address `end` into `packet`, of which nothing is
+/// known yet, and decides about it.
+///
+/// Frames like nearly all are read by a short way of their own, and leave from there if their port is not protected, nobody
+/// near their source is banned, or their ban is remembered.
+///
+/// # Safety
+///
+/// As for [`parse`].
 #[inline(always)]
-pub fn decide<T: Tables>(tables: &T, readable: Readable, packet: &Packet, bytes: u64) -> Outcome {
-    match readable {
-        Readable::Yes => decide_ip(tables, packet, bytes),
-        Readable::NotIp => Outcome::PassNotIp,
-        Readable::Truncated => Outcome::PassTruncated,
-        Readable::Malformed => Outcome::PassMalformed,
-        Readable::VlanTooDeep => Outcome::PassVlanTooDeep,
+pub unsafe fn judge<T: Tables>(tables: &T, data: usize, end: usize, packet: &mut Packet, bytes: u64) -> Outcome {
+    let flags = tables.flags();
+    let wanted;
+    // SAFETY: as the caller promised.
+    let plain4 = unsafe { parse_plain4(data, end, packet) };
+    if let Some(index) = plain4 {
+        wanted = tables.port_scope(index) | all_ports(flags);
+        if wanted == 0 {
+            return Outcome::PassUnprotected;
+        }
+        if !may_be_banned4(tables, packet, flags) {
+            return Outcome::PassClean;
+        }
+        if known::drops(tables, &Suspect::new(tables, packet, bytes, flags, wanted)) {
+            return Outcome::DropBanned;
+        }
+    } else {
+        // SAFETY: as above.
+        let plain6 = unsafe { parse_plain6(data, end, packet) };
+        if let Some(index) = plain6 {
+            wanted = tables.port_scope(index) | all_ports(flags);
+            if wanted == 0 {
+                return Outcome::PassUnprotected;
+            }
+            if !may_be_banned6(tables, packet, flags) {
+                return Outcome::PassClean;
+            }
+            if known::drops(tables, &Suspect::new(tables, packet, bytes, flags, wanted)) {
+                return Outcome::DropBanned;
+            }
+        } else {
+            // SAFETY: as above.
+            let readable = unsafe { parse(data, end, packet) };
+            match readable {
+                Readable::Yes => {}
+                Readable::NotIp => return Outcome::PassNotIp,
+                Readable::Truncated => return Outcome::PassTruncated,
+                Readable::Malformed => return Outcome::PassMalformed,
+                Readable::VlanTooDeep => return Outcome::PassVlanTooDeep,
+            }
+            wanted = wanted_by(tables, packet, flags);
+            if wanted == 0 {
+                return Outcome::PassUnprotected;
+            }
+            let may_be_banned = if packet.is_v6 {
+                may_be_banned6(tables, packet, flags)
+            } else {
+                may_be_banned4(tables, packet, flags)
+            };
+            if !may_be_banned {
+                return Outcome::PassClean;
+            }
+        }
     }
+    decide_suspect(tables, &packet.forgotten(bytes), bytes, flags, forget(wanted, bytes))
 }
 
+/// The jails that protect the packet's port.
 #[inline(always)]
-fn decide_ip<T: Tables>(tables: &T, packet: &Packet, bytes: u64) -> Outcome {
-    let flags = tables.flags();
-    let all_ports = if flags & flags::ALL_PORTS != 0 { SCOPE_ALL | SCOPE_ALL_OBSERVED } else { 0 };
-    let wanted = match packet.ports {
+fn wanted_by<T: Tables>(tables: &T, packet: &Packet, flags: u32) -> u64 {
+    let all_ports = all_ports(flags);
+    match packet.ports {
         Ports::Tcp => tables.port_scope(port_index(Protocol::Tcp, packet.port)) | all_ports,
         Ports::Udp => tables.port_scope(port_index(Protocol::Udp, packet.port)) | all_ports,
         Ports::Sctp => tables.sctp_scope(packet.port) | all_ports,
@@ -82,30 +141,29 @@ fn decide_ip<T: Tables>(tables: &T, packet: &Packet, bytes: u64) -> Outcome {
         // Whatever the ban closes: who hides the port may mean that one.
         Ports::Hidden => u64::MAX,
         Ports::Icmp => 0,
-    };
-    if wanted == 0 {
-        return Outcome::PassUnprotected;
     }
-    let may_be_banned = if packet.is_v6 {
-        flags & flags::WIDE6 != 0 || tables.is_present6(packet.source6_network())
-    } else {
-        flags & flags::WIDE4 != 0 || tables.is_present4(packet.source4())
-    };
-    if !may_be_banned {
-        return Outcome::PassClean;
-    }
-    decide_suspect(tables, packet, bytes, flags, wanted)
+}
+
+#[inline(always)]
+const fn all_ports(flags: u32) -> u64 {
+    if flags & flags::ALL_PORTS != 0 { SCOPE_ALL | SCOPE_ALL_OBSERVED } else { 0 }
+}
+
+#[inline(always)]
+fn may_be_banned4<T: Tables>(tables: &T, packet: &Packet, flags: u32) -> bool {
+    flags & flags::WIDE4 != 0 || tables.is_present4(packet.source4())
+}
+
+#[inline(always)]
+fn may_be_banned6<T: Tables>(tables: &T, packet: &Packet, flags: u32) -> bool {
+    flags & flags::WIDE6 != 0 || tables.is_present6(packet.source6_network())
 }
 
 /// Decides about a packet from where somebody is banned.
 #[inline(always)]
 fn decide_suspect<T: Tables>(tables: &T, packet: &Packet, bytes: u64, flags: u32, wanted: u64) -> Outcome {
-    let enforced = if flags & flags::OBSERVE != 0 || tables.observes_here() {
-        0
-    } else {
-        !(tables.observed() | SCOPE_ALL_OBSERVED)
-    };
-    let mut search = Search::new(wanted, enforced);
+    let suspect = Suspect::new(tables, packet, bytes, flags, wanted);
+    let mut search = Search::new(wanted, suspect.enforced);
     if packet.is_v6 {
         search.v6(tables, packet, flags);
     } else {
@@ -124,10 +182,46 @@ fn decide_suspect<T: Tables>(tables: &T, packet: &Packet, bytes: u64, flags: u32
     } else {
         Outcome::DropBanned
     };
-    // SAFETY: `Tables` promises that the ban stays valid until the verdict is given.
-    unsafe { count_drop(tables, packet, &search, bytes) };
+    if search.enforces && search.has_tally && !search.holds_allowed {
+        // SAFETY: `Tables` promises that the ban stays valid until the verdict is given.
+        known::remember(tables, &suspect, unsafe { &*search.ban });
+    }
+    // SAFETY: as above.
+    unsafe { count_drop(tables, &suspect, search.ban, search.has_tally, search.now_ns) };
     search.tell(tables, packet, outcome);
     outcome
+}
+
+/// A packet from where somebody is banned.
+pub(crate) struct Suspect<'a> {
+    pub(crate) packet: &'a Packet,
+    pub(crate) bytes: u64,
+    pub(crate) flags: u32,
+    /// The jails of its port.
+    pub(crate) wanted: u64,
+    /// Those that do more than observe.
+    pub(crate) enforced: u64,
+    /// Its source as a [`Tally::key`].
+    pub(crate) key: u64,
+    /// Where its tally is.
+    pub(crate) slot: u32,
+}
+
+impl<'a> Suspect<'a> {
+    #[inline(always)]
+    fn new<T: Tables>(tables: &T, packet: &'a Packet, bytes: u64, flags: u32, wanted: u64) -> Self {
+        let enforced = if flags & flags::OBSERVE != 0 || tables.observes_here() {
+            0
+        } else {
+            !(tables.observed() | SCOPE_ALL_OBSERVED)
+        };
+        let key = if packet.is_v6 {
+            u64::from_ne_bytes(packet.source6_network())
+        } else {
+            u32::from_ne_bytes(packet.source4()).into()
+        };
+        Self { packet, bytes, flags, wanted, enforced, key, slot: Tally::slot(key) }
+    }
 }
 
 /// The search for a ban that drops the packet, and what is to be said if there is none.
@@ -254,7 +348,7 @@ impl Search {
         self.now_ns = trace.boot_ns;
     }
 
-    /// Tells of a drop, a few in a second on each CPU: the ring has one lock, and a flood must not queue for it.
+    /// Tells of a drop.
     #[inline(always)]
     fn tell<T: Tables>(&self, tables: &T, packet: &Packet, outcome: Outcome) {
         if self.trace.is_null() {
@@ -262,11 +356,7 @@ impl Search {
         }
         // SAFETY: `Tables` lends it to us alone.
         let trace = unsafe { &mut *self.trace };
-        let now = trace.tick >> Trace::TELL_SHIFT;
-        if trace.told != now {
-            trace.told = now;
-            tables.tell(packet, outcome, self.now_ns);
-        }
+        tell(tables, trace, packet, outcome, self.now_ns);
     }
 }
 
@@ -281,112 +371,4 @@ fn wider(ban: *mut Ban) -> Option<u32> {
 #[inline(always)]
 fn is_allowed<T: Tables>(tables: &T, packet: &Packet) -> bool {
     if packet.is_v6 { tables.is_allowed6(packet.source6()) } else { tables.is_allowed4(packet.source4()) }
-}
-
-/// Counts a packet on the ban that was found: in this CPU's tally, which is added to the ban from time to time.
-///
-/// # Safety
-///
-/// `search.ban` must be valid.
-#[inline(always)]
-unsafe fn count_drop<T: Tables>(tables: &T, packet: &Packet, search: &Search, bytes: u64) {
-    let Search { ban, now_ns, .. } = *search;
-    // SAFETY: as the caller promised.
-    let first_ns = unsafe { (*ban).first_drop_ns };
-    if first_ns == 0 {
-        let first = tables.now_ns();
-        // SAFETY: as the caller promised; of several CPUs that are first, any may win.
-        unsafe { (*ban).first_drop_ns = first };
-        // SAFETY: the same.
-        unsafe { (*ban).last_drop_ns = first };
-    }
-    let key = if packet.is_v6 {
-        u64::from_ne_bytes(packet.source6_network())
-    } else {
-        u32::from_ne_bytes(packet.source4()).into()
-    };
-    let slot = Tally::slot(key);
-    let tally = if !search.has_tally {
-        None
-    } else if packet.is_v6 {
-        tables.tally6(slot)
-    } else {
-        tables.tally4(slot)
-    };
-    let Some(tally) = tally else {
-        // SAFETY: as the caller promised.
-        unsafe { add(ban, 1, bytes, now_ns) };
-        return;
-    };
-    // SAFETY: `Tables` lends the tally to us alone.
-    let tally = unsafe { &mut *tally };
-    if tally.key != key {
-        // Another ban's, which gets what is its own.
-        if tally.packets != 0 {
-            let other = if packet.is_v6 {
-                tables.network64(tally.key.to_ne_bytes())
-            } else {
-                let [a, b, c, d, ..] = tally.key.to_ne_bytes();
-                tables.host4([a, b, c, d])
-            };
-            if let Some(other) = other {
-                // SAFETY: `Tables` promises that a ban stays valid until the verdict is given.
-                unsafe { add(other, tally.packets, tally.bytes, tally.last_ns) };
-            }
-        }
-        tally.begin(key, now_ns);
-    } else if first_ns == 0 || tally.is_of_before(first_ns) {
-        // An earlier ban's of the same source, which is gone.
-        tally.begin(key, now_ns);
-    }
-    tally.packets += 1;
-    tally.bytes += bytes;
-    tally.last_ns = now_ns;
-    if tally.packets >= Tally::MOST_PACKETS || now_ns.wrapping_sub(tally.added_ns) >= Tally::MOST_NS {
-        // SAFETY: as the caller promised.
-        unsafe { add(ban, tally.packets, tally.bytes, now_ns) };
-        tally.begin(key, now_ns);
-    }
-}
-
-/// Adds to a ban's counts, which other CPUs may do at the same time.
-///
-/// # Safety
-///
-/// `ban` must be valid.
-#[inline(always)]
-unsafe fn add(ban: *mut Ban, packets: u64, bytes: u64, last_ns: u64) {
-    // SAFETY: as the caller promised.
-    let packets_at = unsafe { &raw mut (*ban).packets };
-    // SAFETY: the same.
-    let bytes_at = unsafe { &raw mut (*ban).bytes };
-    // SAFETY: a field of a valid ban, aligned.
-    unsafe { add_shared(packets_at, packets) };
-    // SAFETY: the same.
-    unsafe { add_shared(bytes_at, bytes) };
-    // SAFETY: as the caller promised.
-    unsafe { (*ban).last_drop_ns = last_ns };
-}
-
-/// # Safety
-///
-/// `to` must be valid and aligned.
-#[cfg(target_arch = "bpf")]
-#[inline(always)]
-unsafe fn add_shared(to: *mut u64, value: u64) {
-    // SAFETY: the instruction adds to the eight bytes that the caller vouched for, and does nothing else. The compiler
-    // knows no atomics for this target.
-    unsafe {
-        core::arch::asm!("lock *(u64 *)({to} + 0) += {value}", to = in(reg) to, value = in(reg) value, options(nostack));
-    }
-}
-
-/// # Safety
-///
-/// `to` must be valid and aligned.
-#[cfg(not(target_arch = "bpf"))]
-#[inline(always)]
-unsafe fn add_shared(to: *mut u64, value: u64) {
-    // SAFETY: as the caller promised; on the host there is one thread.
-    unsafe { *to += value };
 }

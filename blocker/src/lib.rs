@@ -20,6 +20,7 @@ pub mod doctor;
 pub mod exit;
 pub mod kernel;
 pub mod logging;
+pub mod metrics;
 pub mod network;
 pub mod settings;
 pub mod source;

@@ -5,8 +5,8 @@
 use std::net::IpAddr;
 
 use blocker_common::{Ban, FOREVER, HOLDS_ALLOWED, MAX_NESTING, Outcome, Protocol, SCOPE_ALL, SCOPE_ALL_OBSERVED};
-use blocker_ebpf::packet::{Packet, parse};
-use blocker_ebpf::verdict::decide;
+use blocker_ebpf::packet::Packet;
+use blocker_ebpf::verdict::judge;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 
@@ -85,8 +85,7 @@ fn verdict(tables: &HostTables, frame: &[u8]) -> Outcome {
     let mut packet = Packet::unknown();
     let data = frame.as_ptr() as usize;
     // SAFETY: the addresses are those of one slice, which outlives the call.
-    let readable = unsafe { parse(data, data + frame.len(), &mut packet) };
-    decide(tables, readable, &packet, frame.len() as u64)
+    unsafe { judge(tables, data, data + frame.len(), &mut packet, frame.len() as u64) }
 }
 
 /// A world that the daemon could have set up, from any description; zeros follow its end.

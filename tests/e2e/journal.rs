@@ -382,6 +382,48 @@ fn what_both_logs_took_while_the_daemon_was_down_counts_once() -> Result<()> {
     Ok(())
 }
 
+/// Which log tells of a failure before the daemon goes down, and which one after it is back.
+#[test]
+fn what_one_log_told_before_a_restart_and_the_other_after_it_counts_once() -> Result<()> {
+    for (is_file_first, is_killed) in [(true, true), (false, true), (true, false)] {
+        let net = Net::new()?;
+        let mut daemon = configured(&net, &["_SYSTEMD_UNIT=dovecot.service"], "")?;
+        let text = fs::read_to_string(daemon.config_path())?;
+        let log = format!("[jails.dovecot]\nlog = {:?}\n", daemon.log().path());
+        daemon.write_configuration(&text.replace("[jails.dovecot]\n", &log))?;
+        start(&mut daemon)?;
+        let mut file = JournalFile::create(&journal(&daemon), "system")?;
+        let tell = |file: &mut JournalFile, daemon: &Daemon<'_>, line: &str, in_file: bool| -> Result<()> {
+            if in_file { daemon.log().append(line.as_bytes()).map(drop) } else { file.append(message(line), ROOT, NOW) }
+        };
+        let told: Vec<String> = (0..4).map(|_| lines::refused(VICTIM, 1)).collect();
+        for line in &told {
+            tell(&mut file, &daemon, line, is_file_first)?;
+        }
+        await_failures(&daemon, 4)?;
+        // On disk when it returns, and with it all that was before.
+        daemon.cli(&["unban", "198.51.100.250"])?.success()?;
+        end(&mut daemon, is_killed)?;
+
+        start(&mut daemon)?;
+        for line in &told {
+            tell(&mut file, &daemon, line, !is_file_first)?;
+        }
+        // What follows is behind them in the same log.
+        for _ in 0..5 {
+            tell(&mut file, &daemon, &lines::refused(LIVE, 1), !is_file_first)?;
+        }
+
+        daemon.await_ban(LIVE, LIMIT)?;
+        let state = (is_file_first, is_killed, daemon.status()?);
+        assert!(!is_banned(&daemon, VICTIM)?, "four are borne: {state:?}");
+        // And they do count: one more in the log that told them first is the fifth.
+        tell(&mut file, &daemon, &lines::refused(VICTIM, 1), is_file_first)?;
+        daemon.await_ban(VICTIM, LIMIT)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn without_journalctl_status_says_so() -> Result<()> {
     let net = Net::new()?;

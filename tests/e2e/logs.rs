@@ -87,6 +87,38 @@ fn a_command_that_ends_is_told_and_begun_again_and_what_it_repeats_does_not_coun
 }
 
 #[test]
+fn what_a_command_repeats_after_a_restart_of_the_daemon_does_not_count_again() -> Result<()> {
+    for is_killed in [false, true] {
+        let net = Net::new()?;
+        let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
+        let program = Program::write(&daemon)?;
+        program.log(&recent(NEARLY).repeat(4))?;
+        daemon.write_configuration(&daemon.configuration_with_input(&Settings::default(), &program.input()))?;
+        daemon.start()?;
+        await_failures(&daemon, 4)?;
+        // On disk when it returns, and with it all that was before.
+        daemon.cli(&["unban", "198.51.100.250"])?.success()?;
+
+        if is_killed {
+            daemon.kill9()?;
+        } else {
+            daemon.stop()?;
+        }
+        // New to the daemon, and between what is not.
+        program.log(&recent(RECENT).repeat(5))?;
+        daemon.start()?;
+
+        daemon.await_ban(RECENT, LIMIT)?;
+        program.log(&recent(LATER).repeat(5))?;
+        daemon.await_ban(LATER, LIMIT)?;
+        let status = daemon.status()?;
+        assert_eq!(status.jail("dovecot").failures, 10, "killed: {is_killed}, {status:?}");
+        assert!(!is_banned(&daemon, NEARLY)?, "its four failures are four, however often they are printed");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_command_ends_with_the_daemon_and_with_the_reload_that_takes_it_away() -> Result<()> {
     let net = Net::new()?;
     let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;

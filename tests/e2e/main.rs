@@ -3,15 +3,18 @@
 //! A file per promise. Every test needs root, and fails without it; each makes a network of its own, so that they may
 //! run at the same time. The binary under test is `$BLOCKER_BIN`, else the `blocker` of the same target directory.
 
+mod allowed;
 mod allowlist;
 mod bad_input;
 mod brute_force;
+mod closing;
 mod control;
 mod crashes;
 mod daemon_log;
 mod dispatcher;
 mod doctor;
 mod filters;
+mod groups;
 mod hostile;
 mod independence;
 mod interfaces;
@@ -19,10 +22,13 @@ mod journal;
 mod lists;
 mod logs;
 mod memory;
+mod metrics;
 mod past;
 mod refusals;
 mod reload;
+mod repeat;
 mod restart;
 mod rotation;
 mod siege;
+mod supervision;
 mod test_command;

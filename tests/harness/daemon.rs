@@ -141,6 +141,20 @@ impl<'net> Daemon<'net> {
         self.await_attached()
     }
 
+    /// The same, run on the server by `runner`, a program and its first arguments; it may have no right to enter the server.
+    ///
+    /// # Errors
+    ///
+    /// If it ends, or is not ready within 60 s.
+    pub fn start_confined(&mut self, runner: &[&str]) -> Result<Status> {
+        ensure!(self.process.is_none(), "blocker is started already");
+        let (program, arguments) = runner.split_first().context("a runner is a program")?;
+        let mut command = self.net.command(Host::Server, program);
+        command.args(arguments).arg(&self.binary).arg("--config").arg(self.config_path()).arg("run");
+        self.process = Some(Process::spawn("blocker", command)?);
+        self.await_attached()
+    }
+
     fn await_attached(&self) -> Result<Status> {
         wait::until("blocker to answer and attach", READY, || {
             let status = self.status().map_err(|error| format!("{error:#}\n{}", self.printed()))?;

@@ -22,7 +22,7 @@ use blocker::kernel::Program;
 use blocker_common::{Ban, Counter, FOREVER, Outcome};
 use blocker_core::prefix::Prefix;
 use blocker_ebpf::packet::{Packet, parse};
-use blocker_ebpf::verdict::decide;
+use blocker_ebpf::verdict::judge;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 
@@ -132,8 +132,7 @@ fn on_host(tables: &HostTables, frame: &[u8]) -> Outcome {
     let mut packet = Packet::unknown();
     let data = frame.as_ptr() as usize;
     // SAFETY: the addresses are those of one slice, which outlives the call.
-    let readable = unsafe { parse(data, data + frame.len(), &mut packet) };
-    decide(tables, readable, &packet, frame.len() as u64)
+    unsafe { judge(tables, data, data + frame.len(), &mut packet, frame.len() as u64) }
 }
 
 fn action(outcome: Outcome) -> Action {

@@ -24,6 +24,7 @@ mod observe;
 mod prefixes;
 mod presence;
 mod program;
+mod remembered;
 mod rows;
 mod scopes;
 mod tables;

@@ -4,6 +4,7 @@
 
 mod bench;
 mod command;
+mod dist;
 mod ebpf;
 mod fuzz;
 mod kernels;
@@ -40,6 +41,8 @@ enum Task {
     Lab(lab::Options),
     /// Measures
     Bench(bench::Options),
+    /// Writes man pages and completions for shells to `target/dist`
+    Dist,
     /// Fuzzes everything that parses
     Fuzz(fuzz::Options),
 }
@@ -53,6 +56,7 @@ fn main() -> anyhow::Result<()> {
         Task::Ebpf(options) => ebpf::ebpf(&options),
         Task::Lab(options) => lab::lab(&options),
         Task::Bench(options) => bench::bench(&options),
+        Task::Dist => dist::dist(),
         Task::Fuzz(options) => fuzz::fuzz(&options),
     }
 }

@@ -31,6 +31,7 @@ pub(crate) const LAB: &[Need] = &[
     Need { what: "xdp-loader", package: "xdp-tools" },
     Need { what: "journalctl", package: "systemd" },
     Need { what: "/usr/lib/systemd/systemd-journal-remote", package: "systemd-journal-remote" },
+    Need { what: "promtool", package: "prometheus" },
 ];
 
 /// To run other kernels in virtual machines: what fetches and unpacks them, and what runs in them.

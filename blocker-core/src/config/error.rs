@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::MAX_JAIL_NAME_BYTES;
+use crate::escalation::InvalidFormula;
 
 /// One thing that is wrong, and where.
 ///
@@ -59,7 +60,11 @@ pub enum Problem {
     Excluded {
         /// The other key.
         by: &'static str,
+        /// What to do.
+        hint: &'static str,
     },
+    /// What should be a formula is none.
+    Formula(InvalidFormula),
     /// Any user of the machine can write entries that match, in the service's name.
     AnybodysEntries,
     /// An entry of a list is in it twice.
@@ -108,9 +113,8 @@ impl fmt::Display for Sentence<'_> {
             Problem::Entry { found, expected } => write!(f, "`{key}` has {found}, expected {expected}"),
             Problem::NoSuch { found, what, hint } => write!(f, "`{key}`: no {what} is called {found}{hint}"),
             Problem::Missing { expected } => write!(f, "`{key}` is missing, expected {expected}"),
-            Problem::Excluded { by } => {
-                write!(f, "`{key}` and `{by}` exclude each other: a jail has one input, make two jails of it")
-            }
+            Problem::Excluded { by, hint } => write!(f, "`{key}` and `{by}` exclude each other: {hint}"),
+            Problem::Formula(fault) => write!(f, "`{key}` is no formula: {fault}"),
             Problem::AnybodysEntries => write!(
                 f,
                 "any user of the machine can write what `{key}` asks for: name the sender in each alternative, by _SYSTEMD_UNIT, \

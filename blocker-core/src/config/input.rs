@@ -74,7 +74,7 @@ pub(super) fn input(section: &mut Section<'_, '_>) -> Found<Input> {
     let mut given = given.into_iter().filter(|(_, input)| !matches!(input, Found::Absent));
     let Some((first, input)) = given.next() else { return Found::Absent };
     for (key, _) in given {
-        section.fault_at(key, Problem::Excluded { by: first });
+        section.fault_at(key, Problem::Excluded { by: first, hint: "a jail has one input, make two jails of it" });
     }
     input
 }

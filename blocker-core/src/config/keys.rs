@@ -6,13 +6,19 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::control::control;
 use super::error::Problem;
 use super::input::{Input, input};
+use super::metrics::METRICS;
 use super::ports::{PortRange, Ports, Protocol};
+use super::repeat;
 use super::usual::{UNMENTIONED, Usual};
 use super::value::{Kind, Read, Reading};
 use super::walk::{Found, Named, Section};
-use super::{Attach, Config, Daemon, Enabled, Interfaces, Jail, Journal, MAX_JAIL_NAME_BYTES, MAX_JAILS, Mode, Places};
+use super::{
+    Attach, Config, Daemon, Enabled, Interfaces, Jail, Journal, MAX_ALLOW_FILES, MAX_JAIL_NAME_BYTES, MAX_JAILS, Mode,
+    Places,
+};
 use crate::filter::Filter;
 use crate::journal::{Matches, Unmatchable};
 use crate::prefix::Prefix;
@@ -21,9 +27,11 @@ use crate::time::{BanTime, parse_span};
 /// The whole document.
 pub(super) fn config(root: &mut Section<'_, '_>) -> Option<Config> {
     let daemon = root.table("daemon", daemon);
+    let control = root.table("control", control);
+    let metrics = root.table("metrics", |section| section.get("listen", &METRICS, None));
     let defaults = root.table("defaults", |section| limits(section, &LIMITS));
     let jails = root.table("jails", |section| jails(section, &defaults));
-    Some(Config { daemon, jails: jails? })
+    Some(Config { daemon, control, metrics, jails: jails? })
 }
 
 /// Where the daemon is found, by what can be read.
@@ -40,10 +48,14 @@ fn daemon(section: &mut Section<'_, '_>) -> Daemon {
         attach: section.get("attach", &ATTACH, vec![Attach::Native, Attach::Generic, Attach::Tcx]),
         observe_interfaces: section.get("observe_interfaces", &INTERFACE_LIST, Vec::new()),
         allow: section.get("allow", &PREFIXES, Vec::new()),
+        allow_files: section.get("allow_files", &ALLOW_FILES, Vec::new()),
+        allow_logins: section.get("allow_logins", &TRUTH, true),
+        close_connections: section.get("close_connections", &TRUTH, true),
         max_bans_ipv4: section.get("max_bans_ipv4", &CAPACITY, None),
         max_bans_ipv6: section.get("max_bans_ipv6", &CAPACITY, None),
         ipv6_prefix: section.get("ipv6_prefix", &IPV6_PREFIX, 64),
         max_line_bytes: section.get("max_line_bytes", &LINE_BYTES, 8 * 1024),
+        remember_bans: section.get("remember_bans", &SPAN, Duration::from_secs(30 * 24 * 60 * 60)),
         state: section.get("state", &DIRECTORY, PathBuf::from("/var/lib/blocker")),
         runtime: section.get("runtime", &SOCKET_DIRECTORY, PathBuf::from("/run/blocker")),
         pins: section.get("pins", &DIRECTORY, PathBuf::from("/sys/fs/bpf/blocker")),
@@ -55,12 +67,22 @@ struct Limits {
     max_retry: u32,
     find_time: Duration,
     ban_time: BanTime,
+    repeat: repeat::Keys,
 }
 
 const LIMITS: Limits = Limits {
     max_retry: 5,
     find_time: Duration::from_secs(10 * 60),
     ban_time: BanTime::For(Duration::from_secs(60 * 60)),
+    repeat: repeat::NOTHING,
+};
+
+/// Of a jail that counts bans, whatever `[defaults]` says: five in a day earn a week.
+const RECIDIVE: Limits = Limits {
+    max_retry: 5,
+    find_time: Duration::from_secs(24 * 60 * 60),
+    ban_time: BanTime::For(Duration::from_secs(7 * 24 * 60 * 60)),
+    repeat: repeat::NOTHING,
 };
 
 fn limits(section: &mut Section<'_, '_>, defaults: &Limits) -> Limits {
@@ -68,6 +90,7 @@ fn limits(section: &mut Section<'_, '_>, defaults: &Limits) -> Limits {
         max_retry: section.get("max_retry", &RETRIES, defaults.max_retry),
         find_time: section.get("find_time", &SPAN, defaults.find_time),
         ban_time: section.get("ban_time", &BAN_TIME, defaults.ban_time),
+        repeat: repeat::Keys::read(section, &defaults.repeat),
     }
 }
 
@@ -106,13 +129,27 @@ fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<
     let enabled = section.get("enabled", &ENABLED, Enabled::Auto);
     let named = section.filters().by_name(name).cloned();
     let filter = section.need("filter", &FILTER, named);
-    let inputs = inputs(section, usual, enabled, filter.as_ref());
+    let counts_bans = filter == Some(Filter::Bans);
+    let inputs = if counts_bans { no_inputs(section) } else { inputs(section, usual, enabled, filter.as_ref()) };
     let ports = section.get("ports", &PORTS, usual.map_or(Ports::All, Usual::ports));
     let mode = section.get("mode", &MODE, Mode::Enforce);
-    let Limits { max_retry, find_time, ban_time } = limits(section, defaults);
+    let of_recidive = Limits { repeat: defaults.repeat.clone(), ..RECIDIVE };
+    let Limits { max_retry, find_time, ban_time, repeat } =
+        limits(section, if counts_bans { &of_recidive } else { defaults });
+    let repeat = repeat.repeat();
     let name = name.to_owned();
     let (input, journal) = inputs?;
-    Some(Jail { name, enabled, filter: filter?, input, journal, ports, mode, max_retry, find_time, ban_time })
+    Some(Jail { name, enabled, filter: filter?, input, journal, ports, mode, max_retry, find_time, ban_time, repeat })
+}
+
+/// A jail that counts bans reads nothing.
+fn no_inputs(section: &mut Section<'_, '_>) -> Option<(Option<Input>, Option<Journal>)> {
+    for key in ["log", "command", "syslog", "journal"] {
+        if section.has(key) {
+            section.fault_at(key, Problem::Excluded { by: "filter", hint: "`recidive` counts bans and reads no log" });
+        }
+    }
+    Some((None, None))
 }
 
 /// Where a jail's lines come from. A jail by the name of a filter that names neither reads what is usual: Dovecot's
@@ -216,6 +253,17 @@ const PREFIXES: Kind<Vec<Prefix>> = Kind {
     read: |value| value.list(0, |value| value.or_unexpected(value.text().and_then(|text| text.parse().ok()))),
 };
 
+const ALLOW_FILES: Kind<Vec<PathBuf>> = Kind {
+    expected: "at most 16 absolute paths of files",
+    read: |value| {
+        let paths = value.list(0, |value| path(value, MAX_PATH_BYTES))?;
+        value.or_unexpected((paths.len() <= MAX_ALLOW_FILES).then_some(paths))
+    },
+};
+
+pub(super) const TRUTH: Kind<bool> =
+    Kind { expected: "true or false", read: |value| value.or_unexpected(value.truth()) };
+
 const DIRECTORY: Kind<PathBuf> = Kind { expected: "an absolute path", read: |value| path(value, MAX_PATH_BYTES) };
 
 const SOCKET_DIRECTORY: Kind<PathBuf> = Kind {
@@ -272,7 +320,7 @@ const RETRIES: Kind<u32> = Kind {
     },
 };
 
-const SPAN: Kind<Duration> = Kind {
+pub(super) const SPAN: Kind<Duration> = Kind {
     expected: "a length of time such as \"90s\", \"10m\", \"1h30m\", \"3d\" or \"1w\"",
     read: |value| value.or_unexpected(span(value)),
 };

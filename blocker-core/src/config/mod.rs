@@ -7,10 +7,13 @@
 //!
 //! This module opens no file: that a log exists or an interface is up is for the daemon to find out.
 
+mod control;
 mod error;
 mod input;
 mod keys;
+mod metrics;
 mod ports;
+mod repeat;
 mod services;
 #[cfg(test)]
 mod tests;
@@ -21,12 +24,15 @@ mod walk;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::control::Control;
 pub use self::error::{Error, Hint, Problem};
 pub use self::input::{Input, MAX_SOCKET_BYTES, SyslogSocket};
+pub use self::metrics::MetricsSocket;
 pub use self::ports::{PortRange, Ports, Protocol};
 pub use self::services::Services;
 use crate::filter::Filter;
 use crate::filter::registry::Filters;
+use crate::jail::Repeat;
 use crate::journal::Matches;
 use crate::prefix::Prefix;
 use crate::time::BanTime;
@@ -53,6 +59,10 @@ impl Names {
 pub struct Config {
     /// What concerns the daemon as a whole.
     pub daemon: Daemon,
+    /// The table `[control]`: who besides root may use the control socket.
+    pub control: Control,
+    /// The table `[metrics]`: where metrics are told, if anywhere.
+    pub metrics: Option<MetricsSocket>,
     /// The jails, in the order of the file; a built-in jail that the file does not mention comes first. Names are
     /// unique; jails that are off are among them.
     pub jails: Vec<Jail>,
@@ -71,12 +81,20 @@ pub struct Daemon {
     pub observe_interfaces: Vec<String>,
     /// What is never banned, besides what the daemon finds by itself.
     pub allow: Vec<Prefix>,
+    /// Files that name more of it; absolute, each once, at most [`MAX_ALLOW_FILES`].
+    pub allow_files: Vec<PathBuf>,
+    /// Whether it is never banned where somebody is logged in from, over the network and with authentication.
+    pub allow_logins: bool,
+    /// Whether connections that a banned source has open to the ports of its ban are ended.
+    pub close_connections: bool,
     /// Most IPv4 hosts banned at once, 1,024 to 16,777,216; `None` for what the machine's memory allows.
     pub max_bans_ipv4: Option<u32>,
     /// The same of IPv6 /64s.
     pub max_bans_ipv6: Option<u32>,
     /// Bits of an IPv6 address by which failures are counted and banned, 32 to 128.
     pub ipv6_prefix: u8,
+    /// How long after the last ban of somebody it counts that there was one.
+    pub remember_bans: Duration,
     /// The longest line that is judged, in bytes before its newline, 1 to 64 KiB; longer ones are skipped whole. 8 KiB is what
     /// rsyslog keeps of a message by default; RFC 5424 asks of receivers no more than 2,048.
     pub max_line_bytes: usize,
@@ -143,6 +161,8 @@ pub struct Jail {
     pub find_time: Duration,
     /// How long a ban lasts.
     pub ban_time: BanTime,
+    /// What it means that somebody was banned before.
+    pub repeat: Repeat,
 }
 
 /// What a jail reads of the systemd journal.
@@ -209,6 +229,9 @@ pub const MAX_ERRORS: usize = 20;
 
 /// Most jails, the built-in ones included.
 pub const MAX_JAILS: usize = 60;
+
+/// Most files of addresses that are never banned.
+pub const MAX_ALLOW_FILES: usize = 16;
 
 /// Longest name of a jail in bytes: the kernel's map of names holds 32, the last being zero.
 pub const MAX_JAIL_NAME_BYTES: usize = 31;

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::escalation::{Escalation, Factor, Formula, Growth};
 use crate::journal::Matches;
 
 fn config(text: &str) -> Config {
@@ -43,6 +44,10 @@ fn an_empty_file_is_a_working_configuration() {
             attach: vec![Attach::Native, Attach::Generic, Attach::Tcx],
             observe_interfaces: vec![],
             allow: vec![],
+            allow_files: vec![],
+            allow_logins: true,
+            close_connections: true,
+            remember_bans: secs(30 * 24 * 60 * 60),
             max_bans_ipv4: None,
             max_bans_ipv6: None,
             ipv6_prefix: 64,
@@ -51,6 +56,8 @@ fn an_empty_file_is_a_working_configuration() {
             runtime: "/run/blocker".into(),
             pins: "/sys/fs/bpf/blocker".into(),
         },
+        control: Control::default(),
+        metrics: None,
         jails: vec![Jail {
             name: "dovecot".to_owned(),
             enabled: Enabled::Auto,
@@ -62,6 +69,7 @@ fn an_empty_file_is_a_working_configuration() {
             max_retry: 5,
             find_time: secs(600),
             ban_time: BanTime::For(secs(3_600)),
+            repeat: Repeat::default(),
         }],
     };
 
@@ -87,6 +95,10 @@ fn the_shipped_file_shows_every_key_with_its_default() {
         "attach",
         "observe_interfaces",
         "allow",
+        "allow_files",
+        "allow_logins",
+        "close_connections",
+        "remember_bans",
         "max_bans_ipv4",
         "max_bans_ipv6",
         "max_line_bytes",
@@ -95,6 +107,9 @@ fn the_shipped_file_shows_every_key_with_its_default() {
         "pins",
     ];
     for key in daemons.into_iter().chain(["enabled", "filter", "log", "journal", "journal_trust", "ports"]) {
+        assert_eq!(settings.iter().filter(|line| line.starts_with(&format!("{key} = "))).count(), 1, "{key}");
+    }
+    for key in ["ban_time_increment", "ban_time_factor", "ban_time_all_jails", "fewer_tries"] {
         assert_eq!(settings.iter().filter(|line| line.starts_with(&format!("{key} = "))).count(), 1, "{key}");
     }
     for key in ["mode", "max_retry", "find_time", "ban_time"] {
@@ -127,7 +142,7 @@ fn every_key_is_read() {
         [jails.dovecot]
         enabled = false
     "#;
-    let Config { daemon, jails } = config(text);
+    let Config { daemon, control: _, metrics: _, jails } = config(text);
     let names: Vec<&str> = jails.iter().map(|jail| jail.name.as_str()).collect();
 
     assert_eq!(daemon.interfaces, Interfaces::Named(vec!["eth0".to_owned(), "enp[0-9]s0f*np?".to_owned()]));
@@ -292,6 +307,8 @@ fn faulty_values_are_said_with_place_and_expectation() {
     let attach = "expected a list of \"native\", \"generic\", \"tcx\" and \"dispatcher\", each at most once";
     let logs = "expected absolute paths of log files, in which *, ? and [] stand for what varies";
     let ports = "expected services and ports such as \"imap\", 588, \"5000-5010\", \"sip/udp\" or \"588/sctp\", or \"all\" by itself";
+    let factor = "expected a number from 0.001 to 1000000 with at most three decimals";
+    let multipliers = "expected a list of 1 to 64 numbers from 0.001 to 1000000, such as [1, 5, 30, 60]";
     let rows: &[(&str, &str, &str, &str)] = &[
         ("defaults", "max_retry = 'many'", "is \"many\"", retries),
         ("defaults", "max_retry = 0", "is 0", retries),
@@ -302,6 +319,13 @@ fn faulty_values_are_said_with_place_and_expectation() {
         ("defaults", "find_time = '10 min'", "is \"10 min\"", span),
         ("defaults", "find_time = ['10m']", "is a list", span),
         ("defaults", "ban_time = 0", "is 0", ban),
+        ("defaults", "ban_time_increment = 1", "is 1", "expected true or false"),
+        ("defaults", "ban_time_factor = 0", "is 0", factor),
+        ("defaults", "ban_time_factor = 1.0001", "is 1.0001", factor),
+        ("defaults", "ban_time_multipliers = []", "is an empty list", multipliers),
+        ("defaults", "ban_time_multipliers = [1, '5']", "is a list", multipliers),
+        ("defaults", "ban_time_formula = 5", "is 5", "expected a formula such as \"time * 2 ** count\""),
+        ("defaults", "ban_time_max = 'forever'", "is \"forever\"", span),
         ("defaults", "ban_time = true", "is true", ban),
         ("defaults", "ban_time = 1979-05-27", "is 1979-05-27", ban),
         ("daemon", "mode = 'dry-run'", "is \"dry-run\"", "expected \"enforce\" or \"observe\""),
@@ -311,6 +335,8 @@ fn faulty_values_are_said_with_place_and_expectation() {
         ("daemon", "interfaces = ['../x']", "has \"../x\"", interfaces),
         ("daemon", "interfaces = ['eth*/x']", "has \"eth*/x\"", interfaces),
         ("daemon", &long_pattern, &long_pattern_shown, interfaces),
+        ("daemon", "allow_files = 'allow'", "is \"allow\"", "expected at most 16 absolute paths of files"),
+        ("daemon", "allow_logins = 'no'", "is \"no\"", "expected true or false"),
         ("daemon", "allow = ['192.0.2.9', 'mail.example.org']", "has \"mail.example.org\"", prefixes),
         ("daemon", "allow = '0.0.0.0/0'", "is \"0.0.0.0/0\"", prefixes),
         ("daemon", "allow = [['192.0.2.9']]", "has a list", prefixes),
@@ -378,7 +404,7 @@ fn faults_of_whole_keys_have_words_of_their_own() {
         (
             "[jails.mail]\nlog = '/a'\nfilter = 'qpsmtpd'",
             &[
-                "line 3: `jails.mail.filter`: no filter is called \"qpsmtpd\": known are `apache`, `courier`, `cyrus`, `dovecot`, `dovecot-auth`, `exim`, `nginx`, `postfix`, `postfix-postscreen`, `proftpd`, `pure-ftpd`, `roundcube`, `rspamd`, `sendmail`, `sogo`, `sshd`, `stalwart`, `vsftpd`",
+                "line 3: `jails.mail.filter`: no filter is called \"qpsmtpd\": known are `apache`, `courier`, `cyrus`, `dovecot`, `dovecot-auth`, `exim`, `nginx`, `postfix`, `postfix-postscreen`, `proftpd`, `pure-ftpd`, `recidive`, `roundcube`, `rspamd`, `sendmail`, `sogo`, `sshd`, `stalwart`, `vsftpd`",
             ],
         ),
         (
@@ -394,11 +420,60 @@ fn faults_of_whole_keys_have_words_of_their_own() {
             "[jails.'Mail Box']\nlog = '/a'",
             &["line 1: `jails.\"Mail Box\"` is no name for a jail: use 1 to 31 of a-z, 0-9, _ and -"],
         ),
+        (
+            "[defaults]\nban_time_formula = 'time * (1 << count'",
+            &["line 2: `defaults.ban_time_formula` is no formula: at character 19: the end, expected `)`"],
+        ),
+        (
+            "[jails.dovecot]\nban_time_multipliers = [1, 2]\nban_time_formula = 'time'",
+            &[
+                "line 3: `jails.dovecot.ban_time_formula` and `ban_time_multipliers` exclude each other: bans grow by one of them",
+            ],
+        ),
+        (
+            "[jails.recidive]\nlog = '/var/log/fail2ban.log'",
+            &["line 2: `jails.recidive.log` and `filter` exclude each other: `recidive` counts bans and reads no log"],
+        ),
         ("[jails.manual]", &["line 1: `jails.manual`: this name is kept for bans made by command"]),
     ];
     for (text, expected) in rows {
         assert_eq!(errors(text), *expected, "{text}");
     }
+}
+
+#[test]
+fn bans_grow_as_the_defaults_say_or_a_jail_itself() {
+    let text = "[defaults]\nban_time_increment = true\nban_time_max = '5w'\nban_time_multipliers = [1, 2.5]\n\
+                [jails.dovecot]\nban_time_factor = 2\nfewer_tries = true\n\
+                [jails.sshd]\nban_time_formula = 'time * count'\nban_time_random = '10m'\nban_time_all_jails = true\n\
+                [jails.postfix]\nban_time_increment = false\n";
+    let jails = config(text).jails;
+    let factors = |numbers: &[f64]| numbers.iter().map(|&number| Factor::new(number).unwrap()).collect();
+    let grown = Escalation {
+        growth: Growth::Multipliers(factors(&[1.0, 2.5])),
+        factor: Factor::ONE,
+        max_time: Some(secs(5 * 7 * 86_400)),
+        random: Duration::ZERO,
+    };
+
+    let dovecot = Escalation { factor: Factor::new(2.0).unwrap(), ..grown.clone() };
+    assert_eq!(jails[0].repeat, Repeat { escalation: Some(dovecot), all_jails: false, fewer_tries: true });
+    let formula = Growth::Formula(Formula::parse("time * count").unwrap());
+    let sshd = Escalation { growth: formula, random: secs(600), ..grown };
+    assert_eq!(jails[1].repeat, Repeat { escalation: Some(sshd), all_jails: true, fewer_tries: false });
+    assert_eq!(jails[2].repeat, Repeat::default());
+}
+
+#[test]
+fn a_jail_that_counts_bans_needs_no_keys_and_has_limits_of_its_own() {
+    let config =
+        config("[defaults]\nfind_time = '1m'\n[jails.recidive]\n[jails.again]\nfilter = 'recidive'\nban_time = -1\n");
+    let [_, recidive, again] = &config.jails[..] else { panic!("three jails") };
+
+    assert_eq!((recidive.filter.clone(), &recidive.input, &recidive.journal), (Filter::Bans, &None, &None));
+    assert_eq!((recidive.max_retry, recidive.find_time), (5, secs(86_400)));
+    assert_eq!((recidive.ban_time, &recidive.ports), (BanTime::For(secs(7 * 86_400)), &Ports::All));
+    assert_eq!((again.find_time, again.ban_time, &again.ports), (secs(86_400), BanTime::Forever, &Ports::All));
 }
 
 #[test]
@@ -410,9 +485,9 @@ fn unknown_keys_get_the_nearest_known_one() {
         ("[jail.dovecot]", "line 1: unknown key `jail`: did you mean `jails`?"),
         (
             "[defaults]\nignoreip = []",
-            "line 2: unknown key `defaults.ignoreip`: known are `max_retry`, `find_time`, `ban_time`",
+            "line 2: unknown key `defaults.ignoreip`: known are `max_retry`, `find_time`, `ban_time`, `ban_time_multipliers`, `ban_time_formula`, `ban_time_increment`, `ban_time_factor`, `ban_time_max`, `ban_time_random`, `ban_time_all_jails`, `fewer_tries`",
         ),
-        ("\"\\n\" = 1", "line 1: unknown key `\"\\n\"`: known are `daemon`, `defaults`, `jails`"),
+        ("\"\\n\" = 1", "line 1: unknown key `\"\\n\"`: known are `daemon`, `control`, `metrics`, `defaults`, `jails`"),
     ];
     for (text, expected) in rows {
         assert_eq!(errors(text), [expected]);

@@ -22,7 +22,11 @@ impl Usual {
         USUAL.iter().find(|usual| usual.name == name)
     }
 
+    /// All, if none are listed.
     pub(super) fn ports(&self) -> Ports {
+        if self.ports.is_empty() {
+            return Ports::All;
+        }
         let range = |&port: &u16| PortRange { protocol: Protocol::Tcp, first: port, last: port };
         Ports::listed(self.ports.iter().map(range).collect())
     }
@@ -46,6 +50,8 @@ const USUAL: &[Usual] = &[
     Usual { name: "postfix-postscreen", log: MAIL_LOG, journal: &[], ports: &[25] },
     Usual { name: "proftpd", log: &["/var/log/proftpd/proftpd.log"], journal: &[], ports: FTP },
     Usual { name: "pure-ftpd", log: SYSTEM_LOG, journal: &[], ports: FTP },
+    // No log: it counts bans.
+    Usual { name: "recidive", log: &[], journal: &[], ports: &[] },
     Usual { name: "roundcube", log: SYSTEM_LOG, journal: &[], ports: WEB },
     Usual { name: "rspamd", log: &["/var/log/rspamd/rspamd.log"], journal: &[], ports: &[11334] },
     Usual { name: "sendmail", log: MAIL_LOG, journal: &[], ports: SMTP },

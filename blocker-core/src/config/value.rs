@@ -64,6 +64,16 @@ impl<'a> Reading<'a> {
         i64::from_str_radix(integer.as_str(), integer.radix()).ok()
     }
 
+    /// The value, if it is a number.
+    pub(super) fn decimal(self) -> Option<f64> {
+        decimal(self.value.get_ref())
+    }
+
+    /// The value, if it is a list of numbers.
+    pub(super) fn decimals(self) -> Option<Vec<f64>> {
+        self.value.get_ref().as_array()?.iter().map(|value| decimal(value.get_ref())).collect()
+    }
+
     /// The value, if it is `true` or `false`.
     pub(super) fn truth(self) -> Option<bool> {
         self.value.get_ref().as_bool()
@@ -132,9 +142,19 @@ impl<'a> Reading<'a> {
         self.value.get_ref().as_array()?.iter().map(|value| value.get_ref().as_str()).collect()
     }
 
-    fn fault(self, problem: Problem) -> Vec<Fault> {
+    /// That there is something wrong with it.
+    pub(super) fn fault(self, problem: Problem) -> Vec<Fault> {
         vec![Fault { at: self.value.span().start, problem }]
     }
+}
+
+fn decimal(value: &DeValue<'_>) -> Option<f64> {
+    let whole = || {
+        let integer = value.as_integer()?;
+        let number = i32::from_str_radix(integer.as_str(), integer.radix()).ok()?;
+        Some(f64::from(number))
+    };
+    value.as_float().and_then(|float| float.as_str().parse().ok()).or_else(whole)
 }
 
 /// Most entries of one list.

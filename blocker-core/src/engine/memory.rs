@@ -2,7 +2,7 @@
 //!
 //! # Theory of operation
 //!
-//! The book and the tracker note whose entry has changed ([`crate::touched`]). [`Engine::take_changes`] tells the present
+//! The book, the tracker and the twins note whose entry has changed ([`crate::touched`]). [`Engine::take_changes`] tells the present
 //! values of these, all of one instant: whoever writes them in one transaction, together with how far the logs have been
 //! read, can begin again from there as if nothing had been.
 //!
@@ -11,9 +11,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::twins::{Twin, TwinKey};
 use super::{AdoptedBan, Adoption, Ban, Engine, Entry, Event, Jail, JailId, JailSet, Origin};
 use crate::attempts::Attempts;
 use crate::bans::{Merged, Renewal};
+use crate::escalation::Earlier;
+use crate::keyed::HashKey;
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
 
@@ -37,14 +40,23 @@ pub struct Changes {
     pub all_counts: bool,
     /// Failures that count; empty if none does any more.
     pub counts: Vec<(Key, Counted)>,
+    /// Whether `history` is all there is.
+    pub all_history: bool,
+    /// Earlier bans; `None` if they are forgotten.
+    pub history: Vec<(Key, Option<Earlier>)>,
+    /// Whether `twins` are all there are.
+    pub all_twins: bool,
+    /// Messages that another log may tell too; `None` if it has.
+    pub twins: Vec<(TwinKey, Option<Twin>)>,
 }
 
 impl Changes {
     /// Whether nothing has changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { all_bans, bans, all_counts, counts } = self;
-        !all_bans && bans.is_empty() && !all_counts && counts.is_empty()
+        let Self { all_bans, bans, all_counts, counts, all_history, history, all_twins, twins } = self;
+        let is_all = *all_bans || *all_counts || *all_history || *all_twins;
+        !is_all && bans.is_empty() && counts.is_empty() && history.is_empty() && twins.is_empty()
     }
 }
 
@@ -55,6 +67,11 @@ pub struct Memory {
     pub bans: Vec<(Key, Entry)>,
     /// Failures; no key twice.
     pub counts: Vec<(Key, Counted)>,
+    /// Earlier bans; no key twice.
+    pub history: Vec<(Key, Earlier)>,
+    /// Messages that another log may tell too; no key twice. The time in which no engine ran is not part of their age. A
+    /// source that is none any more has a number that none has.
+    pub twins: Vec<(TwinKey, Twin)>,
 }
 
 /// How changes are told, and what is remembered is taken back.
@@ -63,24 +80,35 @@ impl Engine {
     pub fn track_changes(&mut self) {
         self.book.touched.begin();
         self.tracker.touched.begin();
+        self.history.touched.begin();
+        self.twins.touched.begin();
+    }
+
+    /// Has messages hashed by `key`. To be called before lines are handed in and before [`Engine::restore`], with the key
+    /// by which what is remembered was hashed.
+    pub fn set_hash_key(&mut self, key: HashKey) {
+        self.twins.set_key(key);
     }
 
     /// Has everything count as changed: what was told before is lost.
     pub fn forget_told(&mut self) {
         self.book.touched.touch_all();
         self.tracker.touched.touch_all();
+        self.history.touched.touch_all();
+        self.twins.touched.touch_all();
     }
 
     /// How many entries have changed.
     #[must_use]
     pub fn changed(&self) -> usize {
-        self.book.touched.len() + self.tracker.touched.len()
+        self.book.touched.len() + self.tracker.touched.len() + self.history.touched.len() + self.twins.touched.len()
     }
 
     /// The present values of what has changed since they were last taken.
     pub fn take_changes(&mut self) -> Changes {
         let (bans, counts) = (self.book.touched.take(), self.tracker.touched.take());
-        let (book, tracker) = (&self.book, &self.tracker);
+        let (earlier, messages) = (self.history.touched.take(), self.twins.touched.take());
+        let Self { book, tracker, history, twins, .. } = self;
         let counted = |(prefix, jail): Key| ((prefix, jail), tracker.failures(jail, prefix).to_vec());
         Changes {
             all_bans: bans.is_none(),
@@ -93,6 +121,16 @@ impl Engine {
                 Some(keys) => keys.into_iter().map(counted).collect(),
                 None => tracker.prefixes().map(counted).collect(),
             },
+            all_history: earlier.is_none(),
+            history: match earlier {
+                Some(keys) => keys.into_iter().map(|key| (key, history.get(key.0, key.1))).collect(),
+                None => history.iter().map(|(key, earlier)| (key, Some(earlier))).collect(),
+            },
+            all_twins: messages.is_none(),
+            twins: match messages {
+                Some(keys) => keys.into_iter().map(|key| (key, twins.told(key))).collect(),
+                None => twins.all().map(|(key, told)| (key, Some(told))).collect(),
+            },
         }
     }
 
@@ -104,7 +142,7 @@ impl Engine {
     /// [`Command::Enforce`](super::Command::Enforce) and `Lift` follow where the kernel must hold something else from here on.
     pub fn restore(&mut self, adopted: Vec<AdoptedBan>, whole: bool, memory: Memory, now: Timestamp) {
         self.advance(now);
-        let Memory { bans, counts } = memory;
+        let Memory { bans, counts, history, twins } = memory;
         let mut by_prefix: BTreeMap<Prefix, (Option<AdoptedBan>, Remembered)> = BTreeMap::new();
         for ban in adopted {
             by_prefix.entry(ban.prefix).or_default().0 = Some(ban);
@@ -134,6 +172,11 @@ impl Engine {
             }
         }
         self.tell_differences(&bans, &counts);
+        for ((prefix, jail), Earlier { bans, last }) in history {
+            // An instant that has not come is a clock's that was set back.
+            self.history.restore(prefix, jail, Earlier { bans, last: last.min(self.now) });
+        }
+        self.twins.restore(twins, self.now);
     }
 
     /// Takes over the bans of one prefix: what the kernel holds, and what is remembered in force.

@@ -20,6 +20,7 @@
 //! empty table has, at any time, exactly the bans in force: `tests/engine_model.rs` holds it to that.
 
 mod command;
+mod failure;
 mod last;
 mod line;
 mod logs;
@@ -31,12 +32,14 @@ mod twins;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::allowlist::{self, Allowed, Allowlist, Origin as AllowOrigin};
 use crate::attempts::Attempts;
 use crate::bans::{Book, Insertion, Kind, MAX_USER_BYTES, Merged, Removal, Renewal};
 use crate::calendar::Calendar;
-use crate::filter::{Failure, Prefilter};
+use crate::escalation::History;
+use crate::filter::{Failure, Filter, Label, Prefilter};
 use crate::policy::{self, Decision, Known};
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
@@ -55,6 +58,7 @@ pub use memory::{Changes, Counted, Key, Memory};
 pub use request::{BanOutcome, Request, Response};
 pub use settings::Settings;
 pub use stats::{JailStats, Stats};
+pub use twins::{Twin, TwinKey};
 
 use logs::Logs;
 use stats::Counters;
@@ -71,6 +75,10 @@ pub struct Engine {
     allowlist: Allowlist,
     book: Book,
     tracker: Tracker,
+    history: History,
+    /// How long after the last ban of somebody it counts that there was one.
+    remember_bans: Duration,
+    dice: fastrand::Rng,
     logs: Logs,
     twins: Twins,
     prefilters: BTreeMap<SourceId, Prefilter>,
@@ -86,7 +94,7 @@ impl Engine {
     /// An engine without bans. Emits [`Command::Allow`] for each allowed prefix.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let Settings { jails, manual, allow, ipv6_prefix, bounds } = settings;
+        let Settings { jails, manual, allow, ipv6_prefix, remember_bans, bounds } = settings;
         let mut engine = Self {
             names: jails.iter().map(|jail| (jail.id, jail.name.clone())).collect(),
             jails,
@@ -95,6 +103,9 @@ impl Engine {
             allowlist: Allowlist::default(),
             book: Book::new(bounds),
             tracker: Tracker::new(bounds.max_sources),
+            history: History::default(),
+            remember_bans,
+            dice: fastrand::Rng::with_seed(0),
             logs: Logs::default(),
             twins: Twins::default(),
             prefilters: BTreeMap::new(),
@@ -114,7 +125,7 @@ impl Engine {
     /// number, name and limits do.
     pub fn reconfigure(&mut self, settings: Settings, now: Timestamp) {
         self.advance(now);
-        let Settings { jails, manual, allow, ipv6_prefix, bounds } = settings;
+        let Settings { jails, manual, allow, ipv6_prefix, remember_bans, bounds } = settings;
         for old in &self.jails {
             let same_id = jails.iter().find(|new| new.id == old.id);
             if !same_id.is_some_and(|new| new.name == old.name && new.limits == old.limits) {
@@ -129,6 +140,7 @@ impl Engine {
         self.set_prefilters();
         self.manual = manual;
         self.ipv6_prefix = ipv6_prefix;
+        self.remember_bans = remember_bans;
         self.book.set_bounds(bounds);
         self.tracker.set_max_sources(bounds.max_sources);
         let changes = self.allowlist.replace(AllowOrigin::Settings, allow);
@@ -163,12 +175,6 @@ impl Engine {
         self.calendar = calendar;
     }
 
-    /// Says whether [`Event::Found`] and [`Event::Ignored`] are wanted: one for every failure. They are, unless this says
-    /// otherwise; the counters do not depend on it.
-    pub fn tell_failures(&mut self, wanted: bool) {
-        self.is_untold = !wanted;
-    }
-
     /// Takes in a failure that the filter of `jail` found.
     ///
     /// Part of [`Engine::handle_line`], and open to callers that judged the line themselves. A `jail` that is not there
@@ -192,6 +198,8 @@ impl Engine {
             allowlist: &self.allowlist,
             book: &self.book,
             tracker: &mut self.tracker,
+            history: &self.history,
+            random: self.dice.f64(),
             ipv6_prefix: self.ipv6_prefix,
         };
         match policy::decide(failure, settings, known, made, self.now) {
@@ -200,13 +208,46 @@ impl Engine {
             Decision::Ban { prefix, count, of, until } => {
                 self.found(jail, failure, prefix, made, count, of);
                 let user = failure.user.map(|user| cut(user).into());
-                let origin = Origin::Log { attempts: count, user, pattern: failure.pattern.clone() };
+                let (addr, pattern) = (failure.addr, failure.pattern.clone());
+                let origin = Origin::Log { attempts: count, user, pattern };
                 let ban = Ban { started: self.now, until, origin };
-                if let Err(why) = self.ban(prefix, jail, ban, Renewal::Longest) {
-                    self.notify(Event::Refused { prefix, jail, why });
+                match self.ban(prefix, jail, ban, Renewal::Longest) {
+                    Ok(BanOutcome::Banned) => {
+                        self.history.note(prefix, jail, self.now);
+                        self.tell_recidive(addr, jail);
+                    }
+                    Ok(BanOutcome::Renewed | BanOutcome::Refused(_)) => {}
+                    Err(why) => self.notify(Event::Refused { prefix, jail, why }),
                 }
             }
         }
+    }
+
+    /// Has the jails that count bans count one that a log has earned in `jail`.
+    fn tell_recidive(&mut self, addr: IpAddr, jail: JailId) {
+        let counts = |known: &&Jail| known.filter == Some(Filter::Bans);
+        if self.jails.iter().any(|known| known.id == jail && counts(&known)) {
+            return;
+        }
+        let counting: Vec<usize> =
+            (0..).zip(&self.jails).filter(|(_, known)| counts(known)).map(|(place, _)| place).collect();
+        for recidive in counting {
+            let failure = Failure {
+                addr,
+                user: None,
+                attempts: Attempts::whole(1),
+                span: Duration::ZERO,
+                session: None,
+                service: Label::from(Filter::RECIDIVE),
+                pattern: Label::from(format!("ban by {}", self.jail_name(jail))),
+            };
+            self.judge_failure(recidive, &failure, self.now, self.now);
+        }
+    }
+
+    /// Has the dice fall in another way than in every other run: what they add to bans is not to be foreseen.
+    pub fn set_seed(&mut self, seed: u64) {
+        self.dice = fastrand::Rng::with_seed(seed);
     }
 
     /// Does what an administrator asks.
@@ -247,6 +288,12 @@ impl Engine {
     #[must_use]
     pub fn allowed(&self, addr: IpAddr) -> Option<Allowed> {
         self.allowlist.contains(addr)
+    }
+
+    /// The allowed prefixes that lie in `prefix`, in no order: a ban of it leaves them alone.
+    #[must_use]
+    pub fn allowed_in(&self, prefix: Prefix) -> Vec<Prefix> {
+        self.allowlist.inside(prefix).collect()
     }
 
     /// What holds for exactly `prefix` now, as a command for a kernel that refused an earlier one:
@@ -301,6 +348,7 @@ impl Engine {
             self.removed(removal, UnbanReason::Expired);
         }
         self.tracker.purge(self.now);
+        self.history.purge(self.now, self.remember_bans);
     }
 
     /// Tells the kernel of a changed allowlist, and lifts the bans that lie wholly inside what is newly allowed.
@@ -376,53 +424,6 @@ impl Engine {
 
     fn tell_kernel(&mut self, prefix: Prefix, in_force: Option<Merged>) {
         self.commands.push_back(command(prefix, in_force));
-    }
-
-    fn ignored(&mut self, jail: JailId, addr: IpAddr, why: IgnoreReason) {
-        let counters = self.counters.jail(jail);
-        counters.ignored += 1;
-        match why {
-            IgnoreReason::TooOld { age: _ } | IgnoreReason::Undated => counters.too_old += 1,
-            IgnoreReason::NoAttempt
-            | IgnoreReason::AllowListed(_)
-            | IgnoreReason::AlreadyBanned { by: _ }
-            | IgnoreReason::BeforeBan { started: _ } => {}
-        }
-        if self.is_untold {
-            return;
-        }
-        self.notify(Event::Ignored { jail, addr, why });
-    }
-
-    fn found(
-        &mut self,
-        jail: JailId,
-        failure: &Failure<'_>,
-        prefix: Prefix,
-        made: Timestamp,
-        count: Attempts,
-        of: u32,
-    ) {
-        let &Failure { addr, user, attempts, span, session: _, ref service, ref pattern } = failure;
-        let counters = self.counters.jail(jail);
-        counters.failures += 1;
-        counters.attempts += attempts;
-        if self.is_untold {
-            return;
-        }
-        self.notify(Event::Found(Found {
-            jail,
-            addr,
-            prefix,
-            user: user.map(|user| cut(user).to_vec()),
-            made,
-            attempts,
-            span,
-            service: service.clone(),
-            pattern: pattern.clone(),
-            count,
-            of,
-        }));
     }
 
     fn notify_ban(&mut self, prefix: Prefix, jail: JailId, event: fn(BanInfo) -> Event) {

@@ -1,5 +1,7 @@
 //! What the engine is told before it begins, and again at a reload.
 
+use std::time::Duration;
+
 use crate::allowlist::Allowed;
 use crate::bounds::Bounds;
 use crate::jail::{Jail, JailId};
@@ -17,6 +19,8 @@ pub struct Settings {
     pub allow: Vec<Allowed>,
     /// Bits of an IPv6 address by which failures are counted and banned, 1 to 128 (what lies outside is moved inside).
     pub ipv6_prefix: u8,
+    /// How long after the last ban of somebody it counts that there was one.
+    pub remember_bans: Duration,
     /// How large the tables may grow.
     pub bounds: Bounds,
 }

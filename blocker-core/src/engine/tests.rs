@@ -5,7 +5,9 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::*;
+use crate::escalation::{Escalation, Factor, Growth};
 use crate::filter::Filter;
+use crate::jail::Repeat;
 use crate::time::{BanTime, Until};
 use crate::whom::Whom;
 
@@ -529,6 +531,49 @@ fn syslog(text: &str) -> String {
     format!("Nov 23 01:06:25 {text}")
 }
 
+#[test]
+fn each_ban_that_a_log_earns_makes_the_next_one_longer_until_it_is_lifted_by_command() {
+    let growth = Escalation { growth: Growth::Doubling, factor: Factor::ONE, max_time: None, random: Duration::ZERO };
+    let mut settings = settings();
+    settings.jails[0].repeat.escalation = Some(growth);
+    settings.remember_bans = Duration::from_secs(30_000);
+    let mut engine = Engine::new(settings);
+    let banned_for = |engine: &mut Engine, begin: i64| {
+        engine.handle_timeout(secs(begin));
+        line(engine, "192.0.2.9", 3, begin);
+        let Until::At(end) = engine.bans()[0].until else { panic!("it ends") };
+        end.saturating_since(secs(begin)).as_secs()
+    };
+
+    assert_eq!([0, 10_000, 20_000].map(|begin| banned_for(&mut engine, begin)), [3_600, 7_200, 14_400]);
+    engine.handle_request(Request::Unban { prefixes: vec!["192.0.2.9".parse().unwrap()] }, secs(20_001));
+    assert_eq!(banned_for(&mut engine, 30_000), 3_600, "what was lifted was no offence");
+    assert_eq!(banned_for(&mut engine, 70_000), 3_600, "and what is long ago is forgotten");
+}
+
+#[test]
+fn who_is_banned_again_and_again_is_banned_by_the_jail_that_counts_bans() {
+    let recidive = JailId::new(7).unwrap();
+    let strict = Limits { max_retry: 2, find_time: Duration::from_secs(86_400), ban_time: BanTime::Forever };
+    let mut settings = settings();
+    settings.jails.push(jail(recidive, "recidive", Some(Filter::Bans), strict));
+    let mut engine = Engine::new(settings);
+    let jails = |engine: &Engine| engine.bans().into_iter().map(|ban| ban.jail).collect::<Vec<_>>();
+
+    line(&mut engine, "192.0.2.9", 3, 0);
+    assert_eq!(jails(&engine), [DOVECOT]);
+    let whom = vec![Whom::Address("192.0.2.8".parse().unwrap())];
+    engine.handle_request(Request::Ban { whom, jail: None, ban_time: None, reason: None }, secs(1));
+    line(&mut engine, "192.0.2.9", 3, 10_000);
+
+    let bans = engine.bans();
+    let of_recidive: Vec<_> = bans.iter().filter(|ban| ban.jail == recidive).collect();
+    let [ban] = &of_recidive[..] else { panic!("one ban: {bans:?}") };
+    assert_eq!((ban.prefix, ban.until), ("192.0.2.9".parse().unwrap(), Until::Forever));
+    let Origin::Log { attempts, pattern, .. } = &ban.origin else { panic!("from a log") };
+    assert_eq!((*attempts, &**pattern), (Attempts::whole(2), "ban by dovecot"));
+}
+
 fn settings() -> Settings {
     Settings {
         jails: vec![
@@ -538,6 +583,7 @@ fn settings() -> Settings {
         manual: MANUAL,
         allow: vec![],
         ipv6_prefix: 64,
+        remember_bans: Duration::from_secs(30 * 24 * 60 * 60),
         bounds: Bounds::default(),
     }
 }
@@ -547,7 +593,7 @@ fn limits() -> Limits {
 }
 
 fn jail(id: JailId, name: &str, filter: Option<Filter>, limits: Limits) -> Jail {
-    Jail { id, name: name.into(), filter, sources: vec![MAIL_LOG], limits }
+    Jail { id, name: name.into(), filter, sources: vec![MAIL_LOG], limits, repeat: Repeat::default() }
 }
 
 fn line(engine: &mut Engine, from: &str, attempts: u32, at_secs: i64) {

@@ -218,7 +218,8 @@ mod tests {
 
     #[test]
     fn every_filter_has_plain_and_hostile_examples() {
-        for filter in Filters::builtin().iter() {
+        // One reads no lines.
+        for filter in Filters::builtin().iter().filter(|&filter| *filter != Filter::Bans) {
             let examples = filter.examples().map_err(|error| error.to_string()).unwrap().examples;
             let hostile = examples.iter().filter(|example| example.note.is_some()).count();
             let (most_plain, most_hostile) = if *filter == Filter::Dovecot { (40, 20) } else { (3, 3) };

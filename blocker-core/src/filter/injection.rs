@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
-use super::Judgement;
 use super::registry::Filters;
+use super::{Filter, Judgement};
 use crate::record;
 
 const PEER: &str = "192.0.2.9";
@@ -195,7 +195,7 @@ fn whatever_a_client_types_no_filter_names_anybody_but_the_client() {
     assert_eq!(misled, Vec::<String>::new(), "{} lines mislead", misled.len());
     let all: usize = counts.values().map(|(lines, _)| lines).sum();
     assert!(all >= 300, "{all} lines");
-    for filter in filters.iter() {
+    for filter in filters.iter().filter(|&filter| *filter != Filter::Bans) {
         let (lines, named) = counts.get(filter.name()).copied().unwrap_or_default();
         assert!(lines > 10 && named > 0, "{}: {named} of {lines} lines name the peer", filter.name());
     }

@@ -8,6 +8,7 @@
 mod bytes;
 pub mod dovecot;
 pub mod examples;
+pub mod fail2ban;
 #[cfg(test)]
 mod injection;
 mod label;
@@ -79,16 +80,22 @@ pub enum Judgement<'a> {
 pub enum Filter {
     /// Dovecot's login processes: imap, pop3, submission, managesieve. By code, because its lines have a grammar.
     Dovecot,
+    /// Bans that other jails' logs have earned, instead of lines: who comes back again and again is locked out of more, for longer.
+    Bans,
     /// What a file says, built in or a user's own.
     Patterns(Arc<Patterns>),
 }
 
 impl Filter {
+    /// The name of [`Filter::Bans`], and of the jail that has it as a rule: fail2ban's word.
+    pub const RECIDIVE: &'static str = "recidive";
+
     /// Its name in a configuration.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
             Self::Dovecot => "dovecot",
+            Self::Bans => Self::RECIDIVE,
             Self::Patterns(patterns) => &patterns.definition().name,
         }
     }
@@ -101,6 +108,7 @@ impl Filter {
             // Its processes hand their lines to Dovecot's own log process, which runs as root. Others of the unit run as
             // the users whose mail they have, and so do the programs that those start.
             Self::Dovecot => ["_SYSTEMD_UNIT=dovecot.service", "_UID=0"],
+            Self::Bans => return None,
             // Its matches are by such fields, or it says more.
             Self::Patterns(patterns) => return patterns.base().and_then(Self::journal_trust),
         };
@@ -112,6 +120,7 @@ impl Filter {
     pub fn pattern_names(&self) -> Vec<Label> {
         match self {
             Self::Dovecot => dovecot::pattern_names().map(Label::from).collect(),
+            Self::Bans => Vec::new(),
             Self::Patterns(patterns) => {
                 let own = patterns.definition().patterns.iter().map(|pattern| pattern.name.clone().into());
                 patterns.base().map_or_else(Vec::new, Self::pattern_names).into_iter().chain(own).collect()
@@ -133,6 +142,7 @@ impl Filter {
     pub fn judge_once<'a>(&self, record: &Record<'a>) -> Judgement<'a> {
         match self {
             Self::Dovecot => dovecot::judge(record),
+            Self::Bans => Judgement::NoMatch,
             Self::Patterns(patterns) => patterns.judge(record),
         }
     }

@@ -85,6 +85,7 @@ impl Filter {
     fn needles(&self) -> Option<Vec<Vec<u8>>> {
         match self {
             Self::Dovecot => Some(vec![super::dovecot::NEEDLE.to_vec()]),
+            Self::Bans => Some(Vec::new()),
             Self::Patterns(patterns) => {
                 let mut needles = patterns.needles()?;
                 if let Some(base) = patterns.base() {

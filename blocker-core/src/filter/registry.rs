@@ -42,7 +42,9 @@ impl Filters {
     pub fn builtin() -> Self {
         static ONCE: LazyLock<Filters> = LazyLock::new(|| {
             let mut filters = Filters(BTreeMap::new());
-            filters.0.insert(Filter::Dovecot.name().to_owned(), Filter::Dovecot);
+            for filter in [Filter::Dovecot, Filter::Bans] {
+                filters.0.insert(filter.name().to_owned(), filter);
+            }
             for text in BUILTIN {
                 filters.add(text).expect("built-in filters compile");
             }
@@ -98,6 +100,11 @@ impl Filter {
     pub fn examples(&self) -> Result<Examples, InvalidExamples> {
         match self {
             Self::Dovecot => super::examples::parse(self.name(), include_str!("dovecot.toml")),
+            Self::Bans => Ok(Examples {
+                name: self.name().to_owned(),
+                description: "Bans by other jails, of whoever comes back again and again".to_owned(),
+                examples: Vec::new(),
+            }),
             Self::Patterns(patterns) => {
                 let definition = patterns.definition();
                 Ok(Examples {

@@ -8,6 +8,7 @@ use blocker_common::presence::{PLACE6_BITS, Place, SHORTEST4, place6, places4};
 use blocker_common::{
     Ban, FOREVER, HOLDS_ALLOWED, Outcome, Protocol, SCOPE_ALL, SCOPE_ALL_OBSERVED, Tally, Trace, flags, port_index,
 };
+use blocker_ebpf::known::Known;
 use blocker_ebpf::packet::Packet;
 use blocker_ebpf::verdict::Tables;
 use proptest::prelude::*;
@@ -200,6 +201,7 @@ pub(crate) struct HostTables {
     present6: BTreeSet<Place>,
     tallies4: Vec<Cell<Tally>>,
     tallies6: Vec<Cell<Tally>>,
+    known: Vec<Cell<Known>>,
     trace: Cell<Trace>,
     told: Cell<u32>,
     now_ns: u64,
@@ -227,6 +229,7 @@ impl HostTables {
             present6,
             tallies4: tallies(),
             tallies6: tallies(),
+            known: (0..Known::SLOTS).map(|_| Cell::default()).collect(),
             trace: Cell::default(),
             told: Cell::new(0),
             now_ns: NOW_NS,
@@ -308,6 +311,10 @@ impl Tables for HostTables {
 
     fn tally6(&self, slot: u32) -> Option<*mut Tally> {
         self.tallies6.get(slot as usize).map(Cell::as_ptr)
+    }
+
+    fn known(&self, slot: u32) -> Option<*mut Known> {
+        self.known.get(slot as usize).map(Cell::as_ptr)
     }
 
     fn trace(&self) -> Option<*mut Trace> {

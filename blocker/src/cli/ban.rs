@@ -19,10 +19,11 @@ pub(super) struct Options {
     /// Closes that jail's ports only, instead of all
     #[arg(long)]
     jail: Option<String>,
-    /// How long: 90s, 10m, 1h30m, 3d, 1w, forever [default: as the jail says]
+    /// How long: 90s, 10m, 1h30m, 3d, 1w, forever, or bare seconds [default: as the jail says; without
+    /// --jail forever]
     #[arg(long = "for", value_name = "TIME")]
     ban_time: Option<BanTime>,
-    /// Why, for people
+    /// Why, for people: at most 1024 bytes
     #[arg(long)]
     reason: Option<String>,
 }

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use blocker_core::config::{Config, Enabled};
 use blocker_core::filter::patterns::Attack;
 use blocker_core::filter::{Filter, examples};
 use serde::Serialize;
 
 use super::{Globals, output};
+use crate::control::access::Access;
 use crate::exit::Failure;
 use crate::settings;
 
@@ -52,6 +53,7 @@ pub(super) fn load(path: &Path) -> Result<Config> {
     let config = settings::load(path)?;
     crate::daemon::check_inputs(&config)
         .map_err(|error| Failure::Configuration(format!("{}: {error}", path.display())))?;
+    Access::of(&config.control).with_context(|| path.display().to_string())?;
     Ok(config)
 }
 
@@ -91,7 +93,7 @@ fn check_filter(filter: &Filter) -> Result<CheckedFilter> {
         .filter_map(|verdict| Some(format!("example {}: {}", verdict.number, verdict.difference.as_ref()?)))
         .collect();
     let attacks = match filter {
-        Filter::Dovecot => Vec::new(),
+        Filter::Dovecot | Filter::Bans => Vec::new(),
         Filter::Patterns(patterns) => patterns.attacks(),
     };
     let injectable = attacks.into_iter().map(|Attack { pattern, message }| Injectable { pattern, message }).collect();

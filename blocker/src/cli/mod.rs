@@ -16,7 +16,7 @@ mod unban;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::exit::report;
 use crate::settings::DEFAULT_PATH;
@@ -70,6 +70,12 @@ struct Globals {
     config: PathBuf,
     json: bool,
     verbose: u8,
+}
+
+/// The definition of the command line, for man pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Reads the command line and carries it out.

@@ -51,6 +51,7 @@ pub(super) struct Options {
     #[arg(long)]
     sparse: bool,
     /// What time it is, as 2026-11-23T01:02:03Z or in seconds since 1970: decides the year of lines without one
+    /// [default: what the clock says]
     #[arg(long, value_name = "TIME", value_parser = clock::parse_now)]
     now: Option<clock::Now>,
     /// The lines are entries of the journal, as `host program[pid]: message`, written now

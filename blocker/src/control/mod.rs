@@ -1,8 +1,9 @@
 //! The control socket: what operators and scripts ask of the daemon, and its answers.
 //!
-//! One JSON object per line, both ways ([`wire`]). [`server`] accepts connections, checks who asks, and hands requests to
+//! One JSON object per line, both ways ([`wire`]). [`server`] accepts connections, checks who asks ([`access`]), and hands requests to
 //! the daemon's task, which alone decides; [`client`] is the commands' side.
 
+pub mod access;
 pub mod client;
 pub mod server;
 pub mod wire;

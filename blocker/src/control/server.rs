@@ -16,6 +16,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::access::{Access, Right};
 use super::socket_path;
 use super::wire::{MAX_REQUEST_BYTES, Reply, Request};
 use crate::exit::io_failure;
@@ -42,6 +43,7 @@ pub struct Call {
 pub struct Server {
     listener: UnixListener,
     path: PathBuf,
+    access: Access,
     /// Of the runtime directory; held until this is dropped, or the process dies.
     _lock: Flock<File>,
 }
@@ -53,7 +55,7 @@ impl Server {
     /// # Errors
     ///
     /// If another daemon has its socket there, or the directory or the socket cannot be made.
-    pub fn bind(runtime: &Path) -> Result<Self> {
+    pub fn bind(runtime: &Path, access: Access) -> Result<Self> {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o755)
@@ -68,10 +70,12 @@ impl Server {
         }
         let listener =
             UnixListener::bind(&path).map_err(|error| io_failure(error, format!("listening on {}", path.display())))?;
-        // Anybody may connect and be told why not; who may ask is decided by the kernel's word on who it is.
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o666))
-            .with_context(|| format!("opening {} to others", path.display()))?;
-        Ok(Self { listener, path, _lock: lock })
+        // To give the socket to a group takes a capability that nothing else here needs. So where there are groups anybody may
+        // connect and be told why not; who may ask is decided by the kernel's word on who it is.
+        let mode = if access.is_shared() { 0o666 } else { 0o600 };
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode))
+            .with_context(|| format!("setting the mode of {}", path.display()))?;
+        Ok(Self { listener, path, access, _lock: lock })
     }
 
     /// Serves until nobody takes the calls.
@@ -85,9 +89,9 @@ impl Server {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let calls = calls.clone();
+                    let (calls, access) = (calls.clone(), self.access);
                     tokio::spawn(async move {
-                        if let Err(error) = serve(stream, calls).await {
+                        if let Err(error) = serve(stream, calls, access).await {
                             tracing::debug!(%error, "a control client was cut off");
                         }
                         drop(place);
@@ -130,10 +134,10 @@ impl Drop for Server {
     }
 }
 
-async fn serve(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<()> {
-    let uid = stream.peer_cred()?.uid();
+async fn serve(stream: UnixStream, calls: mpsc::Sender<Call>, access: Access) -> io::Result<()> {
+    let (right, uid) = access.of_peer(&stream)?;
     let (read, mut write) = stream.into_split();
-    if uid != 0 && uid != nix::unistd::geteuid().as_raw() {
+    if right == Right::None {
         let message = format!("user {uid} may not control the daemon: run it as root (sudo blocker …)");
         return send(&mut write, &Reply::Error { message, code: 77 }).await;
     }
@@ -153,6 +157,10 @@ async fn serve(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<()> 
             Ok(request) => request,
             Err(message) => return send(&mut write, &Reply::Error { message, code: 2 }).await,
         };
+        if !right.covers(&request) {
+            let message = format!("user {uid} may look, and not change anything: run it as root (sudo blocker …)");
+            return send(&mut write, &Reply::Error { message, code: 77 }).await;
+        }
         let (reply, answer) = oneshot::channel();
         if calls.send(Call { request, reply }).await.is_err() {
             return Ok(());

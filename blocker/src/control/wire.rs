@@ -152,8 +152,78 @@ pub struct Status {
     pub lines: LineCounts,
     /// Packets and bytes by what was done with them, since the maps were made.
     pub counters: BTreeMap<String, PacketCount>,
+    /// How full the tables of bans are.
+    #[serde(default)]
+    pub tables: Vec<TableStatus>,
+    /// What lines are read from.
+    #[serde(default)]
+    pub sources: Vec<SourceStatus>,
+    /// What must not happen, counted.
+    #[serde(default)]
+    pub alarms: Alarms,
     /// What is not as it should be, a sentence each.
     pub problems: Vec<String>,
+}
+
+/// A table of bans in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableStatus {
+    /// `ipv4`, `ipv6` or `networks`.
+    pub name: String,
+    /// Bans in it.
+    pub bans: usize,
+    /// Most bans that it takes.
+    pub capacity: usize,
+    /// Whether it is so full that this is a problem.
+    pub nearly_full: bool,
+}
+
+/// A source of lines. No other one has the same kind and a jail in common.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    /// `log`, `command`, `syslog`, `stdin` or `journal`.
+    pub kind: String,
+    /// The jails that judge its lines, by name.
+    pub jails: Vec<String>,
+    /// Lines read since it began.
+    pub lines: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Lines too long to be judged.
+    pub overlong: u64,
+    /// Entries of the journal that are not from where they would have to be to count.
+    pub untrusted: u64,
+    /// Lines whose end can not come: their file was truncated or closed.
+    pub unfinished: u64,
+    /// Files that were found truncated or rewritten.
+    pub truncations: u64,
+    /// Files that were rotated.
+    pub rotations: u64,
+    /// What hinders it now.
+    pub problems: usize,
+}
+
+/// What must not happen, counted since the daemon started; each is a problem in [`Status::problems`], too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alarms {
+    /// Changes of its maps that the kernel refused.
+    pub refused_updates: u64,
+    /// Those of them that are tried again, now.
+    pub waiting_updates: u64,
+    /// Those of them that are tried no more.
+    pub lost_updates: u64,
+    /// Bans that gave way because their table was full.
+    pub evicted_bans: u64,
+    /// Bans refused, whatever asked for them.
+    pub refused_bans: u64,
+    /// Counts of failures forgotten because there were too many.
+    pub forgotten_counts: u64,
+    /// Ended bans forgotten early.
+    pub forgotten_ends: u64,
+    /// Lines of the daemon's own log that were left out.
+    pub lost_log_lines: u64,
+    /// What is wrong with the database, now.
+    pub store_problems: u64,
 }
 
 /// One interface.
@@ -216,6 +286,9 @@ pub struct JailStatus {
     pub bans: u64,
     /// Its bans in force.
     pub in_force: usize,
+    /// Failures that were not counted: too old, allow-listed, already banned, made before a ban.
+    #[serde(default)]
+    pub ignored: u64,
     /// Failures found in a log that was there before, too old to count or without a time.
     pub too_old: u64,
 }

@@ -1,10 +1,16 @@
 //! The regular look around: interfaces, addresses, routes, and how full the tables are.
 
+use std::path::Path;
 use std::time::Instant;
+
+use anyhow::Result;
+use blocker_core::allowlist::{AllowReason, Allowed};
+use blocker_core::prefix::Prefix;
 
 use super::{Daemon, fill};
 use crate::clock;
-use crate::network::{DefaultRoutes, default_routes, found_allowed};
+use crate::network::changes::Place;
+use crate::network::{DefaultRoutes, allow_files::AllowFiles, default_routes, found_allowed, logins};
 
 impl Daemon<'_> {
     /// Says once of each table that it is nearly full.
@@ -21,6 +27,7 @@ impl Daemon<'_> {
     /// Looks at interfaces, addresses and routes anew.
     pub(super) fn look_around(&mut self) {
         self.looks.look(Instant::now());
+        self.are_places_due = true;
         self.warn_of_fill();
         let is_complete = match default_routes() {
             Ok(routes) => {
@@ -37,8 +44,8 @@ impl Daemon<'_> {
     }
 
     /// Allows what is never to be dropped; says whether all of it could be found.
-    fn find_allowed(&mut self, routes: &DefaultRoutes) -> bool {
-        match found_allowed(routes) {
+    pub(super) fn find_allowed(&mut self, routes: &DefaultRoutes) -> bool {
+        match all_allowed(routes, self.config.daemon.allow_logins, &mut self.allow_files) {
             Ok(found) => {
                 self.engine.set_found_allowed(found, clock::now());
                 self.carry_out();
@@ -50,4 +57,32 @@ impl Daemon<'_> {
             }
         }
     }
+
+    /// Where it is written whom never to drop, if it is time to watch that anew.
+    pub(super) fn take_places(&mut self) -> Option<Vec<Place>> {
+        if !std::mem::take(&mut self.are_places_due) {
+            return None;
+        }
+        let logins = || [Some(Place::directory(Path::new(logins::SESSIONS))), Place::file(Path::new(logins::UTMP))];
+        let logins = self.config.daemon.allow_logins.then(logins).into_iter().flatten().flatten();
+        Some(logins.chain(self.allow_files.paths().filter_map(Place::file)).collect())
+    }
+}
+
+/// Whom never to drop, besides what the settings say: what is found on the machine and in the network, and who is listed in files.
+///
+/// # Errors
+///
+/// As [`found_allowed`].
+pub(super) fn all_allowed(routes: &DefaultRoutes, allow_logins: bool, files: &mut AllowFiles) -> Result<Vec<Allowed>> {
+    let mut allowed = found_allowed(routes)?;
+    files.look();
+    allowed.extend(files.prefixes().map(|prefix| Allowed { prefix, why: AllowReason::File }));
+    if allow_logins {
+        let peers = logins::logged_in_from(Path::new(logins::SESSIONS), Path::new(logins::UTMP));
+        allowed.extend(
+            peers.into_iter().map(|addr| Allowed { prefix: Prefix::host(addr), why: AllowReason::RemoteLogin }),
+        );
+    }
+    Ok(allowed)
 }

@@ -6,11 +6,13 @@ use anyhow::{Context, Result};
 use blocker_core::allowlist::Allowed;
 use blocker_core::config::{self, Config, Enabled, Input, Mode, Ports};
 use blocker_core::engine::{AllowReason, Bounds, Engine, Event, Jail, JailId, Limits, Settings, SourceId};
+use blocker_core::jail::Repeat;
 use blocker_core::time::BanTime;
 
 use super::sources::Sources;
 use crate::exit::Failure;
 use crate::kernel::{Capacity, JailPorts, Kernel, MANUAL_JAIL, NumberedPorts};
+use crate::network::allow_files;
 use crate::source::FileSource;
 
 /// The jails that are on, with their numbers.
@@ -19,6 +21,17 @@ pub(super) struct Numbered {
     pub(super) jails: Vec<NumberedJail>,
     /// The jail of bans by command.
     pub(super) manual: JailId,
+}
+
+impl Numbered {
+    /// What a ban of a jail closes; `None` if it is gone, or its packets are only counted.
+    pub(super) fn closed_by(&self, jail: JailId) -> Option<Ports> {
+        if jail == self.manual {
+            return Some(Ports::All);
+        }
+        let config = &self.jails.iter().find(|known| known.id == jail)?.config;
+        (config.mode == Mode::Enforce).then(|| config.ports.clone())
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -46,12 +59,14 @@ pub(super) fn of_name(names: &BTreeMap<JailId, String>, name: &str) -> Option<Ja
     names.iter().find(|(_, known)| *known == name).map(|(&id, _)| id)
 }
 
-/// Checks what only this crate can: that the globs are globs.
+/// Checks what only this crate can: that the globs are globs, and files of allowed addresses in order.
 ///
 /// # Errors
 ///
 /// [`Failure::Configuration`].
 pub fn check_inputs(config: &Config) -> Result<()> {
+    allow_files::check(&config.daemon.allow_files)
+        .map_err(|error| Failure::Configuration(format!("`daemon.allow_files`: {error}")))?;
     for jail in config.jails.iter().filter(|jail| is_on(jail)) {
         match &jail.input {
             Some(Input::Files(patterns)) => {
@@ -104,6 +119,7 @@ pub(super) fn settings(config: &Config, numbered: &Numbered, capacity: Capacity)
         sources: Vec::new(),
         // Nothing is counted here; a ban by command without `--for` lasts until it is lifted.
         limits: Limits { max_retry: 1, find_time: std::time::Duration::from_secs(1), ban_time: BanTime::Forever },
+        repeat: Repeat::default(),
     };
     let jails = numbered.jails.iter().map(|NumberedJail { id, sources, config }| Jail {
         id: *id,
@@ -111,6 +127,7 @@ pub(super) fn settings(config: &Config, numbered: &Numbered, capacity: Capacity)
         filter: Some(config.filter.clone()),
         sources: sources.clone(),
         limits: Limits { max_retry: config.max_retry, find_time: config.find_time, ban_time: config.ban_time },
+        repeat: config.repeat.clone(),
     });
     let allow = config.daemon.allow.iter().map(|&prefix| Allowed { prefix, why: AllowReason::Configured });
     Settings {
@@ -118,6 +135,7 @@ pub(super) fn settings(config: &Config, numbered: &Numbered, capacity: Capacity)
         manual: numbered.manual,
         allow: allow.collect(),
         ipv6_prefix: config.daemon.ipv6_prefix,
+        remember_bans: config.daemon.remember_bans,
         bounds: Bounds {
             max_bans_v4: capacity.ipv4 as usize,
             max_bans_v6: capacity.ipv6 as usize,

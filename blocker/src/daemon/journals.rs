@@ -102,6 +102,11 @@ impl Journals {
         self.sources.values().find(|source| source.id == id).map(|source| source.name.as_str())
     }
 
+    /// What all of them are called.
+    pub(super) fn names(&self) -> impl Iterator<Item = (SourceId, &str)> {
+        self.sources.values().map(|source| (source.id, source.name.as_str()))
+    }
+
     /// Whether there is a source of this name.
     pub(super) fn has(&self, name: &str) -> bool {
         self.sources.values().any(|source| source.name == name)

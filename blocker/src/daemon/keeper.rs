@@ -3,14 +3,18 @@
 //! Everything that changed since the last time goes in one transaction, at most every [`EVERY`], or at once if it is much or
 //! somebody waits for it. If the store has no room, it waits and grows by keys alone; the daemon never does.
 
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use blocker_core::engine::{Engine, JailId};
+use blocker_core::engine::{Engine, JailId, SourceId};
+use blocker_core::keyed::HashKey;
 
 use super::cursors::Cursors;
 use super::logs::{Changed, Logs};
+use super::printed::Printed;
 use crate::clock::Reading;
 use crate::store::{self, Loaded, Report, Told, Transaction, Writer};
 
@@ -27,10 +31,16 @@ pub(super) struct Keeper {
     handed_over: Instant,
     /// Nothing was written since the start: that the kernel has been told all of it is still to be noted.
     is_new: bool,
+    /// By which texts are hashed that need only be known again: the same in every run, as long as the database is there.
+    pub(super) hash_key: HashKey,
+    /// What the sources are called.
+    pub(super) source_names: BTreeMap<SourceId, String>,
     /// How far the logs have been read.
     pub(super) logs: Logs,
     /// How far the journals have been read.
     pub(super) cursors: Cursors,
+    /// What commands have printed.
+    pub(super) printed: Printed,
     /// Who waits until what is there now is written; a control client each, so there are few.
     told: Vec<Told>,
     /// Why something is not written.
@@ -45,18 +55,25 @@ impl Keeper {
     /// # Errors
     ///
     /// If there can be no thread for it.
-    pub(super) fn open(state: &Path, jail: impl Fn(&str) -> Option<JailId>) -> Result<(Self, Loaded)> {
+    pub(super) fn open(
+        state: &Path,
+        jail: impl Fn(&str) -> Option<JailId>,
+        source: impl Fn(&str) -> Option<SourceId>,
+    ) -> Result<(Self, Loaded)> {
         let mut keeper = Self {
             writer: None,
             handed_over: Instant::now(),
             is_new: true,
+            hash_key: HashKey::default(),
+            source_names: BTreeMap::new(),
             logs: Logs::default(),
             cursors: Cursors::default(),
+            printed: Printed::default(),
             told: Vec::new(),
             problem: None,
             set_aside: None,
         };
-        let mut loaded = match store::open(state, Reading::take(), jail) {
+        let mut loaded = match store::open(state, Reading::take(), jail, source) {
             Ok((opened, loaded)) => {
                 keeper.writer = Some(Writer::start(opened.database)?);
                 if let Some(set_aside) = opened.set_aside {
@@ -77,8 +94,10 @@ impl Keeper {
                 "of jails that are gone, or not understood, in the database: left out"
             );
         }
+        keeper.hash_key = loaded.hash_key.unwrap_or_else(random_key);
         keeper.logs = Logs::new(std::mem::take(&mut loaded.logs));
         keeper.cursors = Cursors::new(std::mem::take(&mut loaded.cursors));
+        keeper.printed = Printed::new(std::mem::take(&mut loaded.printed));
         Ok((keeper, loaded))
     }
 
@@ -121,22 +140,28 @@ impl Keeper {
         let collected = Reading::take().wall_ns();
         let Changed { logs, lost, all } = self.logs.take();
         let (cursors, all_cursors) = self.cursors.take();
+        let (printed, all_printed) = self.printed.take();
         room.send(Transaction {
             changes: engine.take_changes(),
             jails: engine.jail_names().clone(),
+            sources: self.source_names.clone(),
+            hash_key: self.hash_key,
             logs,
             lost_logs: lost,
             collected,
             all_logs: all,
             cursors,
             all_cursors,
+            printed,
+            all_printed,
             durable: !told.is_empty(),
             told,
         });
     }
 
     fn changed(&self, engine: &Engine) -> usize {
-        engine.changed() + self.logs.changed() + self.cursors.changed() + usize::from(self.is_new)
+        let places = self.logs.changed() + self.cursors.changed() + self.printed.changed();
+        engine.changed() + places + usize::from(self.is_new)
     }
 
     /// Waits for word from the store.
@@ -166,6 +191,7 @@ impl Keeper {
                 engine.forget_told();
                 self.logs.touch_all();
                 self.cursors.touch_all();
+                self.printed.touch_all();
             }
             Report::GivenUp(why) => {
                 tracing::error!("bans and counts will not outlast a reboot: {why}");
@@ -206,4 +232,11 @@ impl Keeper {
             self.set_aside.iter().map(|why| format!("the database was damaged, what it held is lost: {why}"));
         problem.chain(set_aside)
     }
+}
+
+/// A key that nobody can foresee: of the random numbers that the standard library's hash tables are guarded with.
+fn random_key() -> HashKey {
+    let half = |number: u8| RandomState::new().hash_one(number).to_le_bytes();
+    let (low, high) = (half(0), half(1));
+    HashKey::new(std::array::from_fn(|index| low.iter().chain(&high).copied().nth(index).unwrap_or_default()))
 }

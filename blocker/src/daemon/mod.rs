@@ -13,6 +13,7 @@
 //! adopted link enforces the adopted maps all the while. At a stop nothing is detached and nothing lifted.
 
 mod around;
+mod closer;
 mod cursors;
 mod drops;
 mod events;
@@ -24,16 +25,19 @@ mod keeper;
 mod limits;
 mod logs;
 mod looks;
+mod printed;
 mod sources;
 mod status;
+mod supervisor;
 mod unsettled;
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use blocker_core::config::{self, Attach, Config, Input};
+use blocker_core::config::{self, Attach, Config, Input, Mode};
 use blocker_core::engine::{self, AdoptedBan, BanOutcome, Command, Engine, Event, JailSet, Memory, Response};
 use blocker_core::prefix::Prefix;
 use blocker_core::time::{BanTime, Until};
@@ -41,21 +45,27 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::clock::{self, Reading};
+use crate::control::access::Access;
 use crate::control::server::{Call, Server};
 use crate::control::wire::{Change, Reply, Request};
 use crate::kernel::{Capacity, Kernel};
+use crate::metrics;
+use crate::network::allow_files::AllowFiles;
 use crate::network::changes::Changes;
-use crate::network::{default_routes, found_allowed};
+use crate::network::connections::Closing;
+use crate::network::default_routes;
 use crate::settings;
-use crate::source::SourceEvent;
+use crate::source::{Printed, SourceEvent};
 
+use closer::Closer;
 use drops::Drops;
 use events::EventLog;
 use interfaces::Interfaces;
 use jails::Numbered;
 use keeper::Keeper;
 use looks::Looks;
-use sources::Sources;
+use sources::{Begin, Sources};
+use supervisor::Supervisor;
 use unsettled::{Entry, Unsettled};
 
 pub use jails::check_inputs;
@@ -103,7 +113,12 @@ struct Daemon<'a> {
     numbered: Numbered,
     sources: Sources,
     interfaces: Interfaces,
+    /// Who is never banned because a file says so.
+    allow_files: AllowFiles,
+    /// Whether [`Daemon::take_places`] has something to tell.
+    are_places_due: bool,
     events: EventLog,
+    closer: Closer,
     /// When [`Daemon::look_around`] is due.
     looks: Looks,
     /// Commands that the kernel refused since the start, and its words for the last one.
@@ -114,6 +129,9 @@ struct Daemon<'a> {
     is_over: bool,
     /// Of how many tables [`Daemon::warn_of_fill`] has said so.
     tables_nearly_full: usize,
+    supervisor: Supervisor,
+    /// Whether the last reload was refused.
+    is_reload_refused: bool,
 }
 
 /// Runs until a signal ends it, in the configuration read from `config_path`.
@@ -131,16 +149,23 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
     let (lines_in, mut lines) = mpsc::channel(MAX_WAITING_BATCHES);
     let (calls_in, mut calls) = mpsc::channel(MAX_WAITING_CALLS);
 
+    let access = Access::of(&config.control)?;
     // The lock comes first, with the kernel; then whatever may fail without having changed anything.
     let capacity = capacity(&config);
     let mut kernel = Kernel::open(&config.daemon.pins, capacity)?;
     kernel.set_object_directory(config.daemon.runtime.clone());
-    let server = Server::bind(&config.daemon.runtime)?;
+    let server = Server::bind(&config.daemon.runtime, access)?;
+    let metrics = config.metrics.as_ref().map(metrics::Server::bind).transpose()?;
     let mut daemon = Daemon::start(config_path, options, config, kernel, capacity, lines_in)?;
     let drops = daemon.kernel.take_drops().context("the ring of drops has a reader")?;
     let mut drops = Drops::listen(drops).context("reading the ring of drops")?;
+    if let Some(metrics) = metrics {
+        tokio::spawn(metrics.run(calls_in.clone()));
+    }
     let mut server = tokio::spawn(server.run(calls_in));
     daemon.introduce();
+    let status = daemon.word();
+    daemon.supervisor.ready(status, Instant::now());
 
     loop {
         let wake = daemon.sleep();
@@ -163,10 +188,14 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
             _ = interrupt.recv() => break,
         }
         daemon.look_after();
+        if let Some(places) = daemon.take_places() {
+            changes.watch(places);
+        }
         if daemon.is_over {
             break;
         }
     }
+    daemon.supervisor.stopping(Instant::now());
     drop(calls);
     let Daemon { keeper, engine, .. } = daemon;
     if tokio::time::timeout(SAVE_WITHIN, keeper.finish(engine)).await.is_err() {
@@ -194,9 +223,9 @@ impl Options {
 }
 
 /// What changes only at a restart, besides the [`capacity`].
-fn fixed(config: &Config) -> (&Path, &Path, &Path, usize) {
-    let daemon = &config.daemon;
-    (&daemon.state, &daemon.runtime, &daemon.pins, daemon.max_line_bytes)
+fn fixed(config: &Config) -> impl PartialEq {
+    let Config { daemon, control, metrics, jails: _ } = config;
+    (&daemon.state, &daemon.runtime, &daemon.pins, daemon.max_line_bytes, control, metrics)
 }
 
 /// How many bans the maps are to take.
@@ -222,9 +251,13 @@ impl<'a> Daemon<'a> {
         let mut sources = Sources::new(lines, config.daemon.max_line_bytes);
         let (numbered, ports) = jails::number(&config, &kernel, &mut sources)?;
         let mut engine = Engine::new(jails::settings(&config, &numbered, capacity));
+        engine.set_seed(RandomState::new().hash_one(0));
         engine.name_gone_jails(kernel.jail_names().map(|(id, name)| (id, name.to_owned())));
         let names = engine.jail_names();
-        let (keeper, loaded) = Keeper::open(&config.daemon.state, |name| jails::of_name(names, name))?;
+        let source_names = sources.names();
+        let source = |name: &str| source_names.iter().find(|(_, known)| *known == name).map(|(&id, _)| id);
+        let (keeper, loaded) = Keeper::open(&config.daemon.state, |name| jails::of_name(names, name), source)?;
+        engine.set_hash_key(keeper.hash_key);
         if keeper.is_on() {
             engine.track_changes();
         }
@@ -240,16 +273,24 @@ impl<'a> Daemon<'a> {
             numbered,
             sources,
             interfaces: Interfaces::default(),
+            allow_files: AllowFiles::default(),
+            are_places_due: false,
             events: EventLog::start()?,
+            closer: Closer::start()?,
             looks: Looks::begin(Instant::now()),
             refused: (0, String::new()),
             unsettled: Unsettled::default(),
             batch: Batch::default(),
             is_over: false,
             tables_nearly_full: 0,
+            supervisor: Supervisor::of_environment(Instant::now()),
+            is_reload_refused: false,
         };
         // Whom never to drop comes before whatever may drop more.
-        daemon.engine.set_found_allowed(found_allowed(&default_routes()?)?, clock::now());
+        daemon.allow_files.set_paths(&daemon.config.daemon.allow_files);
+        let allow_logins = daemon.config.daemon.allow_logins;
+        let found = around::all_allowed(&default_routes()?, allow_logins, &mut daemon.allow_files)?;
+        daemon.engine.set_found_allowed(found, clock::now());
         let allowed = daemon.carry_out();
         daemon.kernel.set_jails(ports)?;
         let is_kernel_whole = daemon.kernel.were_pinned() && loaded.is_of_this_boot;
@@ -278,10 +319,17 @@ impl<'a> Daemon<'a> {
 
     /// Ends the sources that nobody wants, and begins the others where they were left.
     fn start_sources(&mut self) -> Result<()> {
-        let Keeper { logs, cursors, .. } = &mut self.keeper;
-        self.sources.start(|name| logs.marks(name), |name| cursors.mark(name))?;
+        self.keeper.source_names = self.sources.names();
+        let Keeper { logs, cursors, printed, hash_key, .. } = &mut self.keeper;
+        let begin = Begin {
+            logs: &|name| logs.marks(name),
+            journals: &|name| cursors.mark(name),
+            commands: &|name| Printed::new(*hash_key, printed.lines(name)),
+        };
+        self.sources.start(&begin)?;
         logs.retain(|name| self.sources.has(name));
         cursors.retain(|name| self.sources.has_journal(name));
+        printed.retain(|name| self.sources.has(name));
         Ok(())
     }
 
@@ -310,6 +358,9 @@ impl<'a> Daemon<'a> {
                 // With all that the lines have caused, and not before.
                 if let (Some(name), Some(mark)) = (self.sources.name(batch.source()), batch.mark()) {
                     self.keeper.logs.note(name, mark.clone());
+                }
+                if let Some(name) = self.sources.name(batch.source()) {
+                    self.keeper.printed.note(name, batch.printed());
                 }
                 if let (Some(name), Some(mark)) = (self.sources.journal_name(batch.source()), batch.journal_mark()) {
                     self.keeper.cursors.note(name, mark.clone());
@@ -350,6 +401,9 @@ impl<'a> Daemon<'a> {
         self.flush();
         self.settle_allowed();
         self.keeper.hand_over(&mut self.engine);
+        let now = Instant::now();
+        let status = self.supervisor.is_status_due(now).then(|| self.word());
+        self.supervisor.turn(now, status);
     }
 
     fn handle_call(&mut self, call: Call) {
@@ -425,23 +479,43 @@ impl<'a> Daemon<'a> {
         })
     }
 
+    /// Takes up the configuration, and tells the service manager so.
+    fn reload(&mut self) -> Result<()> {
+        self.supervisor.reloading(Instant::now());
+        let done = self.take_up_configuration();
+        self.is_reload_refused = done.is_err();
+        let status = self.word();
+        self.supervisor.ready(status, Instant::now());
+        done
+    }
+
+    /// How it goes, in a line for the service manager.
+    fn word(&self) -> String {
+        let stats = self.engine.stats();
+        let (jails, bans) = (self.numbered.jails.len(), stats.bans_v4 + stats.bans_v6 + stats.networks);
+        let refused = if self.is_reload_refused { "; the last reload failed, see the log" } else { "" };
+        format!("jails: {jails}; bans in force: {bans}{refused}")
+    }
+
     /// Builds the new configuration whole, then swaps; if that cannot be done, everything stays as it was. Whom never to
     /// drop reaches the kernel before the ports that may drop more, and the mode comes last.
-    fn reload(&mut self) -> Result<()> {
+    fn take_up_configuration(&mut self) -> Result<()> {
         let config = self.options.apply(settings::load(self.config_path)?);
         if fixed(&config) != fixed(&self.config) || capacity(&config) != self.capacity {
             return Err(crate::exit::Failure::Configuration(format!(
-                "{}: `state`, `runtime`, `pins`, `max_bans_ipv4`, `max_bans_ipv6` and `max_line_bytes` in `daemon` change only at \
-                 a restart, which keeps all bans",
+                "{}: `state`, `runtime`, `pins`, `max_bans_ipv4`, `max_bans_ipv6` and `max_line_bytes` in `daemon`, `control` and `metrics`, \
+                 change only at a restart, which keeps all bans",
                 self.config_path.display()
             ))
             .into());
         }
+        let routes = default_routes()?;
         let (numbered, ports) = jails::number(&config, &self.kernel, &mut self.sources)?;
         self.engine.reconfigure(jails::settings(&config, &numbered, self.capacity), clock::now());
         self.config = config;
         self.numbered = numbered;
-        self.carry_out();
+        self.allow_files.set_paths(&self.config.daemon.allow_files);
+        self.find_allowed(&routes);
         self.start_sources()?;
         let in_kernel = self.kernel.set_jails(ports).and_then(|()| self.kernel.set_mode(self.config.daemon.mode));
         self.look_around();
@@ -494,15 +568,31 @@ impl<'a> Daemon<'a> {
 
     /// Writes the bans of the batch, and only then tells people.
     fn flush(&mut self) {
-        let Batch { bans, prefixes, events } = &mut self.batch;
+        let Batch { bans, prefixes, events: _ } = &mut self.batch;
         let refused = if bans.is_empty() { Vec::new() } else { self.kernel.enforce(bans) };
         bans.clear();
         prefixes.clear();
+        self.close_connections();
         let engine = &self.engine;
+        let events = &mut self.batch.events;
         self.events.send_all(events.drain(..), |event| jails::name_in(event, engine));
         for (prefix, error) in refused {
             self.unsettled.add(Entry::Ban(prefix));
             self.refused(&error);
+        }
+    }
+
+    /// Has the connections ended of those whose ban began with this batch.
+    fn close_connections(&mut self) {
+        let Config { daemon, .. } = &self.config;
+        if !daemon.close_connections || daemon.mode == Mode::Observe {
+            return;
+        }
+        for event in &self.batch.events {
+            let Event::Banned(ban) = event else { continue };
+            let Some(ports) = self.numbered.closed_by(ban.jail) else { continue };
+            let allowed = if ban.prefix.is_host() { Vec::new() } else { self.engine.allowed_in(ban.prefix) };
+            self.closer.close(Closing { prefix: ban.prefix, ports, allowed });
         }
     }
 
@@ -529,7 +619,8 @@ impl<'a> Daemon<'a> {
         let now = clock::now();
         let engine = self.engine.poll_timeout().map(|due| due.saturating_since(now));
         let waits = engine.into_iter().chain(self.unsettled.wait()).chain(self.keeper.wait(&self.engine));
-        waits.fold(self.looks.wait(Instant::now()), Duration::min)
+        let now = Instant::now();
+        waits.chain(self.supervisor.wait(now)).fold(self.looks.wait(now), Duration::min)
     }
 
     /// Says in a few lines what it watches and protects, and where to look next.

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::journals::{Journals, Wanted};
 use crate::source::{
-    CommandSource, FileSource, JournalMark, Marks, SourceEvent, SourceState, SyslogSource, read_stdin,
+    CommandSource, FileSource, JournalMark, Marks, Printed, SourceEvent, SourceState, SyslogSource, read_stdin,
 };
 
 /// Sources by their inputs: a reload that keeps an input keeps its source, its place in the files included.
@@ -31,6 +31,13 @@ struct Source {
     wanted: bool,
     task: Option<JoinHandle<()>>,
     state: SourceState,
+}
+
+/// Where sources were left, by what they are called.
+pub(super) struct Begin<'a> {
+    pub(super) logs: &'a dyn Fn(&str) -> Marks,
+    pub(super) journals: &'a dyn Fn(&str) -> Option<JournalMark>,
+    pub(super) commands: &'a dyn Fn(&str) -> Printed,
 }
 
 impl Drop for Source {
@@ -86,12 +93,7 @@ impl Sources {
     }
 
     /// Ends the sources that nobody wants, and begins those that do not run.
-    /// `marks` tells where one was left, `journal_mark` the same of one that reads the journal.
-    pub(super) fn start(
-        &mut self,
-        marks: impl Fn(&str) -> Marks,
-        journal_mark: impl Fn(&str) -> Option<JournalMark>,
-    ) -> Result<()> {
+    pub(super) fn start(&mut self, begin: &Begin<'_>) -> Result<()> {
         // Standard input cannot be had a second time.
         self.by_input.retain(|input, source| source.wanted || *input == Input::Stdin);
         for (input, source) in self.by_input.iter_mut().filter(|(_, source)| source.task.is_none()) {
@@ -99,9 +101,12 @@ impl Sources {
             source.task = Some(match input.clone() {
                 Input::Files(patterns) => {
                     let files = FileSource::new(source.id, patterns, max_line_bytes)?;
-                    tokio::spawn(files.going_on_from(marks(&source.name)).run(events))
+                    tokio::spawn(files.going_on_from((begin.logs)(&source.name)).run(events))
                 }
-                Input::Command(words) => tokio::spawn(CommandSource::new(source.id, words, max_line_bytes).run(events)),
+                Input::Command(words) => {
+                    let command = CommandSource::new(source.id, words, max_line_bytes);
+                    tokio::spawn(command.knowing((begin.commands)(&source.name)).run(events))
+                }
                 Input::Syslog(socket) => tokio::spawn(SyslogSource::new(source.id, socket, max_line_bytes).run(events)),
                 Input::Stdin => {
                     read_stdin(source.id, max_line_bytes, events.clone()).context("reading standard input")?;
@@ -109,7 +114,7 @@ impl Sources {
                 }
             });
         }
-        self.journals.start(journal_mark);
+        self.journals.start(begin.journals);
         Ok(())
     }
 
@@ -137,6 +142,12 @@ impl Sources {
         self.journals.has(name)
     }
 
+    /// What all of them are called.
+    pub(super) fn names(&self) -> BTreeMap<SourceId, String> {
+        let others = self.by_input.values().map(|source| (source.id, source.name.clone()));
+        others.chain(self.journals.names().map(|(id, name)| (id, name.to_owned()))).collect()
+    }
+
     /// Whether there is a source of this name.
     pub(super) fn has(&self, name: &str) -> bool {
         self.by_input.values().any(|source| source.name == name)
@@ -152,9 +163,25 @@ impl Sources {
         self.numbered_states().map(|(_, state)| state)
     }
 
+    /// The same, with what kind of source each is.
+    pub(super) fn states_by_kind(&self) -> impl Iterator<Item = (SourceId, &'static str, &SourceState)> {
+        let others = self.by_input.iter().map(|(input, source)| (source.id, kind(input), &source.state));
+        others.chain(self.journals.states().map(|(id, state)| (id, "journal", state)))
+    }
+
     fn numbered_states(&self) -> impl Iterator<Item = (SourceId, &SourceState)> {
         let others = self.by_input.values().map(|source| (source.id, &source.state));
         others.chain(self.journals.states())
+    }
+}
+
+/// The key that names such an input.
+fn kind(input: &Input) -> &'static str {
+    match input {
+        Input::Files(_) => "log",
+        Input::Command(_) => "command",
+        Input::Syslog(_) => "syslog",
+        Input::Stdin => "stdin",
     }
 }
 

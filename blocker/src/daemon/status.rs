@@ -6,15 +6,17 @@ use anyhow::Result;
 use blocker_common::{Counter, Outcome};
 use blocker_core::attempts::Attempts;
 use blocker_core::config::Mode;
-use blocker_core::engine::{BanInfo, JailStats, Origin, Stats};
+use blocker_core::engine::{BanInfo, JailStats, Origin, SourceId, Stats};
 use blocker_core::time::format_span;
 
 use super::interfaces::State;
 use super::{Daemon, fill};
 use crate::clock::Reading;
-use crate::control::wire::{Ban, BanCounts, InterfaceStatus, JailStatus, LineCounts, PacketCount, Status};
+use crate::control::wire::{
+    Alarms, Ban, BanCounts, InterfaceStatus, JailStatus, LineCounts, PacketCount, SourceStatus, Status,
+};
 use crate::kernel::{MANUAL_JAIL, Totals};
-use crate::source::{FollowedFile, SourceState};
+use crate::source::{FollowedFile, SourceCounters, SourceState};
 
 impl Daemon<'_> {
     pub(super) fn status(&self) -> Result<Status> {
@@ -44,6 +46,19 @@ impl Daemon<'_> {
                 no_match: stats.no_match,
             },
             counters: counts(counters),
+            tables: fill::tables(&stats, self.capacity).iter().map(fill::Table::status).collect(),
+            sources: self.source_states(),
+            alarms: Alarms {
+                refused_updates: self.refused.0,
+                waiting_updates: self.unsettled.waiting() as u64,
+                lost_updates: self.unsettled.lost(),
+                evicted_bans: stats.evicted,
+                refused_bans: stats.refused,
+                forgotten_counts: stats.forgotten,
+                forgotten_ends: stats.late_forgotten,
+                lost_log_lines: self.log_lines_lost(),
+                store_problems: self.keeper.problems().count() as u64,
+            },
             problems: self.problems(&stats),
         })
     }
@@ -97,9 +112,46 @@ impl Daemon<'_> {
             tracked: stats.tracked,
             bans: stats.bans_made,
             in_force: stats.bans_in_force,
+            ignored: stats.ignored,
             too_old: stats.too_old,
             mode: mode_name(limits.map_or(Mode::Enforce, |config| config.mode)).to_owned(),
         }
+    }
+
+    /// All sources, with the names of the jails that they are read for.
+    fn source_states(&self) -> Vec<SourceStatus> {
+        let status = |(id, kind, state): (SourceId, &str, &SourceState)| {
+            let SourceCounters {
+                lines,
+                bytes,
+                overlong_lines,
+                untrusted,
+                unfinished_lines,
+                truncations,
+                rotations,
+                closed_early: _,
+                queue_overflows: _,
+            } = state.counters;
+            let jails = self.numbered.jails.iter().filter(|jail| jail.sources.contains(&id));
+            SourceStatus {
+                kind: kind.to_owned(),
+                jails: jails.map(|jail| jail.config.name.clone()).collect(),
+                lines,
+                bytes,
+                overlong: overlong_lines,
+                untrusted,
+                unfinished: unfinished_lines,
+                truncations,
+                rotations,
+                problems: state.problems.len(),
+            }
+        };
+        self.sources.states_by_kind().map(status).collect()
+    }
+
+    /// Lines of the daemon's own log that were never written.
+    fn log_lines_lost(&self) -> u64 {
+        self.events.left_out() + crate::logging::left_out() as u64
     }
 
     fn problems(&self, stats: &Stats) -> Vec<String> {
@@ -112,6 +164,7 @@ impl Daemon<'_> {
             })
             .chain(self.interfaces.problem())
             .chain(self.keeper.problems())
+            .chain(self.allow_files.problems())
             .chain(self.sources.states().flat_map(|state| state.problems.iter().cloned()))
             .collect();
         problems.extend(fill::warnings(stats, self.capacity));
@@ -132,9 +185,15 @@ impl Daemon<'_> {
         if stats.evicted > 0 {
             problems.push(format!("{} bans gave way because their table was full", stats.evicted));
         }
-        let left_out = self.events.left_out() + crate::logging::left_out() as u64;
+        let left_out = self.log_lines_lost();
         if left_out > 0 {
             problems.push(format!("{left_out} lines are missing from the daemon's log: its reader is too slow"));
+        }
+        let left_open = self.closer.left_out();
+        if left_open > 0 {
+            problems.push(format!(
+                "the connections of {left_open} banned sources were left to time out: bans came too fast to end them all"
+            ));
         }
         if stats.late_forgotten > 0 {
             let forgotten = stats.late_forgotten;

@@ -3,14 +3,14 @@
 use std::collections::HashMap as StdHashMap;
 use std::os::fd::{AsRawFd, RawFd};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues, RingBuf};
 use aya::util::nr_cpus;
 use aya::{Ebpf, Pod};
 use blocker_common::{
     Address4, Address6, Allowed, Ban, Config, Counter, Dropped, Host4, Interface, JailName, LAYOUT, MapName, Network6,
-    Outcome, PORT_TABLE_LEN, SCTP_TABLE_LEN, Tally, counter_index, presence,
+    Outcome, PORT_TABLE_LEN, SCTP_TABLE_LEN, Tally, counter_index, flags, presence,
 };
 use blocker_core::prefix::Prefix;
 
@@ -21,7 +21,10 @@ use super::keys::{
 use super::syscalls::{Batch, Stopped};
 use super::{KernelBan, Pins};
 
-/// Every map of the program.
+/// The flags that mean something; the bits above them count changes.
+const MEANINGS: u32 = flags::FIRST_CHANGE - 1;
+
+/// Every map of the program that is not its own affair.
 pub struct Maps {
     config: Array<MapData, Config>,
     jails: Array<MapData, JailName>,
@@ -110,18 +113,34 @@ impl Maps {
         self.drops.take().map(DropRing)
     }
 
-    /// The configuration of the program.
+    /// The configuration of the program, without the number of changes in its flags.
     ///
     /// # Errors
     ///
     /// The kernel's; so for all below.
     pub fn config(&self) -> Result<Config> {
+        let config = self.whole_config()?;
+        Ok(Config { flags: config.flags & MEANINGS, ..config })
+    }
+
+    /// Sets [`Config::flags`], but for the number of changes, and [`Config::observed`].
+    pub fn set_config(&mut self, flags: u32, observed: u64) -> Result<()> {
+        let changes = self.whole_config()?.flags & !MEANINGS;
+        self.write_config(Config { layout: LAYOUT, flags: flags & MEANINGS | changes, observed })
+    }
+
+    /// Lets programs forget what they remember of bans: something was changed among them.
+    fn tell_change(&mut self) -> Result<()> {
+        let config = self.whole_config()?;
+        self.write_config(Config { flags: config.flags.wrapping_add(flags::FIRST_CHANGE), ..config })
+    }
+
+    fn whole_config(&self) -> Result<Config> {
         self.config.get(&0, 0).context("reading the map CONFIG")
     }
 
-    /// Sets [`Config::flags`] and [`Config::observed`].
-    pub fn set_config(&mut self, flags: u32, observed: u64) -> Result<()> {
-        self.config.set(0, Config { layout: LAYOUT, flags, observed }, 0).context("writing the map CONFIG")
+    fn write_config(&mut self, config: Config) -> Result<()> {
+        self.config.set(0, config, 0).context("writing the map CONFIG")
     }
 
     /// The entries of the interfaces, by index of the table.
@@ -213,6 +232,11 @@ impl Maps {
 
     /// Writes it.
     pub fn set_ban(&mut self, prefix: Prefix, ban: &Ban) -> Result<()> {
+        self.insert(prefix, ban)?;
+        self.tell_change()
+    }
+
+    fn insert(&mut self, prefix: Prefix, ban: &Ban) -> Result<()> {
         match ban_key(prefix) {
             BanKey::Host4(key) => self.bans4.insert(key, ban, 0),
             BanKey::Network64(key) => self.bans6.insert(key, ban, 0),
@@ -236,9 +260,14 @@ impl Maps {
         left.extend(set_many(&self.many.bans4, &hosts));
         left.extend(set_many(&self.many.bans6, &networks));
         // One by one: what has no such call, and what was refused, for the reason.
-        left.into_iter()
-            .filter_map(|(prefix, ban)| self.set_ban(prefix, &ban).err().map(|error| (prefix, error)))
-            .collect()
+        let refused = left
+            .into_iter()
+            .filter_map(|(prefix, ban)| self.insert(prefix, &ban).err().map(|error| (prefix, error)))
+            .collect();
+        match self.tell_change() {
+            Ok(()) => refused,
+            Err(error) => bans.iter().map(|(prefix, _)| (*prefix, anyhow!("{error:#}"))).collect(),
+        }
     }
 
     /// The bans of the prefixes around `prefix`, its own included.
@@ -281,7 +310,8 @@ impl Maps {
             BanKey::Network4(key) => self.networks4.remove(&key),
             BanKey::Network6(key) => self.networks6.remove(&key),
         };
-        absent_is_fine(removed).with_context(|| format!("removing the ban of {prefix}"))
+        absent_is_fine(removed).with_context(|| format!("removing the ban of {prefix}"))?;
+        self.tell_change()
     }
 
     /// Every ban.

@@ -53,6 +53,7 @@ pub use object::{Object, Program, Programs, load_unpinned, load_unpinned_at};
 pub use pins::Pins;
 pub use presence::Presence;
 pub use release::{OLDEST as OLDEST_KERNEL, Release, running as running_kernel};
+pub(crate) use syscalls::peer_groups;
 
 use attach::Attachments;
 use blocklist::{Blocklist, Wanted};

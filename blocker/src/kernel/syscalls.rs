@@ -1,5 +1,5 @@
 //! System calls that the loader's library does not wrap: many entries of a map at once (half a microsecond for each
-//! instead of one and a half), and the file descriptor of whatever is pinned.
+//! instead of one and a half), the file descriptor of whatever is pinned, and the groups of who is at the other end of a socket.
 //!
 //! This is the only module of the crate with `unsafe` code.
 #![expect(unsafe_code, reason = "system calls that no library wraps; each block says what makes it sound")]
@@ -7,7 +7,7 @@
 use std::ffi::CString;
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -253,6 +253,34 @@ struct ObjectAttributes {
     pathname: u64,
     bpf_fd: u32,
     file_flags: u32,
+}
+
+/// The supplementary groups of the process that opened the other end of a unix socket, as they were when it did: at most 65,536
+/// (`NGROUPS_MAX`).
+///
+/// # Errors
+///
+/// The kernel's.
+pub(crate) fn peer_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
+    let mut groups = vec![0_u32; 64];
+    loop {
+        let room = groups.len() * size_of::<u32>();
+        let mut bytes = libc::socklen_t::try_from(room).map_err(io::Error::other)?;
+        let (fd, buffer) = (socket.as_raw_fd(), groups.as_mut_ptr().cast());
+        // SAFETY: the kernel writes at most `bytes` bytes to `buffer`, which has as many, and their number, or how many it would
+        // need, to `bytes`.
+        let answer = unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_PEERGROUPS, buffer, &raw mut bytes) };
+        let needed = bytes as usize / size_of::<u32>();
+        if answer == 0 {
+            groups.truncate(needed);
+            return Ok(groups);
+        }
+        let error = io::Error::last_os_error();
+        if error.raw_os_error() != Some(libc::ERANGE) || needed <= groups.len() {
+            return Err(error);
+        }
+        groups.resize(needed, 0);
+    }
 }
 
 const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;

@@ -22,15 +22,18 @@ const MAX_RESOLVER_BYTES: u64 = 64 * 1024;
 /// Name servers taken of each of them at most; the resolver itself uses three.
 const MAX_RESOLVERS: usize = 16;
 
-/// Prefixes that every machine must be able to hear: its own loopback, and neighbours on the link.
-const ALWAYS: [(&str, AllowReason); 4] = [
+/// Prefixes that every machine must be able to hear: its own loopback, and neighbours on the link; and multicast groups, which
+/// send nothing.
+const ALWAYS: [(&str, AllowReason); 6] = [
     ("127.0.0.0/8", AllowReason::Loopback),
     ("::1", AllowReason::Loopback),
     ("169.254.0.0/16", AllowReason::LinkLocal),
     ("fe80::/10", AllowReason::LinkLocal),
+    ("224.0.0.0/4", AllowReason::Multicast),
+    ("ff00::/8", AllowReason::Multicast),
 ];
 
-/// Everything that is allow-listed without being configured: loopback and link-local addresses, this machine's own
+/// Everything that is allow-listed without being configured: loopback, link-local and multicast addresses, this machine's own
 /// addresses, the gateways of `routes`, and the name servers in `/etc/resolv.conf` and in
 /// `/run/systemd/resolve/resolv.conf`.
 ///

@@ -3,12 +3,15 @@
 //! Everything is read anew when the kernel says that something changed ([`changes`]): on most machines reading is a
 //! matter of microseconds, on all it is bounded, and there is no state to go stale.
 
+pub mod allow_files;
 pub mod changes;
+pub mod connections;
 mod device;
 mod ethtool;
 mod found;
 mod genetlink;
 mod interfaces;
+pub mod logins;
 mod netdev;
 mod netlink;
 mod nexthops;

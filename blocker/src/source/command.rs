@@ -2,7 +2,8 @@
 //!
 //! The program is a child without a shell, in a process group of its own, with both its outputs in one pipe. It is begun again
 //! when it ends, after 1, 2, 4 … 60 seconds, and ended with all it began when the source is. What it prints at its beginning is
-//! past (`stream`); what it printed in an earlier run already is not judged again (`printed`).
+//! past (`stream`); what it printed in an earlier run already, of this daemon's or an earlier one's, is not judged again
+//! (`printed`).
 //!
 //! If the daemon is killed, the program lives until it prints the next line; systemd ends it with the unit.
 
@@ -42,21 +43,28 @@ pub struct CommandSource {
     /// The program and its arguments; not empty.
     words: Vec<String>,
     max_line_bytes: usize,
+    printed: Printed,
 }
 
 impl CommandSource {
     /// Prepares to run the program `words` begins with. Lines of more than `max_line_bytes` are skipped. Begins nothing yet.
     #[must_use]
     pub fn new(id: SourceId, words: Vec<String>, max_line_bytes: usize) -> Self {
-        Self { id, words, max_line_bytes }
+        Self { id, words, max_line_bytes, printed: Printed::default() }
+    }
+
+    /// The same, knowing what the program has printed before.
+    #[must_use]
+    pub fn knowing(self, printed: Printed) -> Self {
+        Self { printed, ..self }
     }
 
     /// Runs it, again and again, until nobody receives `events`.
     ///
     /// Needs a runtime with I/O and time.
-    pub async fn run(self, events: Sender<SourceEvent>) {
+    pub async fn run(mut self, events: Sender<SourceEvent>) {
         let mut teller = Teller::new(self.id, events);
-        let mut printed = Printed::default();
+        let mut printed = std::mem::take(&mut self.printed);
         let mut wait = FIRST_WAIT;
         loop {
             let began_at = Instant::now();
@@ -117,6 +125,8 @@ impl CommandSource {
         let child = Command::new(program)
             .args(arguments)
             .current_dir("/")
+            // The service manager hears of the daemon from the daemon alone.
+            .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::null())
             .stdout(write.try_clone()?)
             .stderr(write)

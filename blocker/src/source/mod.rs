@@ -49,6 +49,7 @@ pub use file::FileSource;
 pub use journal::{JournalInput, JournalPlace, JournalReader};
 pub use look::{Seen, SeenFile, look};
 pub use mark::{JournalMark, Mark, Marks};
+pub use printed::{MAX_PRINTED, Printed};
 pub use problems::MAX_PROBLEMS;
 pub use stdin::read_stdin;
 pub use syslog::SyslogSource;
@@ -94,12 +95,22 @@ pub struct Batch {
     ends: Vec<usize>,
     mark: Option<Mark>,
     journal_mark: Option<JournalMark>,
+    printed: Vec<u64>,
 }
 
 impl Batch {
     /// Begins a batch without lines. They are `past` if they were in `log` already when reading of it began.
     pub fn new(source: SourceId, log: LogId, past: bool) -> Self {
-        Self { source, log, past, bytes: Vec::new(), ends: Vec::new(), mark: None, journal_mark: None }
+        Self {
+            source,
+            log,
+            past,
+            bytes: Vec::new(),
+            ends: Vec::new(),
+            mark: None,
+            journal_mark: None,
+            printed: Vec::new(),
+        }
     }
 
     /// Makes room for lines of so many bytes together.
@@ -174,6 +185,16 @@ impl Batch {
     /// How far the journal has been read when the lines are judged, if they are from one.
     pub fn journal_mark(&self) -> Option<&JournalMark> {
         self.journal_mark.as_ref()
+    }
+
+    /// Says what is to be known again of these lines, if the command that printed them prints them once more.
+    pub(crate) fn set_printed(&mut self, hashes: Vec<u64>) {
+        self.printed = hashes;
+    }
+
+    /// The hashes of the lines, if a command has printed them.
+    pub fn printed(&self) -> &[u64] {
+        &self.printed
     }
 
     /// How many lines there are.

@@ -1,22 +1,23 @@
 //! What a command has printed in its earlier runs.
 //!
 //! A program that is begun again prints its history again: `docker logs -f`, `tail -f`. A failure in it must not count
-//! twice, so of the past lines of a run those are dropped that an earlier run printed, each as often as it did.
+//! twice, so of the past lines of a run those are dropped that an earlier run printed, each as often as it did. What was
+//! printed goes with the batches to whoever judges them, so that it is known again after a restart if it was judged.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+
+use blocker_core::keyed::HashKey;
 
 use super::Batch;
 
 /// Most lines remembered, the youngest: of each a hash, so some 4 MiB. Of a longer history what is older is judged again, by the
 /// time in it.
-const MAX_PRINTED: usize = 65_536;
+pub const MAX_PRINTED: usize = 65_536;
 
 /// The lines of earlier runs, and of this one.
 #[derive(Debug, Default)]
-pub(super) struct Printed {
-    /// With a key of its own: nobody can make two lines alike.
-    hasher: RandomState,
+pub struct Printed {
+    key: HashKey,
     /// Hashes of lines, the oldest in front.
     lines: VecDeque<u64>,
     /// How often each may come again in this run; empty in the first run, and after the first line that is not past.
@@ -24,6 +25,13 @@ pub(super) struct Printed {
 }
 
 impl Printed {
+    /// Lines that earlier runs printed, by their hashes, the oldest first. Only the last [`MAX_PRINTED`] are taken.
+    #[must_use]
+    pub fn new(key: HashKey, lines: Vec<u64>) -> Self {
+        let surplus = lines.len().saturating_sub(MAX_PRINTED);
+        Self { key, lines: lines.into_iter().skip(surplus).collect(), again: HashMap::new() }
+    }
+
     /// Another run begins.
     pub(super) fn begin(&mut self) {
         self.again.clear();
@@ -37,8 +45,9 @@ impl Printed {
         if !batch.is_past() {
             self.again = HashMap::new();
         }
+        let mut kept = Vec::new();
         batch.retain(|line| {
-            let hash = self.hasher.hash_one(line);
+            let hash = self.key.hash(line);
             if let Some(left) = self.again.get_mut(&hash).filter(|left| **left > 0) {
                 *left -= 1;
                 return false;
@@ -47,8 +56,10 @@ impl Printed {
                 self.lines.pop_front();
             }
             self.lines.push_back(hash);
+            kept.push(hash);
             true
         });
+        batch.set_printed(kept);
     }
 }
 
@@ -57,6 +68,21 @@ mod tests {
     use blocker_core::engine::{LogId, SourceId};
 
     use super::*;
+
+    #[test]
+    fn what_was_told_with_the_batches_is_known_by_the_next_daemon() {
+        let key = HashKey::new([3; 16]);
+        let mut before = Printed::new(key, Vec::new());
+        before.begin();
+        let mut batch = Batch::new(SourceId::new(0), LogId::new(0), false);
+        [&b"a"[..], b"b", b"b"].into_iter().for_each(|line| batch.push(line));
+        before.strike(&mut batch);
+
+        let mut after = Printed::new(key, batch.printed().to_vec());
+        after.begin();
+
+        assert_eq!(left(&mut after, true, &["b", "a", "c", "b", "b"]), ["c", "b"]);
+    }
 
     fn left(printed: &mut Printed, past: bool, lines: &[&str]) -> Vec<String> {
         let mut batch = Batch::new(SourceId::new(0), LogId::new(0), past);

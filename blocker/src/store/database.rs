@@ -6,12 +6,13 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use blocker_core::engine::{Changes, JailId, Key};
+use blocker_core::engine::{Changes, JailId, Key, SourceId};
+use blocker_core::keyed::HashKey;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Result, TransactionBehavior, params};
 
 use super::schema::{self, Refusal};
 use super::wall::{Offset, Stamp, boot_id};
-use super::{FILE_NAME, Loaded, Transaction, rows};
+use super::{FILE_NAME, Loaded, Transaction, history, printed, rows, twins};
 use crate::clock::Reading;
 use crate::source::JournalMark;
 
@@ -125,24 +126,40 @@ impl Database {
     }
 
     /// Reads everything. To be called once, before anything is written.
-    pub(super) fn load(&mut self, clock: Reading, jail: impl Fn(&str) -> Option<JailId>) -> Result<Loaded> {
-        let stamp = self.connection.query_row("SELECT boot, offset, written FROM meta", [], |row| {
-            Ok(Stamp { boot: row.get(0)?, offset: Offset(row.get(1)?), written: row.get(2)? })
+    pub(super) fn load(
+        &mut self,
+        clock: Reading,
+        jail: impl Fn(&str) -> Option<JailId>,
+        source: impl Fn(&str) -> Option<SourceId>,
+    ) -> Result<Loaded> {
+        let meta = self.connection.query_row("SELECT boot, offset, written, hash_key FROM meta", [], |row| {
+            let stamp = Stamp { boot: row.get(0)?, offset: Offset(row.get(1)?), written: row.get(2)? };
+            Ok((stamp, row.get::<_, Option<Vec<u8>>>(3)?))
         });
-        let stamp = stamp.optional()?;
+        let (stamp, key) = meta.optional()?.unzip();
+        let hash_key = key.flatten().and_then(|bytes| bytes.try_into().ok()).map(HashKey::new);
         self.offset = Offset::of_rows(stamp.as_ref(), &self.boot, clock);
+        let down =
+            stamp.as_ref().map_or(0, |stamp| self.offset.wall(clock.boot()).saturating_sub(stamp.written)).max(0);
         let is_of_this_boot = stamp.is_some_and(|stamp| stamp.boot == self.boot && !self.boot.is_empty());
-        let mut loaded = Loaded { is_of_this_boot, ..Loaded::default() };
+        let mut loaded = Loaded { is_of_this_boot, hash_key, ..Loaded::default() };
         self.load_bans(&jail, &mut loaded)?;
         let nobodys = self.load_failures(&jail, &mut loaded)?;
         self.load_logs(&mut loaded)?;
         self.load_cursors(&mut loaded)?;
-        loaded.unused += nobodys.len();
+        loaded.printed = printed::load(&self.connection)?;
+        let (history, of_gone_jails) = history::load(&self.connection, &jail, self.offset)?;
+        loaded.memory.history = history;
+        loaded.unused += of_gone_jails;
+        let (twins, of_no_jail) = twins::load(&self.connection, &jail, source, (self.offset, down))?;
+        loaded.memory.twins = twins;
+        loaded.unused += nobodys.len() + of_no_jail;
         // A ban of a jail that is gone counts again when the jail comes back in time; counts do not.
         let dropped = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for row in nobodys {
             dropped.execute("DELETE FROM failures WHERE prefix = ?1 AND jail = ?2", row)?;
         }
+        twins::remove_nobodys(&dropped, &jail)?;
         dropped.commit()?;
         Ok(loaded)
     }
@@ -204,16 +221,20 @@ impl Database {
         let Transaction {
             changes,
             jails,
+            sources,
+            hash_key,
             logs,
             lost_logs,
             collected,
             all_logs,
             cursors,
             all_cursors,
+            printed,
+            all_printed,
             durable,
             told: _,
         } = transaction;
-        let Changes { all_bans, bans, all_counts, counts } = changes;
+        let Changes { all_bans, bans, all_counts, counts, all_history, history, all_twins, twins } = changes;
         let present = Offset::now(clock);
         let step = present.step_from(self.offset);
         let offset = if step.is_some() { present } else { self.offset };
@@ -226,9 +247,12 @@ impl Database {
         for (is_all, table) in [
             (all_bans, "bans"),
             (all_counts, "failures"),
+            (all_history, "history"),
+            (all_twins, "twins"),
             (all_logs, "logs"),
             (all_logs, "sources"),
             (all_cursors, "cursors"),
+            (all_printed, "printed"),
         ] {
             if *is_all {
                 written.execute(&format!("DELETE FROM {table}"), [])?;
@@ -240,6 +264,12 @@ impl Database {
         }
         for (key, failures) in counts {
             rows::put_failures(&written, names.of(*key), failures, offset)?;
+        }
+        for (key, earlier) in history {
+            history::put(&written, names.of(*key), *earlier, offset)?;
+        }
+        for ((jail, message), told) in twins {
+            twins::put(&written, (names.of_jail(*jail), *message), told.as_ref(), sources, offset)?;
         }
         for (source, device, inode) in lost_logs {
             rows::remove_mark(&written, source, *device, *inode)?;
@@ -253,9 +283,14 @@ impl Database {
         for (source, mark) in cursors {
             rows::put_cursor(&written, source, mark)?;
         }
+        for (source, first, pieces) in printed {
+            printed::put(&written, source, *first, pieces)?;
+        }
         written
-            .prepare_cached("INSERT OR REPLACE INTO meta (id, boot, offset, written) VALUES (1, ?1, ?2, ?3)")?
-            .execute(params![self.boot, offset.0, clock.wall_ns()])?;
+            .prepare_cached(
+                "INSERT OR REPLACE INTO meta (id, boot, offset, written, hash_key) VALUES (1, ?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![self.boot, offset.0, clock.wall_ns(), hash_key.as_bytes()])?;
         written.commit()?;
         self.offset = offset;
         Ok(())
@@ -278,7 +313,7 @@ impl Database {
 }
 
 /// Whose a row is, if it is somebody's.
-fn key(row: &rusqlite::Row<'_>, jail: impl Fn(&str) -> Option<JailId>) -> Result<Option<Key>> {
+pub(super) fn key(row: &rusqlite::Row<'_>, jail: impl Fn(&str) -> Option<JailId>) -> Result<Option<Key>> {
     let prefix = row.get_ref(0)?.as_str()?.parse().ok();
     let jail = jail(row.get_ref(1)?.as_str()?);
     Ok(prefix.zip(jail))
@@ -292,7 +327,10 @@ fn move_rows(connection: &Connection, step: i64) -> Result<()> {
     let bans = format!("UPDATE bans SET {}, {}", moved("started"), moved("until"));
     let failures = format!("UPDATE failures SET {}", moved("latest"));
     connection.execute(&bans, [step, latest, earliest])?;
+    let [history, twins] = ["history", "twins"].map(|table| format!("UPDATE {table} SET {}", moved("last")));
     connection.execute(&failures, [step, latest, earliest])?;
+    connection.execute(&history, [step, latest, earliest])?;
+    connection.execute(&twins, [step, latest, earliest])?;
     Ok(())
 }
 
@@ -312,12 +350,22 @@ impl<'a> Names<'a> {
         use std::fmt::Write as _;
         self.prefix.clear();
         write!(self.prefix, "{prefix}").expect("writing to a string never fails");
+        self.set_jail(jail);
+        (&self.prefix, &self.jail)
+    }
+
+    fn of_jail(&mut self, jail: JailId) -> &str {
+        self.set_jail(jail);
+        &self.jail
+    }
+
+    fn set_jail(&mut self, jail: JailId) {
+        use std::fmt::Write as _;
         self.jail.clear();
         match self.jails.get(&jail) {
             Some(name) => self.jail.push_str(name),
             None => write!(self.jail, "{jail}").expect("writing to a string never fails"),
         }
-        (&self.prefix, &self.jail)
     }
 }
 

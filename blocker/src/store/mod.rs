@@ -17,17 +17,21 @@
 //! keeps the daemon from enforcing. See [`schema`] for the tables and [`wall`] for their times.
 
 mod database;
+mod history;
+mod printed;
 mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod twins;
 mod wall;
 mod writer;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use blocker_core::engine::{Changes, JailId, Memory};
+use blocker_core::engine::{Changes, JailId, Memory, SourceId};
+use blocker_core::keyed::HashKey;
 
 use crate::clock::Reading;
 use crate::source::{JournalMark, Mark, Marks};
@@ -45,6 +49,10 @@ pub struct Transaction {
     pub changes: Changes,
     /// The jails' names: numbers change, names stay.
     pub jails: BTreeMap<JailId, String>,
+    /// The same of sources.
+    pub sources: BTreeMap<SourceId, String>,
+    /// By which the texts in `changes` were hashed.
+    pub hash_key: HashKey,
     /// Sources that run, by what they are called in the configuration, and how far each has read the files that it read on.
     pub logs: Vec<(String, Vec<Mark>)>,
     /// Files that are gone: source, device and inode. Removed before `logs` are written.
@@ -57,10 +65,23 @@ pub struct Transaction {
     pub cursors: Vec<(String, JournalMark)>,
     /// Whether `cursors` are all there are, so that what is not among them is gone.
     pub all_cursors: bool,
+    /// What commands have printed: of each the number of its first piece, and the pieces that have changed.
+    pub printed: Vec<(String, i64, Vec<PrintedPiece>)>,
+    /// Whether `printed` is all there is, so that what is not in it is gone.
+    pub all_printed: bool,
     /// Whether it must outlast a power loss from here on.
     pub durable: bool,
     /// Told when it is written, or why it could not be yet.
     pub told: Vec<Told>,
+}
+
+/// Lines that a command has printed one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrintedPiece {
+    /// Which of the pieces it is; the next has the next number.
+    pub number: i64,
+    /// Of each line a hash by the transaction's key.
+    pub lines: Vec<u64>,
 }
 
 /// Whoever waits until something is written, or hears why it could not be.
@@ -71,10 +92,14 @@ pub type Told = Box<dyn FnOnce(Result<(), &str>) + Send>;
 pub struct Loaded {
     /// Bans and counts, on the present boot's clock.
     pub memory: Memory,
+    /// By which texts in it were hashed, if there are any.
+    pub hash_key: Option<HashKey>,
     /// What was read of each source.
     pub logs: BTreeMap<String, Marks>,
     /// How far each source had read its journal.
     pub cursors: BTreeMap<String, JournalMark>,
+    /// What each command has printed, in the order of the pieces.
+    pub printed: BTreeMap<String, Vec<PrintedPiece>>,
     /// Whether it was written since this boot: then the kernel was told all of it.
     pub is_of_this_boot: bool,
     /// Rows that could not be used: of jails that are gone, or not understood.
@@ -83,20 +108,25 @@ pub struct Loaded {
 
 /// Opens the database in `state` and reads what is in it.
 ///
-/// `jail` gives the number of a jail that is there.
+/// `jail` gives the number of a jail that is there, `source` that of a source.
 ///
 /// # Errors
 ///
 /// A sentence for people: why nothing can be kept. What is there is left as it is.
-pub fn open(state: &Path, clock: Reading, jail: impl Fn(&str) -> Option<JailId>) -> Result<(Opened, Loaded), String> {
+pub fn open(
+    state: &Path,
+    clock: Reading,
+    jail: impl Fn(&str) -> Option<JailId>,
+    source: impl Fn(&str) -> Option<SourceId>,
+) -> Result<(Opened, Loaded), String> {
     let mut opened = Database::open(state)?;
-    match opened.database.load(clock, &jail) {
+    match opened.database.load(clock, &jail, &source) {
         Ok(loaded) => Ok((opened, loaded)),
         Err(error) if database::is_damage(&error) => {
             let why = error.to_string();
             opened = Database::begin_anew(opened.database, &why)?;
-            let loaded = opened.database.load(clock, &jail).map_err(|error| database::sentence(state, &error))?;
-            Ok((opened, loaded))
+            let loaded = opened.database.load(clock, &jail, &source);
+            Ok((opened, loaded.map_err(|error| database::sentence(state, &error))?))
         }
         Err(error) => Err(database::sentence(state, &error)),
     }

@@ -3,7 +3,8 @@
 //! `PRAGMA user_version` is the number of [`MIGRATIONS`] that a database has seen. A later version may have more; then this
 //! one does not touch it.
 //!
-//! - `meta`: one row. `boot`, `offset`, `written`: see [`wall`](super::wall).
+//! - `meta`: one row. `boot`, `offset`, `written`: see [`wall`](super::wall). `hash_key`: 16 secret bytes, by which texts that
+//!   need only be known again are hashed ([`blocker_core::keyed`]).
 //! - `bans`: a ban of `prefix` by `jail`, from `started` to `until` (NULL: for ever), and what it came from. One that has
 //!   `ended` is kept as long as lines about the time before it may come.
 //! - `failures`: what counts against `prefix` in `jail`: the `latest` failure, and in `list` all of them in the order of time,
@@ -11,13 +12,17 @@
 //! - `sources`: the inputs of jails that have been read.
 //! - `logs`: how far each file of a source was read: [`Mark`](crate::source::Mark).
 //! - `cursors`: how far each source has read its journal: the cursor of the last entry, NULL if there was none.
+//! - `twins`: how often a `source` of `jail` told a `message`, a hash, that another one may tell too: the last time at `last`.
+//!   The source is empty if it is none any more.
+//! - `history`: how many `bans` of `prefix` logs have earned in `jail`, the `last` of which began then.
+//! - `printed`: what a command has printed, in pieces: hashes of lines, 8 bytes each, little-endian.
 //!
 //! Times are wall time in nanoseconds since 1970. Paths are bytes.
 
 use rusqlite::{Connection, Result, TransactionBehavior};
 
 /// What makes a database of each version out of one of the version before.
-const MIGRATIONS: [&str; 2] = [FIRST, SECOND];
+const MIGRATIONS: [&str; 5] = [FIRST, SECOND, THIRD, FOURTH, FIFTH];
 
 const FIRST: &str = "CREATE TABLE meta (
         id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -64,6 +69,31 @@ const FIRST: &str = "CREATE TABLE meta (
 const SECOND: &str = "CREATE TABLE cursors (
         source TEXT PRIMARY KEY,
         cursor TEXT
+    ) STRICT, WITHOUT ROWID;";
+
+const THIRD: &str = "ALTER TABLE meta ADD COLUMN hash_key BLOB;
+    CREATE TABLE twins (
+        jail TEXT NOT NULL,
+        message INTEGER NOT NULL,
+        source TEXT NOT NULL,
+        times INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        PRIMARY KEY (jail, message, source)
+    ) STRICT, WITHOUT ROWID;";
+
+const FOURTH: &str = "CREATE TABLE printed (
+        source TEXT NOT NULL,
+        piece INTEGER NOT NULL,
+        lines BLOB NOT NULL,
+        PRIMARY KEY (source, piece)
+    ) STRICT;";
+
+const FIFTH: &str = "CREATE TABLE history (
+        prefix TEXT NOT NULL,
+        jail TEXT NOT NULL,
+        bans INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        PRIMARY KEY (prefix, jail)
     ) STRICT, WITHOUT ROWID;";
 
 /// Marks a database as `blocker`'s: `blkr`.

@@ -7,7 +7,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use blocker_core::attempts::Attempts;
-use blocker_core::engine::{Ban, Counted, Entry, Key, Origin};
+use blocker_core::engine::{Ban, Counted, Entry, Key, Origin, Twin, TwinKey};
+use blocker_core::escalation::Earlier;
 use blocker_core::prefix::Prefix;
 use blocker_core::time::{Timestamp, Until};
 use proptest::prelude::*;
@@ -18,6 +19,9 @@ use crate::source::testing::TempDir;
 
 const DOVECOT: JailId = JailId::MIN;
 const MANUAL: JailId = JailId::MAX;
+
+const FILE: SourceId = SourceId::new(3);
+const JOURNAL: SourceId = SourceId::new(4);
 
 #[test]
 fn what_was_written_is_read_back() {
@@ -47,7 +51,7 @@ fn what_was_written_is_read_back() {
     loaded.memory.bans.sort_by_key(|(key, _)| *key);
     let mut expected = bans;
     expected.sort_by_key(|(key, _)| *key);
-    assert_eq!(loaded.memory, Memory { bans: expected, counts });
+    assert_eq!(loaded.memory, Memory { bans: expected, counts, history: Vec::new(), twins: Vec::new() });
     let known = |files| Marks { is_known: true, files };
     assert_eq!(loaded.logs, BTreeMap::from([("a".into(), known(marks)), ("b".into(), known(vec![]))]));
     assert_eq!(loaded.cursors, cursors.into_iter().collect());
@@ -172,10 +176,13 @@ fn a_later_version_s_database_is_left_alone_and_so_is_another_program_s() {
             .and_then(|c| c.execute_batch(pragma))
             .expect("nobody has it open");
     };
+    let version: i64 = Connection::open(dir.path("state/blocker.db"))
+        .and_then(|c| c.pragma_query_value(None, "user_version", |row| row.get(0)))
+        .expect("nobody has it open");
     set("PRAGMA user_version = 99");
     let why = open_in(&dir).err().expect("it is refused");
     assert!(why.contains("version 99") && why.contains("blocker.db"), "{why}");
-    set("PRAGMA user_version = 2");
+    set(&format!("PRAGMA user_version = {version}"));
     assert_eq!(load(&dir).memory.bans.len(), 1, "nothing was changed");
 
     set("PRAGMA application_id = 1");
@@ -188,7 +195,11 @@ fn an_earlier_version_s_database_keeps_what_it_holds() {
     let dir = TempDir::new();
     write(&dir, &Transaction { changes: one_ban(), ..txn() });
     Connection::open(dir.path("state/blocker.db"))
-        .and_then(|c| c.execute_batch("DROP TABLE cursors; PRAGMA user_version = 1"))
+        .and_then(|c| {
+            c.execute_batch(
+                "DROP TABLE cursors; DROP TABLE printed; DROP TABLE twins; ALTER TABLE meta DROP COLUMN hash_key; PRAGMA user_version = 1",
+            )
+        })
         .expect("nobody has it open");
 
     let cursors = vec![("a".into(), JournalMark::Beginning)];
@@ -213,6 +224,83 @@ fn a_place_in_a_journal_is_replaced_and_goes_with_its_source_and_what_is_none_is
 
     write(&dir, &Transaction { cursors: vec![("b".into(), behind("s=1;i=3"))], all_cursors: true, ..txn() });
     assert_eq!(load(&dir).cursors, [("b".into(), behind("s=1;i=3"))].into());
+}
+
+#[test]
+fn a_message_is_known_again_and_the_time_that_nothing_ran_is_not_part_of_its_age() {
+    let dir = TempDir::new();
+    let (one, two): (TwinKey, TwinKey) = ((DOVECOT, u64::MAX), (DOVECOT, 2));
+    let gone = SourceId::new(9);
+    let told = |last, copies: &[(SourceId, u32)]| Twin { last: secs(last), copies: copies.to_vec() };
+    let twins = vec![
+        (one, Some(told(90, &[(FILE, 2), (gone, 1), (SourceId::new(8), 1)]))),
+        (two, Some(told(95, &[(JOURNAL, 1)]))),
+        ((JailId::new(7).expect("7 is a jail"), 1), Some(told(95, &[(FILE, 1)]))),
+    ];
+    let changes = Changes { twins, ..Changes::default() };
+    let mut database = open_in(&dir).expect("it can be opened").0.database;
+    database.write(&Transaction { changes, ..txn() }, Reading::at(secs(100), wall(1_100))).expect("it can be written");
+    drop(database);
+
+    let clock = Reading::at(secs(5_000), wall(6_000));
+    let (opened, loaded) = open(&dir.path("state"), clock, jail, source).expect("it can be opened");
+
+    assert_eq!(loaded.hash_key, Some(HashKey::new([7; 16])));
+    let nobody = SourceId::new(u32::MAX);
+    let mut expected = vec![(one, told(4_990, &[(nobody, 2), (FILE, 2)])), (two, told(4_995, &[(JOURNAL, 1)]))];
+    expected.sort_by_key(|(key, _)| *key);
+    assert_eq!((loaded.memory.twins, loaded.unused), (expected, 1));
+
+    let changes = Changes { twins: vec![(one, Some(told(4_990, &[(FILE, 1)]))), (two, None)], ..Changes::default() };
+    let mut database = opened.database;
+    database.write(&Transaction { changes, ..txn() }, clock).expect("it can be written");
+    drop(database);
+
+    let (mut opened, loaded) = open(&dir.path("state"), clock, jail, source).expect("it can be opened");
+    assert_eq!((loaded.memory.twins, loaded.unused), (vec![(one, told(4_990, &[(FILE, 1)]))], 0));
+    let all = Changes { all_twins: true, ..Changes::default() };
+    opened.database.write(&Transaction { changes: all, ..txn() }, clock).expect("it can be written");
+    drop(opened);
+    assert_eq!(load(&dir).memory.twins, []);
+}
+
+#[test]
+fn earlier_bans_are_known_again_and_forgotten_when_they_are() {
+    let dir = TempDir::new();
+    let key = |text: &str, jail| (text.parse::<Prefix>().expect("it is one"), jail);
+    let (one, other) = (key("192.0.2.9", DOVECOT), key("2001:db8::/64", DOVECOT));
+    let earlier = |bans, last| Earlier { bans, last: secs(last) };
+    let gone = key("192.0.2.8", JailId::new(7).expect("7 is a jail"));
+    let history = vec![(one, Some(earlier(3, -50))), (other, Some(earlier(1, 20))), (gone, Some(earlier(1, 20)))];
+    write(&dir, &Transaction { changes: Changes { history, ..Changes::default() }, ..txn() });
+
+    let loaded = load(&dir);
+    assert_eq!((loaded.memory.history, loaded.unused), (vec![(one, earlier(3, -50)), (other, earlier(1, 20))], 1));
+
+    let history = vec![(one, Some(earlier(4, 60))), (other, None)];
+    write(&dir, &Transaction { changes: Changes { history, ..Changes::default() }, ..txn() });
+    assert_eq!(load(&dir).memory.history, [(one, earlier(4, 60))]);
+
+    write(&dir, &Transaction { changes: Changes { all_history: true, ..Changes::default() }, ..txn() });
+    let loaded = load(&dir);
+    assert_eq!((loaded.memory.history, loaded.unused), (vec![], 0));
+}
+
+#[test]
+fn what_commands_have_printed_is_read_back_in_its_order() {
+    let dir = TempDir::new();
+    let piece = |number, lines: &[u64]| PrintedPiece { number, lines: lines.to_vec() };
+    let a = ("a".to_owned(), 8, vec![piece(8, &[1, u64::MAX]), piece(9, &[3]), piece(10, &[2])]);
+    let printed = vec![a, ("b".to_owned(), 0, vec![piece(0, &[7])])];
+    write(&dir, &Transaction { printed, ..txn() });
+    write(&dir, &Transaction { printed: vec![("a".to_owned(), 9, vec![piece(10, &[2, 4])])], ..txn() });
+
+    let expected = [("a".into(), vec![piece(9, &[3]), piece(10, &[2, 4])]), ("b".into(), vec![piece(0, &[7])])];
+    assert_eq!(load(&dir).printed, expected.into());
+
+    let printed = vec![("b".to_owned(), 0, vec![piece(0, &[7])])];
+    write(&dir, &Transaction { printed, all_printed: true, ..txn() });
+    assert_eq!(load(&dir).printed, [("b".into(), vec![piece(0, &[7])])].into());
 }
 
 #[test]
@@ -245,7 +333,7 @@ fn times_survive_a_reboot_and_a_clock_that_is_set() {
     Connection::open(dir.path("state/blocker.db")).and_then(|c| c.execute(sql, [])).expect("nobody has it open");
 
     let clock = Reading::at(secs(10), wall(1_640));
-    let (_, loaded) = open(&dir.path("state"), clock, jail).expect("it can be opened");
+    let (_, loaded) = open(&dir.path("state"), clock, jail, source).expect("it can be opened");
 
     let [(_, Entry::InForce(ban))] = &loaded.memory.bans[..] else { panic!("{loaded:?}") };
     assert_eq!((ban.started, ban.until), (secs(-30), Until::At(secs(70))), "20 s later, and it has 60 s left");
@@ -359,7 +447,7 @@ proptest! {
 const LIMIT: Duration = Duration::from_secs(30);
 
 fn open_in(dir: &TempDir) -> Result<(Opened, Loaded), String> {
-    open(&dir.path("state"), Reading::take(), jail)
+    open(&dir.path("state"), Reading::take(), jail, source)
 }
 
 fn load(dir: &TempDir) -> Loaded {
@@ -380,6 +468,8 @@ fn write(dir: &TempDir, transaction: &Transaction) {
 fn txn() -> Transaction {
     Transaction {
         jails: BTreeMap::from([(DOVECOT, "dovecot".to_owned()), (MANUAL, "manual".to_owned())]),
+        sources: BTreeMap::from([(FILE, "log".to_owned()), (JOURNAL, "journal".to_owned())]),
+        hash_key: HashKey::new([7; 16]),
         collected: wall(1),
         ..Transaction::default()
     }
@@ -389,6 +479,14 @@ fn jail(name: &str) -> Option<JailId> {
     match name {
         "dovecot" => Some(DOVECOT),
         "manual" => Some(MANUAL),
+        _ => None,
+    }
+}
+
+fn source(name: &str) -> Option<SourceId> {
+    match name {
+        "log" => Some(FILE),
+        "journal" => Some(JOURNAL),
         _ => None,
     }
 }

@@ -10,6 +10,7 @@ use blocker::clock;
 use blocker::source::{FileSource, SourceEvent};
 use blocker_core::engine::{Bounds, Engine, Jail, JailId, Limits, Settings, SourceId};
 use blocker_core::filter::Filter;
+use blocker_core::jail::Repeat;
 use blocker_core::time::BanTime;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -86,12 +87,14 @@ fn engine(source: SourceId) -> Engine {
         filter: Some(Filter::Dovecot),
         sources: vec![source],
         limits,
+        repeat: Repeat::default(),
     };
     let mut engine = Engine::new(Settings {
         jails: vec![jail],
         manual: JailId::MIN,
         allow: Vec::new(),
         ipv6_prefix: 64,
+        remember_bans: Duration::from_secs(30 * 24 * 60 * 60),
         bounds: Bounds::default(),
     });
     // As the daemon's does, unless it logs at DEBUG.

@@ -91,6 +91,7 @@ impl Jails {
             filter: Some(jail.filter.clone()),
             sources: vec![SourceId::new(0)],
             limits: limits(jail),
+            repeat: jail.repeat.clone(),
         });
         let allow = config.daemon.allow.iter().map(|&prefix| Allowed { prefix, why: AllowReason::Configured });
         Ok(Self {
@@ -99,6 +100,7 @@ impl Jails {
                 manual,
                 allow: allow.collect(),
                 ipv6_prefix: config.daemon.ipv6_prefix,
+                remember_bans: config.daemon.remember_bans,
                 bounds: Bounds::default(),
             },
             jails: numbered

@@ -1,0 +1,5 @@
+//! Filters in fail2ban's language.
+
+mod definition;
+
+pub use definition::Definition;

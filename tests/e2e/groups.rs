@@ -1,0 +1,146 @@
+//! Who may use the control socket: real users, in real groups of the machine.
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use anyhow::{Context, Result, ensure};
+use blocker_tests::{
+    daemon::{self, Daemon, Settings, covers},
+    netns::{Host, Net},
+    process::{self, Finished},
+};
+use nix::unistd::Group;
+
+use crate::siege::{LIMIT, VILLAIN};
+
+/// Groups that every Debian has.
+const CHANGE: &str = "operator";
+const LOOK: &str = "adm";
+
+/// A user and a group of theirs that mean nothing.
+const USER: u32 = 54_321;
+
+#[test]
+fn members_of_the_group_change_those_of_the_other_look_and_nobody_else_does_either() -> Result<()> {
+    let net = Net::new()?;
+    let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
+    share(&daemon, CHANGE, LOOK)?;
+    daemon.start()?;
+    let villain = VILLAIN.to_string();
+    let (change, look) = (gid(CHANGE)?, gid(LOOK)?);
+    // By the group of the process, and by one of its further groups.
+    let changers = [Who { gid: change, groups: vec![] }, Who { gid: USER, groups: vec![1, look, change] }];
+    let lookers =
+        [Who { gid: look, groups: vec![] }, Who { gid: USER, groups: (70_000..70_200).chain([look]).collect() }];
+    let strangers = [Who { gid: USER, groups: vec![] }, Who { gid: 0, groups: vec![0, 1] }];
+
+    for who in &changers {
+        daemon.run_as(&net, who, &["ban", &villain])?.success()?;
+        ensure!(daemon.kernel_bans()?.iter().any(|ban| covers(&ban.prefix, VILLAIN)), "{who:?} bans");
+        daemon.run_as(&net, who, &["reload"])?.success()?;
+        daemon.run_as(&net, who, &["unban", &villain])?.success()?;
+        ensure!(daemon.kernel_bans()?.is_empty(), "{who:?} lifts");
+    }
+
+    daemon.cli(&["ban", "203.0.113.9"])?.success()?;
+    for who in &lookers {
+        ensure!(daemon.run_as(&net, who, &["status"])?.success()?.stdout.contains("jail dovecot"), "{who:?}");
+        ensure!(daemon.run_as(&net, who, &["bans", "--json"])?.success()?.stdout.contains("203.0.113.9"), "{who:?}");
+    }
+    let changes = [&["ban", villain.as_str()][..], &["unban", "203.0.113.9"], &["unban", "--all"], &["reload"]];
+    for arguments in changes {
+        for who in &lookers {
+            let refused = daemon.run_as(&net, who, arguments)?;
+            ensure!(
+                refused.code == Some(77) && refused.stderr.contains("may look"),
+                "{who:?} {arguments:?}: {refused:?}"
+            );
+        }
+    }
+    for arguments in changes.into_iter().chain([&["status"][..], &["bans"]]) {
+        for who in &strangers {
+            let refused = daemon.run_as(&net, who, arguments)?;
+            ensure!(refused.code == Some(77), "{who:?} {arguments:?}: {refused:?}");
+            ensure!(refused.stdout.is_empty() && refused.stderr.lines().count() == 1, "{who:?}: {refused:?}");
+        }
+    }
+    let kernel: Vec<String> = daemon.kernel_bans()?.into_iter().map(|ban| ban.prefix).collect();
+    ensure!(kernel == ["203.0.113.9"], "what was refused changed nothing: {kernel:?}");
+    Ok(())
+}
+
+#[test]
+fn without_groups_the_socket_is_closed_to_others_and_with_them_open_to_be_refused() -> Result<()> {
+    let net = Net::new()?;
+    let mut daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
+    ensure!(mode(&daemon)? == 0o600, "{:o}", mode(&daemon)?);
+    let refused = daemon.run_as(&net, &Who { gid: gid(CHANGE)?, groups: vec![] }, &["status"])?;
+    ensure!(refused.code == Some(77), "{refused:?}");
+
+    share(&daemon, "", LOOK)?;
+    let refused = daemon.cli(&["reload"])?;
+    ensure!(refused.code == Some(78) && refused.stderr.contains("`control`"), "at a restart alone: {refused:?}");
+    daemon.stop()?;
+    daemon.start()?;
+    ensure!(mode(&daemon)? == 0o666, "{:o}", mode(&daemon)?);
+    daemon.run_as(&net, &Who { gid: gid(LOOK)?, groups: vec![] }, &["status"])?.success()?;
+    Ok(())
+}
+
+#[test]
+fn a_group_that_does_not_exist_is_a_fault_of_the_configuration() -> Result<()> {
+    let net = Net::new()?;
+    let daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
+    share(&daemon, "no-such-group-here", "")?;
+
+    for command in ["check", "run"] {
+        let refused = daemon.cli(&[command])?;
+        ensure!(refused.code == Some(78), "{command}: {refused:?}");
+        let told = "`control.group` is \"no-such-group-here\"";
+        ensure!(refused.stderr.contains(told) && refused.stderr.contains("groupadd"), "{command}: {refused:?}");
+    }
+    Ok(())
+}
+
+/// Somebody who is not root.
+#[derive(Debug)]
+struct Who {
+    gid: u32,
+    groups: Vec<u32>,
+}
+
+/// Running `blocker` as somebody else.
+trait RunAs {
+    fn run_as(&self, net: &Net, who: &Who, arguments: &[&str]) -> Result<Finished>;
+}
+
+impl RunAs for Daemon<'_> {
+    fn run_as(&self, net: &Net, Who { gid, groups }: &Who, arguments: &[&str]) -> Result<Finished> {
+        // A copy, since the target directory may be closed to others.
+        let copy = self.directory().join("blocker");
+        if !copy.exists() {
+            fs::copy(daemon::binary()?, &copy)?;
+        }
+        let mut command = net.command(Host::Server, "setpriv");
+        command.args([format!("--reuid={USER}"), format!("--regid={gid}"), "--inh-caps=-all".to_owned()]);
+        if groups.is_empty() {
+            command.arg("--clear-groups");
+        } else {
+            command.arg(format!("--groups={}", groups.iter().map(u32::to_string).collect::<Vec<_>>().join(",")));
+        }
+        command.arg("--").arg(copy).arg("--config").arg(self.config_path()).args(arguments);
+        process::run(command, LIMIT)
+    }
+}
+
+fn share(daemon: &Daemon<'_>, group: &str, look_group: &str) -> Result<()> {
+    let text = daemon.configuration(&Settings::default());
+    daemon.write_configuration(&format!("{text}\n[control]\ngroup = {group:?}\nlook_group = {look_group:?}\n"))
+}
+
+fn gid(name: &str) -> Result<u32> {
+    Ok(Group::from_name(name)?.with_context(|| format!("no group {name}"))?.gid.as_raw())
+}
+
+fn mode(daemon: &Daemon<'_>) -> Result<u32> {
+    Ok(fs::metadata(daemon.directory().join("run/control.sock"))?.permissions().mode() & 0o777)
+}
