@@ -20,6 +20,7 @@
 //! empty table has, at any time, exactly the bans in force: `tests/engine_model.rs` holds it to that.
 
 mod command;
+mod failure;
 mod last;
 mod line;
 mod logs;
@@ -184,12 +185,6 @@ impl Engine {
         self.calendar = calendar;
     }
 
-    /// Says whether [`Event::Found`] and [`Event::Ignored`] are wanted: one for every failure. They are, unless this says
-    /// otherwise; the counters do not depend on it.
-    pub fn tell_failures(&mut self, wanted: bool) {
-        self.is_untold = !wanted;
-    }
-
     /// Takes in a failure that the filter of `jail` found.
     ///
     /// Part of [`Engine::handle_line`], and open to callers that judged the line themselves. A `jail` that is not there
@@ -243,10 +238,9 @@ impl Engine {
         if self.jails.iter().any(|known| known.id == jail && counts(&known)) {
             return;
         }
-        for place in 0..self.jails.len() {
-            if !self.jails.get(place).is_some_and(|known| counts(&known)) {
-                continue;
-            }
+        let counting: Vec<usize> =
+            (0..).zip(&self.jails).filter(|(_, known)| counts(known)).map(|(place, _)| place).collect();
+        for recidive in counting {
             let failure = Failure {
                 addr,
                 user: None,
@@ -256,7 +250,7 @@ impl Engine {
                 service: Label::from(Filter::RECIDIVE),
                 pattern: Label::from(format!("ban by {}", self.jail_name(jail))),
             };
-            self.judge_failure(place, &failure, self.now, self.now);
+            self.judge_failure(recidive, &failure, self.now, self.now);
         }
     }
 
@@ -447,53 +441,6 @@ impl Engine {
 
     fn tell_kernel(&mut self, prefix: Prefix, in_force: Option<Merged>) {
         self.commands.push_back(command(prefix, in_force));
-    }
-
-    fn ignored(&mut self, jail: JailId, addr: IpAddr, why: IgnoreReason) {
-        let counters = self.counters.jail(jail);
-        counters.ignored += 1;
-        match why {
-            IgnoreReason::TooOld { age: _ } | IgnoreReason::Undated => counters.too_old += 1,
-            IgnoreReason::NoAttempt
-            | IgnoreReason::AllowListed(_)
-            | IgnoreReason::AlreadyBanned { by: _ }
-            | IgnoreReason::BeforeBan { started: _ } => {}
-        }
-        if self.is_untold {
-            return;
-        }
-        self.notify(Event::Ignored { jail, addr, why });
-    }
-
-    fn found(
-        &mut self,
-        jail: JailId,
-        failure: &Failure<'_>,
-        prefix: Prefix,
-        made: Timestamp,
-        count: Attempts,
-        of: u32,
-    ) {
-        let &Failure { addr, user, attempts, span, session: _, ref service, ref pattern } = failure;
-        let counters = self.counters.jail(jail);
-        counters.failures += 1;
-        counters.attempts += attempts;
-        if self.is_untold {
-            return;
-        }
-        self.notify(Event::Found(Found {
-            jail,
-            addr,
-            prefix,
-            user: user.map(|user| cut(user).to_vec()),
-            made,
-            attempts,
-            span,
-            service: service.clone(),
-            pattern: pattern.clone(),
-            count,
-            of,
-        }));
     }
 
     fn notify_ban(&mut self, prefix: Prefix, jail: JailId, event: fn(BanInfo) -> Event) {
