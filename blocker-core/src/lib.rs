@@ -17,6 +17,7 @@ pub mod bounds;
 pub mod calendar;
 pub mod config;
 pub mod engine;
+pub mod fail2ban;
 pub mod filter;
 pub mod jail;
 pub mod journal;
