@@ -23,9 +23,24 @@ impl Chain {
     ///
     /// What is wrong in any of them: fail2ban would not start, or would start without the file.
     pub(super) fn of_jails(files: &Files) -> Result<Self, Vec<Fault>> {
-        let of_kind = |ending: &'static str| files.within("jail.d").filter(move |path| path.ends_with(ending));
-        let order = ["jail.conf"].into_iter().chain(of_kind(".conf")).chain(["jail.local"]).chain(of_kind(".local"));
-        Self::of(files, &order.collect::<Vec<_>>())
+        Self::of_all(files, "jail")
+    }
+
+    /// What fail2ban itself is set up by: `fail2ban.conf` and so on.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Chain::of_jails`].
+    pub(super) fn of_program(files: &Files) -> Result<Self, Vec<Fault>> {
+        Self::of_all(files, "fail2ban")
+    }
+
+    fn of_all(files: &Files, stem: &str) -> Result<Self, Vec<Fault>> {
+        let [directory, conf, local] = [".d", ".conf", ".local"].map(|ending| format!("{stem}{ending}"));
+        let of_kind = |ending: &'static str| files.within(&directory).filter(move |path| path.ends_with(ending));
+        let first = std::iter::once(conf.as_str()).chain(of_kind(".conf"));
+        let later = std::iter::once(local.as_str()).chain(of_kind(".local"));
+        Self::of(files, &first.chain(later).collect::<Vec<_>>())
     }
 
     /// What a filter or an action is read from: `filter.d/NAME.conf`, then `filter.d/NAME.local`.

@@ -127,6 +127,14 @@ pub fn load_jails(files: &Files) -> Result<Jails, Vec<Fault>> {
     Ok(Jails { jails, warnings: bounded(warnings) })
 }
 
+/// Where fail2ban keeps its bans, if its configuration says so and says a path.
+#[must_use]
+pub fn database(files: &Files) -> Option<String> {
+    let chain = Chain::of_program(files).ok()?;
+    let path = Scope::new(&chain.sections, "Definition").get("dbfile").ok()??;
+    path.starts_with('/').then_some(path)
+}
+
 /// Most jails; fail2ban 1.1 brings 99.
 const MAX_JAILS: usize = 512;
 
@@ -188,7 +196,10 @@ impl Reader<'_> {
         let known = |name: &str| filter.map_or(Ok(None), |filter| filter.get(name));
         let got = Scope::new(self.sections, self.name).with_known(&known).get(key);
         got.unwrap_or_else(|fault| {
-            self.faults.push(fault);
+            // Some options are looked at more than once.
+            if !self.faults.contains(&fault) {
+                self.faults.push(fault);
+            }
             None
         })
     }

@@ -7,7 +7,7 @@
 //!                                                                               └▶ jail ◀──────────────────────┘
 //! ```
 //!
-//! [`load_jails`] reads all jails, [`load_filter`] one filter with parameters. What is wrong is a [`Fault`] with file, line, section
+//! [`lower`] says what of it becomes jails of ours, and [`Import::toml`] writes them. [`load_jails`] reads all jails, [`load_filter`] one filter with parameters. What is wrong is a [`Fault`] with file, line, section
 //! and option.
 
 mod action;
@@ -18,13 +18,21 @@ mod filter;
 mod ini;
 mod interpolation;
 mod jail;
+mod lower;
 mod parameters;
 mod part;
+mod scope;
 mod span;
+mod stock;
+#[cfg(test)]
+mod tests;
+mod text;
 
 pub use self::action::{Action, Effect, Mail};
 pub use self::fault::{Fault, Place, Problem};
 pub use self::files::{Files, MAX_BYTES, MAX_FILE_BYTES, MAX_FILES, TooMuch};
 pub use self::filter::{Filter, Logs, load_filter};
-pub use self::jail::{Increment, Jail, Jails, Log, load_jails};
+pub use self::jail::{Increment, Jail, Jails, Log, database, load_jails};
+pub use self::lower::{Carried, Fate, Import, Lowered, Note, lower};
 pub use self::parameters::Named;
+pub use self::scope::Closed;

@@ -7,11 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use blocker_core::prefix::Prefix;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use serde::Serialize;
-
-use blocker_core::prefix::Prefix;
-use blocker_core::whom::Whom;
 
 use crate::exit::{Failure, is_permission};
 
@@ -105,7 +103,7 @@ fn read(path: &Path, is_immutable: bool, now: i64) -> rusqlite::Result<Bans> {
         }
         let address: String = row.get(0)?;
         let (begun, length): (i64, i64) = (row.get(2)?, row.get(3)?);
-        let Some(prefix) = prefix(&address) else {
+        let Ok(prefix) = address.parse() else {
             found.no_addresses += 1;
             continue;
         };
@@ -116,15 +114,97 @@ fn read(path: &Path, is_immutable: bool, now: i64) -> rusqlite::Result<Bans> {
     Ok(found)
 }
 
-/// The address as it stands, not what is usually counted of it.
-fn prefix(text: &str) -> Option<Prefix> {
-    text.parse().ok()
-}
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
 
-impl Ban {
-    /// For a request to the daemon.
-    #[must_use]
-    pub fn whom(&self) -> Option<Whom> {
-        self.prefix.to_string().parse().ok()
+    use super::*;
+
+    /// A directory of a test's own, taken away with it.
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("blocker-{name}-{}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).ok();
+        }
+    }
+
+    fn fill(connection: &Connection) {
+        connection
+            .execute_batch(
+                "CREATE TABLE bips(ip TEXT NOT NULL, jail TEXT NOT NULL, timeofban INTEGER NOT NULL, bantime INTEGER NOT NULL,
+                                   bancount INTEGER NOT NULL DEFAULT 1, data JSON, PRIMARY KEY(ip, jail));
+                 INSERT INTO bips(ip, jail, timeofban, bantime) VALUES
+                   ('192.0.2.1', 'a', 1000, 600), ('192.0.2.2', 'a', 1000, 500), ('192.0.2.3', 'a', 10, -1),
+                   ('2001:db8::1', 'b', 1000, 1000000), ('192.0.2.1', 'b', 10, -2), ('bob', 'b', 10, -1),
+                   ('198.51.100.0/24', 'b', 10, -1)",
+            )
+            .unwrap();
+    }
+
+    fn ban(prefix: &str, jail: &str, remaining_s: Option<u64>) -> Ban {
+        Ban { prefix: prefix.parse().unwrap(), jail: jail.to_owned(), remaining_s }
+    }
+
+    fn expected() -> Bans {
+        Bans {
+            bans: vec![
+                ban("192.0.2.1", "a", Some(100)),
+                ban("192.0.2.3", "a", None),
+                ban("192.0.2.1", "b", None),
+                ban("198.51.100.0/24", "b", None),
+                ban("2001:db8::1", "b", Some(999_500)),
+            ],
+            no_addresses: 1,
+            left_out: 0,
+        }
+    }
+
+    #[test]
+    fn the_bans_in_force_come_out_and_the_file_stays_as_it_is() {
+        let directory = Directory::new("f2b-bans");
+        let path = directory.0.join("a b?.sqlite3");
+        fill(&Connection::open(&path).unwrap());
+        let before = fs::read(&path).unwrap();
+
+        assert_eq!(bans(&path, 1_500).unwrap(), expected());
+        assert_eq!(read(&path, true, 1_500).unwrap(), expected(), "by its escaped name");
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn a_database_that_is_being_written_shows_what_was_committed() {
+        let directory = Directory::new("f2b-running");
+        let path = directory.0.join("f.sqlite3");
+        let running = Connection::open(&path).unwrap();
+        running.pragma_update(None, "journal_mode", "WAL").unwrap();
+        fill(&running);
+        running
+            .execute_batch(
+                "BEGIN IMMEDIATE; INSERT INTO bips(ip, jail, timeofban, bantime) VALUES ('203.0.113.1', 'a', 10, -1)",
+            )
+            .unwrap();
+        assert!(has_changes(&path), "the file alone would not do");
+
+        assert_eq!(bans(&path, 1_500).unwrap(), expected());
+    }
+
+    #[test]
+    fn what_is_no_database_of_fail2bans_is_told() {
+        let directory = Directory::new("f2b-none");
+        let path = directory.0.join("f");
+        assert!(bans(&path, 0).unwrap_err().to_string().contains("No such file"));
+        fs::write(&path, "no database, and longer than a header of one would be, so that it is looked at as a whole")
+            .unwrap();
+        assert!(format!("{:#}", bans(&path, 0).unwrap_err()).contains("is it fail2ban's database?"));
     }
 }
