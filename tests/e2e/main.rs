@@ -11,6 +11,7 @@ mod crashes;
 mod daemon_log;
 mod dispatcher;
 mod doctor;
+mod fail2ban;
 mod filters;
 mod hostile;
 mod independence;

@@ -5,6 +5,7 @@
 mod bench;
 mod command;
 mod ebpf;
+mod fail2ban;
 mod fuzz;
 mod kernels;
 mod lab;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::fault::{Fault, Problem};
+use super::fault::{Fault, Place, Problem};
 use super::files::Files;
-use super::ini::{self, Sections};
+use super::ini::{self, DEFAULT, Sections, Value};
 
 /// Files that were laid over one another.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +56,11 @@ impl Chain {
     /// The files of `paths` that are there, at least one, each with those that it includes.
     fn of(files: &Files, paths: &[&str]) -> Result<Self, Vec<Fault>> {
         let mut chain = Self::default();
+        let everybodys = chain.sections.entry(DEFAULT);
+        for (key, text) in [("fail2ban_confpath", files.directory()), ("fail2ban_version", VERSION)] {
+            let place = Place { file: "fail2ban".into(), line: 0 };
+            everybodys.insert(key.to_owned(), Value { text: text.replace('%', "%%"), place, previous: None });
+        }
         let mut faults = Vec::new();
         for path in paths {
             if files.get(path).is_some() {
@@ -145,6 +150,9 @@ pub(super) fn bounded(mut faults: Vec<Fault>) -> Vec<Fault> {
     }
     faults
 }
+
+/// The version of fail2ban that its files are read like.
+const VERSION: &str = "1.1.0";
 
 /// Most files that one chain reads.
 const MAX_READ: usize = 256;

@@ -167,7 +167,20 @@ pub(super) fn shown(text: &str) -> String {
 
 /// The same without quotes.
 pub(super) fn plain(text: &str) -> String {
-    cut(text).escape_debug().to_string()
+    one_line(&cut(text))
+}
+
+/// The whole text on one line, and nothing in it that a terminal would obey.
+pub(super) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '"' | '\'' | '\\') {
+            line.push(c);
+        } else {
+            line.extend(c.escape_debug());
+        }
+    }
+    line
 }
 
 fn cut(text: &str) -> String {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 /// Files by their paths within the directory of the configuration: `jail.conf`, `filter.d/sshd.conf`.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
+    directory: String,
     by_path: BTreeMap<String, Vec<u8>>,
     bytes: usize,
 }
@@ -21,6 +22,16 @@ pub enum TooMuch {
 }
 
 impl Files {
+    /// Those of this directory, none of them yet. Its path is what `%(fail2ban_confpath)s` stands for.
+    #[must_use]
+    pub fn of(directory: &str) -> Self {
+        Self { directory: directory.to_owned(), ..Self::default() }
+    }
+
+    pub(super) fn directory(&self) -> &str {
+        &self.directory
+    }
+
     /// Adds a file, in place of the one that has its path.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::action::{Effect, MAIL};
-use super::fault::{plain, shown};
+use super::fault::{one_line, plain, shown};
 use super::jail::{Jail, Jails};
 use super::scope::{self, Closed};
 use super::stock::{self, Logged};
@@ -92,8 +92,8 @@ pub struct Note {
     pub why: String,
 }
 
-fn note(fate: Fate, what: &str, why: impl Into<String>) -> Note {
-    Note { fate, what: what.to_owned(), why: why.into() }
+fn note(fate: Fate, what: &str, why: impl AsRef<str>) -> Note {
+    Note { fate, what: one_line(what), why: one_line(why.as_ref()) }
 }
 
 /// Says what becomes of `jails` where `names` may be used.
@@ -193,15 +193,15 @@ impl Lowering<'_> {
         Carried { name: self.jail.name.clone(), enabled: self.jail.enabled, jail, notes: self.notes }
     }
 
-    fn carried(&mut self, what: &str, why: impl Into<String>) {
+    fn carried(&mut self, what: &str, why: impl AsRef<str>) {
         self.notes.push(note(Fate::Carried, what, why));
     }
 
-    fn changed(&mut self, what: &str, why: impl Into<String>) {
+    fn changed(&mut self, what: &str, why: impl AsRef<str>) {
         self.notes.push(note(Fate::Changed, what, why));
     }
 
-    fn refused(&mut self, what: &str, why: impl Into<String>) {
+    fn refused(&mut self, what: &str, why: impl AsRef<str>) {
         self.notes.push(note(Fate::Refused, what, why));
     }
 
@@ -274,7 +274,7 @@ impl Lowering<'_> {
                 return None;
             }
         };
-        self.changed("filter", format!("{name}: the filter `{ours}` of blocker's does it: it counts attempts, by rules of its own, not by the expressions of filter.d"));
+        self.changed("filter", format!("filter.d/{name} is replaced by blocker's own filter `{ours}`, which counts attempts by rules of its own"));
         if !["normal", ""].contains(&mode) {
             self.changed(
                 "filter",
@@ -348,7 +348,14 @@ impl Lowering<'_> {
         let ten_minutes = Duration::from_secs(600);
         let find_time = jail.find_time.unwrap_or(ten_minutes);
         let ban_time = jail.ban_time.unwrap_or(BanTime::For(ten_minutes));
-        self.carried("maxretry, findtime", format!("{max_retry} failures within {}", format_span(find_time)));
+        self.carried(
+            "maxretry, findtime",
+            format!(
+                "{max_retry} {} within {}",
+                if max_retry == 1 { "failure" } else { "failures" },
+                format_span(find_time)
+            ),
+        );
         match &jail.odd_ban_time {
             Some(text) => self.changed(
                 "bantime",

@@ -1,5 +1,6 @@
 //! An import as the text of a configuration.
 
+use super::fault::plain;
 use super::lower::{Carried, Fate, Import, Lowered, Note};
 use super::scope::Closed;
 use crate::time::format_span;
@@ -10,7 +11,7 @@ impl Import {
     pub fn toml(&self) -> String {
         let mut text = String::from("# Made by `blocker import fail2ban`.\n#\n");
         for Note { fate, what, why } in &self.notes {
-            text.push_str(&format!("# {}{}: {}\n", mark(*fate), plain_line(what), plain_line(why)));
+            text.push_str(&format!("# {}{}: {}\n", mark(*fate), what, why));
         }
         text.push_str("\n[daemon]\n");
         if self.allow.is_empty() {
@@ -35,9 +36,9 @@ impl Import {
 }
 
 fn jail(carried: &Carried, text: &mut String) {
-    text.push_str(&format!("# {}\n", plain_line(&carried.name)));
+    text.push_str(&format!("# {}\n", plain(&carried.name)));
     for Note { fate, what, why } in carried.notes.iter().filter(|note| note.fate != Fate::Carried) {
-        text.push_str(&format!("# {}{}: {}\n", mark(*fate), plain_line(what), plain_line(why)));
+        text.push_str(&format!("# {}{}: {}\n", mark(*fate), what, why));
     }
     let Some(Lowered { name, filter, log, journal, trusts_everybody, ports, observes, max_retry, find_time, ban_time }) =
         &carried.jail
@@ -76,11 +77,6 @@ fn mark(fate: Fate) -> &'static str {
     }
 }
 
-/// A text that stays on its line, whatever is in it.
-fn plain_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
 fn list(entries: &[String]) -> String {
     let entries: Vec<String> = entries.iter().map(|entry| quoted(entry)).collect();
     format!("[{}]", entries.join(", "))
@@ -115,6 +111,5 @@ mod tests {
 
             assert_eq!(read["x"].as_str(), Some(text));
         }
-        assert_eq!(plain_line("a\nb"), "a\u{fffd}b");
     }
 }

@@ -140,7 +140,7 @@ fn notes(notes: &[Note]) -> Result<()> {
             Fate::Changed => "changed",
             Fate::Refused => "REFUSED",
         };
-        output::line(&format!("  {fate}  {}: {}", what.escape_debug(), why.escape_debug()))
+        output::line(&format!("  {fate}  {what}: {why}"))
     })
 }
 

@@ -21,7 +21,7 @@ const MAX_ENTRIES: usize = 4_096;
 ///
 /// [`Failure::Permission`], or [`Failure::Configuration`] if it is no directory of fail2ban's.
 pub fn read(directory: &Path) -> Result<Files> {
-    let mut files = Files::default();
+    let mut files = Files::of(&directory.to_string_lossy());
     add(directory, "", 0, &mut files)?;
     Ok(files)
 }
