@@ -85,7 +85,8 @@ impl Fail2ban {
         process::run(command, PATIENCE)
     }
 
-    /// What its client would tell its server of each jail that is on: for each option the last value, and for lists all of them.
+    /// What its client would tell its server of each jail that is on: for each option the last value, and for lists all of them;
+    /// and its `backend`.
     ///
     /// # Errors
     ///
@@ -98,7 +99,10 @@ impl Fail2ban {
             let Value::Array(words) = literal(&mut rest).with_context(|| line.to_owned())? else { continue };
             let texts: Vec<&str> = words.iter().map(|word| word.as_str().unwrap_or_default()).collect();
             match texts.as_slice() {
-                ["add", jail, ..] => jails.push(((*jail).to_owned(), Map::new())),
+                ["add", jail, backend, ..] => {
+                    let options = [("backend".to_owned(), Value::from(*backend))];
+                    jails.push(((*jail).to_owned(), options.into_iter().collect()));
+                }
                 ["set" | "multi-set", jail, option, ..] => {
                     let Some((_, options)) = jails.iter_mut().find(|(name, _)| name == jail) else { continue };
                     let values = match &words[3..] {

@@ -123,6 +123,15 @@ impl<'a> Scope<'a> {
         Ok(text)
     }
 
+    /// What the option `key` was before it was set to `value`: by an earlier file, or for all sections.
+    pub(super) fn before<'v>(&self, key: &str, value: &'v Value) -> Option<&'v Value>
+    where
+        'a: 'v,
+    {
+        let everybodys = || self.default?.get(key).filter(|other| !std::ptr::eq(*other, value));
+        value.previous.as_deref().or_else(everybodys)
+    }
+
     fn known_as(&self, name: &str) -> Result<Option<String>, Fault> {
         match (name.strip_prefix("known/"), self.known) {
             (Some(name), Some(known)) => known(name),
@@ -137,8 +146,8 @@ impl<'a> Scope<'a> {
     {
         let Some((section, option)) = name.split_once('/') else { return Some((name, self.value(name)?)) };
         let found = match section {
-            "known" if option == key => value.previous.as_deref(),
-            "known" => self.value(option)?.previous.as_deref(),
+            "known" if option == key => self.before(option, value),
+            "known" => self.before(option, self.value(option)?),
             "default" => self.default?.get(option),
             _ => {
                 let by_name = &self.sections.by_name;
@@ -197,6 +206,8 @@ mod tests {
 
         assert_eq!(get(&texts, "s", "x").unwrap(), "a b c");
         assert_eq!(get(&texts, "s", "y").unwrap(), "a b");
+        let texts = ["[DEFAULT]\nx = d", "[s]\nx = %(known/x)s s\n[DEFAULT]\nx = %(known/x)s e\n"];
+        assert_eq!(get(&texts, "s", "x").unwrap(), "d e s", "what is for all comes before what is for one");
     }
 
     #[test]

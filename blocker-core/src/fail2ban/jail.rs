@@ -36,8 +36,10 @@ pub struct Jail {
     pub filter: Option<Filter>,
     /// Whether it has expressions of its own.
     pub has_own_expressions: bool,
-    /// How its lines are read: `auto`, `polling`, `systemd`, …, with parameters.
+    /// How its lines are read, as it says: `auto`, `polling`, `systemd`, …, with parameters.
     pub backend: Named,
+    /// Where its lines come from: the journal also if none of its log files is there.
+    pub reads: Logs,
     /// Its log files.
     pub logs: Vec<Log>,
     /// Failures that earn a ban.
@@ -106,13 +108,13 @@ pub struct Increment {
     pub all_jails: bool,
 }
 
-/// Reads all jails.
+/// Reads all jails. `is_there` says whether a path, with `*`, `?` and `[]` for what varies, has a file.
 ///
 /// # Errors
 ///
 /// What is wrong with the files that jails are in: fail2ban would not start, or not with all of them. What is wrong with one jail is
 /// among its [`Jail::faults`].
-pub fn load_jails(files: &Files) -> Result<Jails, Vec<Fault>> {
+pub fn load_jails(files: &Files, is_there: &dyn Fn(&str) -> bool) -> Result<Jails, Vec<Fault>> {
     let Chain { sections, warnings, .. } = Chain::of_jails(files)?;
     let names: Vec<&String> = sections.order.iter().filter(|name| *name != DEFAULT).collect();
     if let Some(surplus) = names.get(MAX_JAILS) {
@@ -122,7 +124,7 @@ pub fn load_jails(files: &Files) -> Result<Jails, Vec<Fault>> {
     }
     let jails = names
         .iter()
-        .map(|name| Reader { files, sections: &sections, name, filter: None, faults: Vec::new() }.jail())
+        .map(|name| Reader { files, sections: &sections, is_there, name, filter: None, faults: Vec::new() }.jail())
         .collect();
     Ok(Jails { jails, warnings: bounded(warnings) })
 }
@@ -140,6 +142,7 @@ const MAX_JAILS: usize = 512;
 
 struct Reader<'a> {
     files: &'a Files,
+    is_there: &'a dyn Fn(&str) -> bool,
     sections: &'a Sections,
     name: &'a str,
     /// The jail's filter, once it is read.
@@ -151,7 +154,18 @@ impl Reader<'_> {
     fn jail(mut self) -> Jail {
         let backend = self.named("backend").unwrap_or_else(|| Named { name: "auto".to_owned(), ..Named::default() });
         let filter_name = self.named("filter");
-        let (filter, has_own_expressions) = self.filter(filter_name.as_ref(), &backend);
+        let logs = self.logs();
+        let mut reads = if backend.name.starts_with("systemd") { Logs::Journal } else { Logs::Files };
+        let (mut filter, mut has_own_expressions) = self.filter(filter_name.as_ref(), reads);
+        let has_matches = filter.as_ref().is_some_and(|filter| !filter.definition.journalmatch.is_empty());
+        if backend.name == "auto"
+            && has_matches
+            && self.truth("systemd_if_nologs") != Some(false)
+            && !logs.iter().any(|log| (self.is_there)(&log.path))
+        {
+            reads = Logs::Journal;
+            (filter, has_own_expressions) = self.filter(filter_name.as_ref(), reads);
+        }
         let ban_time = self.text("bantime");
         let odd_ban_time =
             ban_time.clone().filter(|text| span::read(text).is_some_and(|seconds| seconds < 0.0 && seconds != -1.0));
@@ -162,7 +176,8 @@ impl Reader<'_> {
             filter,
             has_own_expressions,
             backend,
-            logs: self.logs(),
+            reads,
+            logs,
             max_retry: self.number("maxretry"),
             find_time: self.ban_time("findtime").and_then(|time| match time {
                 BanTime::For(span) => Some(span),
@@ -282,8 +297,7 @@ impl Reader<'_> {
     }
 
     /// The filter, with the jail's own words over it, and whether it has expressions of its own.
-    fn filter(&mut self, named: Option<&Named>, backend: &Named) -> (Option<Filter>, bool) {
-        let logs = if backend.name.starts_with("systemd") { Logs::Journal } else { Logs::Files };
+    fn filter(&mut self, named: Option<&Named>, logs: Logs) -> (Option<Filter>, bool) {
         let mut filter = Filter::default();
         filter.definition.name = self.name.to_owned();
         filter.definition.maxlines = 1;

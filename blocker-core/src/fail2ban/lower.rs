@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::action::{Effect, MAIL};
 use super::fault::{one_line, plain, shown};
+use super::filter::Logs;
 use super::jail::{Jail, Jails};
 use super::scope::{self, Closed};
 use super::stock::{self, Logged};
@@ -373,7 +374,10 @@ impl Lowering<'_> {
     fn input(&mut self, logged: Logged) -> Option<(Vec<String>, Vec<String>, bool)> {
         let matches =
             self.jail.filter.as_ref().map(|filter| filter.definition.journalmatch.clone()).unwrap_or_default();
-        if self.jail.backend.name.starts_with("systemd") || self.jail.logs.is_empty() && !matches.is_empty() {
+        if self.jail.reads == Logs::Journal {
+            if self.jail.backend.name == "auto" {
+                self.changed("logpath", "no such file is there: the journal is read, as by fail2ban since 1.1.1");
+            }
             return self.journal(&matches);
         }
         let mut log: Vec<String> = Vec::new();

@@ -48,11 +48,9 @@ impl Part {
             ini::set(definition, key, value);
         }
         for &(key, text) in defaults {
-            let is_set = Scope::new(&sections, DEFINITION).value(key).is_some();
-            if !is_set {
-                let value = Value { text: text.to_owned(), place: at.clone(), previous: None };
-                sections.entry(DEFINITION).insert(key.to_owned(), value);
-            }
+            // These go before what [DEFAULT] has, and behind everything that is more particular.
+            let value = Value { text: text.to_owned(), place: at.clone(), previous: None };
+            definition.entry(key.to_owned()).or_insert(value);
         }
         Ok(Self { sections, warnings })
     }
@@ -117,7 +115,7 @@ impl Part {
         let scope = Scope::new(&self.sections, DEFINITION);
         let text = match name.split_once('/') {
             Some(("known", option)) => {
-                let previous = scope.value(option).and_then(|value| value.previous.as_deref());
+                let previous = scope.value(option).and_then(|value| scope.before(option, value));
                 previous.map(|value| scope.expand(option, value)).transpose()
             }
             Some((section, option)) if self.sections.get(section).is_some() => {

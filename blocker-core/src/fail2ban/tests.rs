@@ -21,11 +21,11 @@ fn expressions(texts: &[(&str, &str)], words: &str) -> Result<Vec<String>, Vec<S
 }
 
 fn jails(texts: &[(&str, &str)]) -> Vec<Jail> {
-    load_jails(&files(texts)).unwrap_or_else(|faults| panic!("{faults:?}")).jails
+    load_jails(&files(texts), &|_| true).unwrap_or_else(|faults| panic!("{faults:?}")).jails
 }
 
 fn import(texts: &[(&str, &str)]) -> Import {
-    lower(&load_jails(&files(texts)).unwrap_or_else(|faults| panic!("{faults:?}")), &Names::builtin())
+    lower(&load_jails(&files(texts), &|_| true).unwrap_or_else(|faults| panic!("{faults:?}")), &Names::builtin())
 }
 
 const ONE: (&str, &str) = ("filter.d/one.conf", "[Definition]\nfailregex = ^one <HOST>$\nignoreregex =\n");
@@ -176,7 +176,7 @@ fn parameters_win_over_init_and_init_over_the_definition() {
 
 #[test]
 fn tags_may_be_nested_and_name_sections_and_only_ours_are_put_in() {
-    let common = "[DEFAULT]\n_daemon = \\S*\n__prefix_line = <lt_<logtype>/__prefix_line>\n[lt_file]\n__prefix_line = file <_daemon>: \n[lt_journal]\n__prefix_line = %(_daemon)s|<_daemon>: \n";
+    let common = "[DEFAULT]\nlogtype = short\n_daemon = \\S*\n__prefix_line = <lt_<logtype>/__prefix_line>\n[lt_file]\n__prefix_line = file <_daemon>: \n[lt_journal]\n__prefix_line = %(_daemon)s|<_daemon>: \n";
     let text = "[INCLUDES]\nbefore = common.conf\n[Definition]\n_daemon = (?:a|b)\nfailregex = ^<__prefix_line><mdre-<mode>>$\nmdre-normal = x <F-USER>\\S+</F-USER> (?P<n>.)<HOST> <ADDR><SKIPLINES>\nmdre-more = <mdre-normal>\n  ^y <HOST>\nmode = normal\n";
     let texts = [("filter.d/common.conf", common), ("filter.d/f.conf", text)];
 
@@ -189,7 +189,7 @@ fn tags_may_be_nested_and_name_sections_and_only_ours_are_put_in() {
         load_filter(&files(&texts), "f", Logs::Journal).unwrap().definition.failregex[0].get(..16),
         Some(r"^\S*|(?:a|b):x <")
     );
-    assert_eq!(expressions(&texts, "f[logtype=journal, _daemon=d]").unwrap()[0].get(..10), Some(r"^\S*|d:x <F"));
+    assert_eq!(expressions(&texts, "f[logtype=journal, _daemon=d]").unwrap()[0].get(..11), Some(r"^\S*|d:x <F"));
 }
 
 #[test]
@@ -401,4 +401,25 @@ fn what_is_written_is_a_configuration_whatever_the_jails_are_called() {
         import.jails.iter().all(|jail| jail.jail.is_some() || jail.notes.iter().any(|note| note.fate == Fate::Refused)),
         "none goes without a reason"
     );
+}
+
+#[test]
+fn the_journal_is_read_where_no_log_is() {
+    let jail = "[DEFAULT]\nenabled = true\nfilter = sshd\n[sshd]\nlogpath = /var/log/auth.log\n  /var/log/secure\n[b]\nlogpath = /var/log/auth.log\nsystemd_if_nologs = no\n[c]\nlogpath = /var/log/auth.log\nbackend = polling\n[d]\nlogpath = /var/log/auth.log\njournalmatch =\n";
+    let filter = "[Definition]\nfailregex = ^<logtype> <HOST>\njournalmatch = _SYSTEMD_UNIT=ssh.service\n";
+    let texts = files(&[("jail.conf", jail), ("filter.d/sshd.conf", filter)]);
+    let reads = |is_there: &dyn Fn(&str) -> bool| {
+        let jails = load_jails(&texts, is_there).unwrap().jails;
+        jails.into_iter().map(|jail| jail.filter.unwrap().definition.failregex.remove(0)).collect::<Vec<_>>()
+    };
+
+    assert_eq!(
+        reads(&|path| path == "/var/log/secure"),
+        ["^file <HOST>", "^file <HOST>", "^file <HOST>", "^file <HOST>"]
+    );
+    assert_eq!(reads(&|_| false), ["^journal <HOST>", "^file <HOST>", "^file <HOST>", "^file <HOST>"]);
+    let import = lower(&load_jails(&texts, &|_| false).unwrap(), &Names::builtin());
+    assert_eq!(import.jails[0].jail.as_ref().unwrap().journal, ["_SYSTEMD_UNIT=ssh.service"]);
+    let config = config::read(&import.toml(), &Names::builtin()).unwrap();
+    assert!(config.jails.iter().any(|jail| jail.name == "sshd" && jail.input.is_none() && jail.journal.is_some()));
 }

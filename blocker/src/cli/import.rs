@@ -76,7 +76,7 @@ pub(super) fn import(globals: &Globals, options: &Options) -> Result<()> {
         return bans::list(database.as_deref());
     }
     let names = settings::names(&globals.config)?;
-    let jails = core::load_jails(&files).map_err(|faults| {
+    let jails = core::load_jails(&files, &fail2ban::is_there).map_err(|faults| {
         let lines: Vec<String> = faults.iter().map(|fault| format!("{}: {fault}", directory.display())).collect();
         Failure::Configuration(lines.join("\n"))
     })?;

@@ -26,6 +26,14 @@ pub fn read(directory: &Path) -> Result<Files> {
     Ok(files)
 }
 
+/// Whether there is a file that `pattern` stands for.
+#[must_use]
+pub fn is_there(pattern: &str) -> bool {
+    // Two stars look into all directories below for us, and mean one to fail2ban.
+    let pattern = pattern.replace("**", "*");
+    glob::glob(&pattern).is_ok_and(|mut paths| paths.any(|path| path.is_ok()))
+}
+
 fn add(directory: &Path, within: &str, depth: usize, files: &mut Files) -> Result<()> {
     let entries = fs::read_dir(directory).map_err(|error| failure(directory, &error))?;
     for (number, entry) in entries.enumerate() {
