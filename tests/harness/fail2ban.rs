@@ -112,7 +112,7 @@ impl Fail2ban {
                     match (option.starts_with("add"), options.get_mut(*option)) {
                         // An expression each, but the words of a match.
                         (true, Some(Value::Array(before))) if *option == "addjournalmatch" => {
-                            before.push(joined(&values))
+                            before.push(joined(&values));
                         }
                         (true, None) if *option == "addjournalmatch" => {
                             options.insert((*option).to_owned(), Value::Array(vec![joined(&values)]));
@@ -120,7 +120,7 @@ impl Fail2ban {
                         (true, Some(Value::Array(before))) => before.extend(values),
                         (true, _) => drop(options.insert((*option).to_owned(), Value::Array(values))),
                         (false, _) => {
-                            drop(options.insert((*option).to_owned(), values.first().cloned().unwrap_or_default()))
+                            options.insert((*option).to_owned(), values.first().cloned().unwrap_or_default());
                         }
                     }
                 }

@@ -88,6 +88,8 @@ pub enum Problem {
     Missing(&'static str),
     /// A tag that nothing has a value for: it stays as text.
     Unresolved(String),
+    /// A jail and its filter say something else.
+    InBoth,
     /// More is wrong than is reported.
     More(usize),
 }
@@ -155,6 +157,9 @@ impl fmt::Display for Sentence<'_> {
                 "nothing is called {}: it stays as text, and most likely nothing matches; is the mode right?",
                 shown(name)
             ),
+            Problem::InBoth => {
+                f.write_str("the filter has another one: the jail's counts here, where fail2ban takes the filter's")
+            }
             Problem::More(count) => write!(f, "and {count} more"),
         }
     }

@@ -347,11 +347,22 @@ impl Reader<'_> {
         for (key, one) in [("prefregex", &mut definition.prefregex), ("datepattern", &mut definition.datepattern)] {
             if let Some(text) = self.text(key) {
                 has_own = true;
+                if one.as_ref().is_some_and(|theirs| *theirs != text) {
+                    filter.warnings.push(Fault::of(self.place(key).as_ref(), self.name, key, Problem::InBoth));
+                }
                 *one = Some(text);
             }
         }
-        if let Some(count) = self.number("maxlines") {
-            definition.maxlines = count.max(1);
+        if let Some(count) = self.number("maxlines").map(|count| count.max(1)) {
+            if ![1, count].contains(&definition.maxlines) {
+                filter.warnings.push(Fault::of(
+                    self.place("maxlines").as_ref(),
+                    self.name,
+                    "maxlines",
+                    Problem::InBoth,
+                ));
+            }
+            definition.maxlines = count;
         }
         has_own
     }

@@ -83,7 +83,7 @@ impl Part {
             let mut rest = text.as_str();
             while let Some((before, after)) = rest.split_once('<') {
                 done.push_str(before);
-                let end = after.find(|c: char| c == '<' || c == '>' || c == ' ').unwrap_or(after.len());
+                let end = after.find(['<', '>', ' ']).unwrap_or(after.len());
                 let (name, behind) = after.split_at(end);
                 rest = after;
                 if let (false, Some(behind)) = (name.is_empty(), behind.strip_prefix('>'))

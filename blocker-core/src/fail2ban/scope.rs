@@ -67,7 +67,7 @@ pub(super) fn closed(port: &str, protocol: &str, services: &Services) -> (Option
             ("all", _) => protocols.extend(Protocol::ALL),
             (_, Some(protocol)) => protocols.push(protocol),
             (_, None) => {
-                problems.push(format!("{}: no protocol that has ports, expected tcp, udp or sctp", shown(&word)))
+                problems.push(format!("{}: no protocol that has ports, expected tcp, udp or sctp", shown(&word)));
             }
         }
     }

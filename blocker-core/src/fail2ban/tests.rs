@@ -270,6 +270,9 @@ fn what_a_jail_says_of_its_filter_is_put_over_it() {
     assert_eq!((b.ignoreregex.len(), b.maxlines, b.datepattern.as_deref()), (0, 3, Some("%Y")));
     assert_eq!(b.journalmatch, ["_A=1 + _B=2", "_C=3"]);
     assert_eq!(b.prefregex.as_deref(), Some("^b ^p <F-CONTENT>.+</F-CONTENT>$"));
+    let warned: Vec<_> =
+        jails[1].filter.iter().flat_map(|filter| &filter.warnings).map(|fault| fault.key.as_deref().unwrap()).collect();
+    assert_eq!(warned, ["prefregex", "datepattern", "maxlines"], "fail2ban hands the filter's to its server last");
     assert_eq!((definition(2).failregex, definition(2).name), (vec!["^c <HOST>".to_owned()], "c".to_owned()));
 }
 
@@ -422,4 +425,120 @@ fn the_journal_is_read_where_no_log_is() {
     assert_eq!(import.jails[0].jail.as_ref().unwrap().journal, ["_SYSTEMD_UNIT=ssh.service"]);
     let config = config::read(&import.toml(), &Names::builtin()).unwrap();
     assert!(config.jails.iter().any(|jail| jail.name == "sshd" && jail.input.is_none() && jail.journal.is_some()));
+}
+
+const KEYS: &[&str] = &[
+    "enabled",
+    "filter",
+    "action",
+    "port",
+    "protocol",
+    "logpath",
+    "backend",
+    "journalmatch",
+    "bantime",
+    "findtime",
+    "maxretry",
+    "ignoreip",
+    "failregex",
+    "prefregex",
+    "maxlines",
+    "bantime.increment",
+    "usedns",
+    "name",
+    "x",
+    "type",
+    "mode",
+    "ignorecommand",
+];
+
+/// What values are made of, so that many of them mean something.
+const PIECES: &[&str] = &[
+    "\n ",
+    "\n\n ",
+    "\t",
+    " ",
+    " ",
+    ",",
+    ":",
+    "=",
+    "# ",
+    " ;",
+    "true",
+    "sshd",
+    "dovecot[mode=aggressive]",
+    "iptables",
+    "[port=\"ssh,imap\", protocol=udp]",
+    "[",
+    "]",
+    "0:65535",
+    "imap",
+    "udp",
+    "/var/log/*.log",
+    " tail",
+    "systemd",
+    "_UID=0",
+    " + ",
+    "-10",
+    "1d12h",
+    "5",
+    "192.0.2.0/24",
+    "::1",
+    "<HOST>",
+    "<",
+    ">",
+    "<x>",
+    "<<x>>",
+    "x",
+    "%(x)s",
+    "%(known/x)s",
+    "%(known/failregex)s",
+    "%(sshd/x)s",
+    "%(port)s",
+    "%%",
+    "%",
+    "<known/x>",
+    "<mode>",
+    "'",
+    "\"",
+    "\\",
+    "\u{1b}[31m",
+    "\u{202e}",
+    "é",
+    "1/0",
+    "(",
+    "*",
+];
+
+/// Options, none of them twice.
+fn options() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::strategy::Strategy as _;
+    let value = proptest::collection::vec(proptest::sample::select(PIECES), 0..6).prop_map(|pieces| pieces.concat());
+    let options = proptest::collection::btree_map(proptest::sample::select(KEYS), value, 0..12);
+    options.prop_map(|options| options.iter().map(|(key, value)| format!("{key} = {value}\n")).collect())
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_the_files_say_what_is_written_is_a_configuration(jail in options(), local in options(), filter in options(), action in options()) {
+        let jail = format!("[DEFAULT]\nenabled = true\nlogpath = /var/log/x\nfilter = sshd\n[sshd]\n{jail}[dovecot]\n");
+        let texts = [
+            ("jail.conf", jail.as_str()), ("jail.local", &format!("[sshd]\n{local}")), ("filter.d/sshd.conf", &format!("[Init]\n{filter}")),
+            ("filter.d/dovecot.conf", &format!("[Definition]\nfailregex = <HOST>\n[Init]\n{local}")), ("action.d/iptables.conf", &format!("[Definition]\n{action}")),
+        ];
+        match load_jails(&files(&texts), &|_| true) {
+            Ok(jails) => {
+                let text = lower(&jails, &Names::builtin()).toml();
+                let read = config::read(&text, &Names::builtin());
+                proptest::prop_assert!(read.is_ok(), "{read:?}\n{text}");
+                proptest::prop_assert!(!text.contains(|c: char| c != '\n' && c.is_control()), "{text:?}");
+            }
+            Err(faults) => {
+                proptest::prop_assert!((1..=20).contains(&faults.len()));
+                for fault in faults {
+                    proptest::prop_assert!(!fault.to_string().contains(char::is_control), "{fault}");
+                }
+            }
+        }
+    }
 }

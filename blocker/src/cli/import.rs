@@ -118,7 +118,7 @@ pub(super) fn import(globals: &Globals, options: &Options) -> Result<()> {
 fn print(directory: &Path, import: &Import, all: bool) -> Result<()> {
     let on = import.jails.iter().filter(|jail| jail.enabled).count();
     let off: Vec<&Carried> = import.jails.iter().filter(|jail| !jail.enabled).collect();
-    output::line(&format!("{}: {on} jails are on, {} off", directory.display(), off.len()))?;
+    output::line(&format!("{}: jails: {on} on, {} off", directory.display(), off.len()))?;
     output::line("\nall jails:")?;
     notes(&import.notes)?;
     for jail in import.jails.iter().filter(|jail| jail.enabled || all) {
