@@ -89,7 +89,14 @@ pub(super) fn import(globals: &Globals, options: &Options) -> Result<()> {
             directory.display()
         )
     })?;
-    let found = database.as_deref().map(bans::read).transpose()?;
+    let found = match database.as_deref().map(bans::read) {
+        // What was not asked for keeps nobody from the rest.
+        Some(Err(error)) if !options.bans && options.database.is_none() => {
+            eprintln!("blocker: {error:#}");
+            None
+        }
+        read => read.transpose()?,
+    };
     if let Some(path) = &options.write {
         write(path, &text, options.overwrite)?;
     }

@@ -3,7 +3,7 @@
 pub mod database;
 mod directory;
 
-pub use directory::{is_there, read};
+pub use directory::{filter, is_there, read};
 
 /// Where fail2ban's configuration is as a rule.
 pub const DIRECTORY: &str = "/etc/fail2ban";

@@ -21,7 +21,8 @@ use crate::settings;
 /// The database that the configuration names, or that is in the usual place; `None` if there is none.
 pub(super) fn usual_database(files: &Files) -> Option<PathBuf> {
     let path = database(files).map_or_else(|| PathBuf::from(DATABASE), PathBuf::from);
-    path.exists().then_some(path)
+    // One that we may not look for is told when it is read.
+    path.try_exists().unwrap_or(true).then_some(path)
 }
 
 /// Reads the bans in force, and tells what of the database they are not.
