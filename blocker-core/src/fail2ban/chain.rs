@@ -93,6 +93,12 @@ impl Chain {
         };
         let includes = sections.by_name.remove("INCLUDES").unwrap_or_default();
         sections.order.retain(|name| name != "INCLUDES");
+        for (name, section) in &sections.by_name {
+            let is_expression = |key: &str| key.starts_with('^') || key.contains("<host>") || key.contains("(?");
+            for (key, value) in section.iter().filter(|(key, _)| is_expression(key)) {
+                self.warnings.push(Fault::of(Some(&value.place), name, key, Problem::NotIndented));
+            }
+        }
         within.push(path.to_owned());
         let mut later = Some(sections);
         for key in ["before", "after"] {

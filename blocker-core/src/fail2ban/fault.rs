@@ -88,6 +88,8 @@ pub enum Problem {
     Missing(&'static str),
     /// A tag that nothing has a value for: it stays as text.
     Unresolved(String),
+    /// A name that looks like an expression: a line of a value that is not indented.
+    NotIndented,
     /// A jail and its filter say something else.
     InBoth,
     /// More is wrong than is reported.
@@ -156,6 +158,9 @@ impl fmt::Display for Sentence<'_> {
                 f,
                 "nothing is called {}: it stays as text, and most likely nothing matches; is the mode right?",
                 shown(name)
+            ),
+            Problem::NotIndented => f.write_str(
+                "this is read as the name of an option, and does nothing: indent lines that go on with a value",
             ),
             Problem::InBoth => {
                 f.write_str("the filter has another one: the jail's counts here, where fail2ban takes the filter's")

@@ -220,6 +220,20 @@ fn a_mode_that_there_is_not_stays_as_text_and_is_told() {
 }
 
 #[test]
+fn an_expression_that_is_not_indented_is_an_option_that_does_nothing_and_is_told() {
+    let text = "[Definition]\nfailregex = ^a <HOST>\n^b: from <HOST>\n";
+    let filter = load_filter(&files(&[("filter.d/f.conf", text)]), "f", Logs::Files).unwrap();
+
+    assert_eq!(filter.definition.failregex, ["^a <HOST>"], "as fail2ban has it");
+    assert_eq!(
+        filter.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [
+            "filter.d/f.conf, line 3: [Definition] `^b`: this is read as the name of an option, and does nothing: indent lines that go on with a value"
+        ]
+    );
+}
+
+#[test]
 fn tags_that_make_themselves_are_refused_in_time() {
     let faults = |text: &str| expressions(&[("filter.d/f.conf", text)], "f").unwrap_err();
 
