@@ -1,7 +1,7 @@
 //! An import as the text of a configuration.
 
 use super::fault::plain;
-use super::lower::{Carried, Fate, Import, Lowered, Note};
+use super::import::{Carried, Fate, Import, Lowered, Note};
 use super::scope::Closed;
 use crate::time::format_span;
 
