@@ -18,6 +18,7 @@ pub mod calendar;
 pub mod config;
 pub mod engine;
 pub mod escalation;
+pub mod fail2ban;
 pub mod filter;
 pub mod jail;
 pub mod journal;

@@ -18,6 +18,7 @@ pub mod control;
 pub mod daemon;
 pub mod doctor;
 pub mod exit;
+pub mod fail2ban;
 pub mod kernel;
 pub mod logging;
 pub mod metrics;

@@ -30,8 +30,7 @@ const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
 ///
 /// [`Failure::Configuration`] with every fault on a line of its own: file, line, key, what was expected.
 pub fn load(path: &Path) -> Result<Config> {
-    let names = Names { services: services(), filters: filters(path)? };
-    let config = config::read(&text(path)?, &names).map_err(|errors| {
+    let config = config::read(&text(path)?, &names(path)?).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(|error| format!("{}: {error}", path.display())).collect();
         Failure::Configuration(lines.join("\n"))
     })?;
@@ -48,6 +47,15 @@ pub fn load(path: &Path) -> Result<Config> {
         }
     }
     Ok(config)
+}
+
+/// What the configuration in `path` may name: the machine's services, and the filters there are.
+///
+/// # Errors
+///
+/// As [`filters`].
+pub fn names(path: &Path) -> Result<Names> {
+    Ok(Names { services: services(), filters: filters(path)? })
 }
 
 /// Where the daemon is that the commands talk to, by the configuration in `path`. Faults elsewhere in it do not matter here:

@@ -13,6 +13,7 @@ mod crashes;
 mod daemon_log;
 mod dispatcher;
 mod doctor;
+mod fail2ban;
 mod filters;
 mod groups;
 mod hostile;

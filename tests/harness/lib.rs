@@ -13,6 +13,7 @@ pub mod attackers;
 pub mod clock;
 pub mod daemon;
 pub mod dovecot;
+pub mod fail2ban;
 pub mod interrupt;
 pub mod journal_files;
 pub mod journald;

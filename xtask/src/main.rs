@@ -6,6 +6,7 @@ mod bench;
 mod command;
 mod dist;
 mod ebpf;
+mod fail2ban;
 mod fuzz;
 mod kernels;
 mod lab;

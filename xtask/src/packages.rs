@@ -60,6 +60,13 @@ pub(crate) const KERNELS: &[Need] = &[
     Need { what: "xdp-filter", package: "xdp-tools" },
 ];
 
+/// To read fail2ban's own files as it does itself: what fetches and unpacks two releases of it, and what runs them.
+pub(crate) const FAIL2BAN: &[Need] = &[
+    Need { what: "dpkg-deb", package: "dpkg" },
+    Need { what: "/usr/share/keyrings/debian-archive-keyring.gpg", package: "debian-archive-keyring" },
+    Need { what: "python3", package: "python3" },
+];
+
 /// To fuzz: libFuzzer is C++.
 pub(crate) const FUZZ: &[Need] = &[Need { what: "c++", package: "g++" }];
 

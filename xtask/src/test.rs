@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::command::{cargo, find_program, root, run as run_command, sudo_runner};
-use crate::{ebpf, fuzz, packages, run};
+use crate::{ebpf, fail2ban, fuzz, packages, run};
 
 /// The version of cargo-deny that is installed where there is none.
 const CARGO_DENY_VERSION: &str = "0.20.2";
@@ -34,6 +34,7 @@ pub(crate) fn test(options: &Options) -> Result<()> {
     }
     packages::ensure(packages::TESTS)?;
     packages::ensure(packages::LAB)?;
+    fail2ban::ensure()?;
     unprivileged()?;
     let blocker = run::build(run::Build::Debug, None)?;
     // These load XDP programs and make network namespaces.

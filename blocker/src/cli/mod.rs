@@ -5,6 +5,7 @@ mod bans;
 mod check;
 mod detach;
 mod doctor;
+mod import;
 mod output;
 mod reload;
 mod run;
@@ -60,6 +61,8 @@ enum Command {
     Unban(unban::Options),
     /// Says what filters make of logs: what matches, what is missed, who would be banned and when
     Test(test::Options),
+    /// Says what of another program's set-up is carried over, changed and refused, and takes over its bans
+    Import(import::Options),
     /// Makes the daemon read its configuration anew; a faulty one changes nothing
     Reload,
     /// Lets go of every interface and removes every pin, and the bans with them; the daemon must be stopped
@@ -93,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Ban(options) => ban::ban(&globals, &options),
         Command::Unban(options) => unban::unban(&globals, &options),
         Command::Test(options) => test::test(&globals, &options),
+        Command::Import(options) => import::import(&globals, &options),
         Command::Reload => reload::reload(&globals),
         Command::Detach => detach::detach(&globals),
     };

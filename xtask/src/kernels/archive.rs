@@ -16,7 +16,7 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Where Debian's packages come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mirror {
+pub(crate) struct Mirror {
     /// The archive.
     main: String,
     /// The archive of security updates, if it is known.
@@ -29,7 +29,7 @@ impl Mirror {
     /// # Errors
     ///
     /// If none is given, and this machine is not Debian or its sources cannot be read.
-    pub(super) fn find(given: Option<&str>) -> Result<Self> {
+    pub(crate) fn find(given: Option<&str>) -> Result<Self> {
         if let Some(given) = given {
             return Ok(Self { main: given.to_owned(), security: None });
         }
@@ -104,7 +104,7 @@ fn stanza(text: &str) -> Vec<Source> {
 }
 
 /// apt, as if on a machine of another release with nothing installed.
-pub(super) struct Archive {
+pub(crate) struct Archive {
     directory: PathBuf,
 }
 
@@ -114,7 +114,7 @@ impl Archive {
     /// # Errors
     ///
     /// apt's.
-    pub(super) fn open(directory: &Path, mirror: &Mirror, suite: &str) -> Result<Self> {
+    pub(crate) fn open(directory: &Path, mirror: &Mirror, suite: &str) -> Result<Self> {
         let archive = Self { directory: directory.to_owned() };
         for folder in ["lists/partial", "cache/archives/partial", "packages"] {
             make(&directory.join(folder))?;
@@ -135,7 +135,7 @@ impl Archive {
     /// # Errors
     ///
     /// If there is no such package.
-    pub(super) fn package(&self, name: &str) -> Result<(String, Vec<String>)> {
+    pub(crate) fn package(&self, name: &str) -> Result<(String, Vec<String>)> {
         let text = output(self.apt("apt-cache").args(["show", "--no-all-versions", name]))
             .with_context(|| format!("Debian's archive has no package {name}"))?;
         let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
@@ -148,7 +148,7 @@ impl Archive {
     /// # Errors
     ///
     /// apt's and dpkg's.
-    pub(super) fn unpack(&self, packages: &[String], place: &Path) -> Result<()> {
+    pub(crate) fn unpack(&self, packages: &[String], place: &Path) -> Result<()> {
         let folder = self.directory.join("packages");
         make(place)?;
         let words = format!("apt-get download {}", packages.join(" "));

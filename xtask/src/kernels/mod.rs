@@ -11,7 +11,7 @@
 //!   machine   boots it, and reads the tests' results from its console
 //! ```
 
-mod archive;
+pub(crate) mod archive;
 mod cpio;
 mod machine;
 mod release;

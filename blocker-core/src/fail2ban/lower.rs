@@ -1,0 +1,434 @@
+//! From fail2ban's jails to ours: what is carried over, what changes, what is refused.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::action::{Effect, MAIL};
+use super::fault::{plain, shown};
+use super::filter::Logs;
+use super::import::{Carried, Fate, Import, Lowered, Note, note};
+use super::jail::{Jail, Jails};
+use super::scope::{self, Closed};
+use super::stock::{self, Logged};
+use crate::config::{MAX_JAIL_NAME_BYTES, MAX_JAILS, Names};
+use crate::journal::Matches;
+use crate::prefix::Prefix;
+use crate::time::{BanTime, format_span};
+
+/// Says what becomes of `jails` where `names` may be used.
+#[must_use]
+pub fn lower(jails: &Jails, names: &Names) -> Import {
+    let mut notes = vec![
+        note(
+            Fate::Changed,
+            "maxretry, findtime",
+            "counted exactly: that many failures within that time, where fail2ban estimates",
+        ),
+        note(
+            Fate::Changed,
+            "action",
+            "packets of banned addresses are dropped without an answer, where fail2ban's default refuses them",
+        ),
+        note(Fate::Changed, "usedns", "addresses are taken from the log only, and no name is ever looked up"),
+        note(
+            Fate::Changed,
+            "IPv6",
+            "counted and banned by /64, where fail2ban bans single addresses: see `ipv6_prefix`",
+        ),
+    ];
+    notes.extend(jails.warnings.iter().map(|fault| note(Fate::Refused, "[INCLUDES]", fault.to_string())));
+    let is_any_on = jails.jails.iter().any(|jail| jail.enabled);
+    let running: Vec<&Jail> = jails.jails.iter().filter(|jail| jail.enabled || !is_any_on).collect();
+    let allow = allowed(&running, &mut notes);
+    let mut used = BTreeSet::new();
+    let carried = jails
+        .jails
+        .iter()
+        .map(|jail| Lowering { jail, names, running: &running, notes: Vec::new() }.carry(&mut used))
+        .collect();
+    Import { notes, allow, jails: carried }
+}
+
+/// Whoever one of the jails ignores.
+fn allowed(jails: &[&Jail], notes: &mut Vec<Note>) -> Vec<Prefix> {
+    let mut allow = BTreeSet::new();
+    let mut refused = BTreeSet::new();
+    for entry in jails.iter().flat_map(|jail| &jail.ignore_ip) {
+        match network(entry) {
+            Some(prefix) => drop(allow.insert(prefix)),
+            None if refused.insert(entry) => {
+                let why = match entry.strip_prefix("file:") {
+                    Some(_) => "lists are not read from files: write its addresses into `daemon.allow`",
+                    None => {
+                        "no address and no network; names are never looked up: write its addresses into `daemon.allow`"
+                    }
+                };
+                notes.push(note(Fate::Refused, "ignoreip", format!("{}: {why}", shown(entry))));
+            }
+            None => {}
+        }
+        if allow.len() == MAX_ALLOWED {
+            notes.push(note(
+                Fate::Refused,
+                "ignoreip",
+                format!("there are more than {MAX_ALLOWED}: join them to networks"),
+            ));
+            break;
+        }
+    }
+    allow.into_iter().collect()
+}
+
+/// As many entries as a list in a configuration may have.
+const MAX_ALLOWED: usize = 1_024;
+
+/// `192.0.2.9`, `192.0.2.0/24`, `192.0.0.0/255.255.0.0`.
+fn network(text: &str) -> Option<Prefix> {
+    if let Ok(prefix) = text.parse() {
+        return Some(prefix);
+    }
+    let (address, mask) = text.split_once('/')?;
+    let mask = u32::from(mask.parse::<std::net::Ipv4Addr>().ok()?);
+    let is_mask = mask.leading_ones() + mask.trailing_zeros() == 32;
+    is_mask.then(|| format!("{address}/{}", mask.leading_ones()).parse().ok()).flatten()
+}
+
+struct Lowering<'a> {
+    jail: &'a Jail,
+    names: &'a Names,
+    running: &'a [&'a Jail],
+    notes: Vec<Note>,
+}
+
+impl Lowering<'_> {
+    fn carry(mut self, used: &mut BTreeSet<String>) -> Carried {
+        for fault in &self.jail.faults {
+            self.notes.push(note(Fate::Refused, fault.key.as_deref().unwrap_or("jail"), fault.to_string()));
+        }
+        if let Some(filter) = &self.jail.filter {
+            self.notes.extend(filter.warnings.iter().map(|fault| note(Fate::Changed, "filter", fault.to_string())));
+        }
+        let jail = self.lower(used);
+        Carried { name: self.jail.name.clone(), enabled: self.jail.enabled, jail, notes: self.notes }
+    }
+
+    fn carried(&mut self, what: &str, why: impl AsRef<str>) {
+        self.notes.push(note(Fate::Carried, what, why));
+    }
+
+    fn changed(&mut self, what: &str, why: impl AsRef<str>) {
+        self.notes.push(note(Fate::Changed, what, why));
+    }
+
+    fn refused(&mut self, what: &str, why: impl AsRef<str>) {
+        self.notes.push(note(Fate::Refused, what, why));
+    }
+
+    fn lower(&mut self, used: &mut BTreeSet<String>) -> Option<Lowered> {
+        // What is wrong with a jail keeps fail2ban from running it.
+        let is_broken = !self.jail.faults.is_empty();
+        let filter = self.filter();
+        let closed = self.closed();
+        let limits = self.limits();
+        let input = filter.as_ref().and_then(|(_, logged)| self.input(*logged));
+        self.others();
+        let ((filter, _), (ports, observes), (max_retry, find_time, ban_time), (log, journal, trusts_everybody)) =
+            (filter?, closed?, limits, input?);
+        if is_broken {
+            return None;
+        }
+        let name = if self.jail.enabled { self.name(used)? } else { own_name(&self.jail.name) };
+        Some(Lowered { name, filter, log, journal, trusts_everybody, ports, observes, max_retry, find_time, ban_time })
+    }
+
+    /// A name of ours, which no other jail has.
+    fn name(&mut self, used: &mut BTreeSet<String>) -> Option<String> {
+        // One place is for the jail that is there without being mentioned.
+        if used.len() + 1 == MAX_JAILS {
+            self.refused("jail", format!("blocker runs at most {MAX_JAILS} jails"));
+            return None;
+        }
+        let plain = own_name(&self.jail.name);
+        let numbered = (2..).map(|number: usize| {
+            let ending = format!("-{number}");
+            let stem: String = plain.chars().take(MAX_JAIL_NAME_BYTES - ending.len()).collect();
+            stem + &ending
+        });
+        let name = std::iter::once(plain.clone()).chain(numbered).find(|name| !used.contains(name))?;
+        if name != self.jail.name {
+            self.changed(
+                "jail",
+                format!("it is called {name}: names have 1 to {MAX_JAIL_NAME_BYTES} of a-z, 0-9, _ and -"),
+            );
+        }
+        used.insert(name.clone());
+        Some(name)
+    }
+
+    /// The filter of ours that does the same, and where its lines are.
+    fn filter(&mut self) -> Option<(String, Logged)> {
+        let Some(named) = &self.jail.filter_name else {
+            self.refused(
+                "filter",
+                "the jail has expressions of its own: write them as a filter of ours (docs/filters.md)",
+            );
+            return None;
+        };
+        let name = plain(&named.name);
+        let mode = named.parameters.get("mode").map_or("normal", String::as_str);
+        let stock = stock::equivalent(&named.name, mode);
+        let is_there = |name: &str| self.names.filters.by_name(name).is_some();
+        let (ours, logged) = match stock {
+            Ok(Some((ours, logged))) if is_there(ours) => (ours.to_owned(), logged),
+            Err(why) => {
+                self.refused("filter", format!("{name}: {why}"));
+                return None;
+            }
+            Ok(_) if is_there(&named.name) => (named.name.clone(), Logged::Same),
+            Ok(_) => {
+                self.refused(
+                    "filter",
+                    format!("{name}: no filter of blocker's does this: write one (docs/filters.md)"),
+                );
+                return None;
+            }
+        };
+        self.changed("filter", format!("filter.d/{name} is replaced by blocker's own filter `{ours}`, which counts attempts by rules of its own"));
+        if !["normal", ""].contains(&mode) {
+            self.changed(
+                "filter",
+                format!("mode={}: the filter `{ours}` has one mode, refused passwords", plain(mode)),
+            );
+        }
+        let holds_host = self
+            .jail
+            .filter
+            .as_ref()
+            .is_some_and(|filter| filter.definition.failregex.iter().any(|text| text.contains("(?P<host>")));
+        if holds_host {
+            self.changed(
+                "failregex",
+                "(?P<host>…) is refused by fail2ban since 0.10; here the filter of ours takes its place",
+            );
+        }
+        if self.jail.has_own_expressions {
+            self.refused("failregex", "expressions of the jail's own are not used with a filter of ours: write them as a filter (docs/filters.md)");
+        }
+        Some((ours, logged))
+    }
+
+    /// What a ban closes, and whether nothing bans.
+    fn closed(&mut self) -> Option<(Closed, bool)> {
+        let mut closed = Vec::new();
+        for action in &self.jail.actions {
+            let name = plain(&action.named.name);
+            match &action.effect {
+                Effect::AllPorts => {
+                    self.carried("action", format!("{name}: closes all ports"));
+                    closed.push(Closed::All);
+                }
+                Effect::Ports { port, protocol } => {
+                    let (found, problems) = scope::closed(port, protocol, &self.names.services);
+                    for problem in problems {
+                        self.refused("port", problem);
+                    }
+                    let Some(found) = found else {
+                        self.refused("action", format!("{name}: none of its ports is known here"));
+                        return None;
+                    };
+                    self.carried("action", format!("{name}: closes {found}"));
+                    closed.push(found);
+                }
+                Effect::Mail(mail) => {
+                    let to = mail.dest.as_deref().map(|dest| format!(" to {}", plain(dest))).unwrap_or_default();
+                    self.refused("action", format!("{name}: mails{to} about each ban: {MAIL}"));
+                }
+                Effect::Elsewhere { does, instead } => self.refused("action", format!("{name}: {does}: {instead}")),
+                Effect::Own => self.refused(
+                    "action",
+                    format!("{name}: an action of your own; blocker runs no commands at a ban: follow its log, or let a timer read `blocker bans --json`"),
+                ),
+            }
+        }
+        let Some(first) = closed.pop() else {
+            self.changed("action", "no action bans: bans are counted and drop nothing (mode = \"observe\")");
+            return Some((Closed::All, true));
+        };
+        Some((closed.into_iter().fold(first, Closed::and), false))
+    }
+
+    fn limits(&mut self) -> (u32, Duration, BanTime) {
+        let jail = self.jail;
+        let wanted = jail.max_retry.unwrap_or(3);
+        let max_retry = wanted.clamp(1, MAX_RETRY);
+        if max_retry != wanted {
+            self.changed("maxretry", format!("{wanted}: here it is 1 to {MAX_RETRY}, so {max_retry}"));
+        }
+        let ten_minutes = Duration::from_secs(600);
+        let find_time = jail.find_time.unwrap_or(ten_minutes);
+        let ban_time = jail.ban_time.unwrap_or(BanTime::For(ten_minutes));
+        self.carried(
+            "maxretry, findtime",
+            format!(
+                "{max_retry} {} within {}",
+                if max_retry == 1 { "failure" } else { "failures" },
+                format_span(find_time)
+            ),
+        );
+        match &jail.odd_ban_time {
+            Some(text) => self.changed(
+                "bantime",
+                format!("{}: bans are for ever, as in fail2ban up to 0.10.5; since 0.11.1 it bans nobody by this, and only -1 is for ever", plain(text)),
+            ),
+            None => self.carried("bantime", ban_time.to_string()),
+        }
+        if jail.increment.on {
+            self.refused("bantime.increment", "bans do not grow with each time in this version of blocker, and nobody has fewer tries for having been banned");
+        }
+        (max_retry, find_time, ban_time)
+    }
+
+    /// Log files, matches of the journal, and whether these trust everybody.
+    fn input(&mut self, logged: Logged) -> Option<(Vec<String>, Vec<String>, bool)> {
+        let matches =
+            self.jail.filter.as_ref().map(|filter| filter.definition.journalmatch.clone()).unwrap_or_default();
+        if self.jail.reads == Logs::Journal {
+            if self.jail.backend.name == "auto" {
+                self.changed("logpath", "no such file is there: the journal is read, as by fail2ban since 1.1.1");
+            }
+            return self.journal(&matches);
+        }
+        let mut log: Vec<String> = Vec::new();
+        for found in &self.jail.logs {
+            let path = found.path.as_str();
+            if !path.starts_with('/') || path.contains(char::is_control) || path.len() > MAX_PATH_BYTES {
+                self.refused("logpath", format!("{}: expected an absolute path", shown(path)));
+                continue;
+            }
+            if path.contains(' ') {
+                self.changed(
+                    "logpath",
+                    format!("{}: taken as one path; fail2ban cannot read paths with blanks", shown(path)),
+                );
+            }
+            if found.tail {
+                self.changed(
+                    "logpath",
+                    format!("{}: what is in it at the start is read too, as far as it is within findtime", plain(path)),
+                );
+            }
+            log.push(path.to_owned());
+        }
+        match logged {
+            Logged::Same => {}
+            Logged::Renamed(from, to) => {
+                for path in &mut log {
+                    let other = path.replace(from, to);
+                    if *path != other {
+                        self.notes.push(note(
+                            Fate::Changed,
+                            "logpath",
+                            format!("{}: the filter reads {}", plain(path), plain(&other)),
+                        ));
+                        *path = other;
+                    }
+                }
+            }
+            Logged::At(paths, why) => {
+                self.changed("logpath", format!("the filter reads {}: {why}", paths.join(", ")));
+                log = paths.iter().copied().map(str::to_owned).collect();
+            }
+        }
+        let mut seen = BTreeSet::new();
+        log.retain(|path| seen.insert(path.clone()));
+        if log.is_empty() {
+            self.refused("logpath", "there is none");
+            return None;
+        }
+        if log.len() > MAX_ALLOWED {
+            self.refused("logpath", format!("more than {MAX_ALLOWED} paths"));
+            return None;
+        }
+        self.carried("logpath", log.iter().map(|path| plain(path)).collect::<Vec<_>>().join(", "));
+        Some((log, Vec::new(), false))
+    }
+
+    fn journal(&mut self, lines: &[String]) -> Option<(Vec<String>, Vec<String>, bool)> {
+        if !self.jail.backend.parameters.is_empty() {
+            self.refused("backend", "parameters of the backend: see `journal_namespace` and `journal_directory`");
+        }
+        // Several lines are alternatives.
+        let words: Vec<String> =
+            lines.join(" + ").split_whitespace().map(|word| word.trim_matches(['"', '\'']).to_owned()).collect();
+        match Matches::read(words.iter().map(String::as_str)) {
+            Ok(matches) => {
+                let trusts_everybody = !matches.name_the_sender();
+                self.carried("journalmatch", plain(&words.join(" ")));
+                if trusts_everybody {
+                    self.changed("journalmatch", "it names no sender, so that any user of the machine can write such entries: name a _SYSTEMD_UNIT");
+                }
+                Some((Vec::new(), words, trusts_everybody))
+            }
+            Err(why) => {
+                let found = if words.is_empty() {
+                    "it is missing, and fail2ban reads all of the journal".to_owned()
+                } else {
+                    format!("{}: {why}", shown(&words.join(" ")))
+                };
+                self.refused("journalmatch", found);
+                None
+            }
+        }
+    }
+
+    fn others(&mut self) {
+        let jail = self.jail;
+        for entry in &jail.ignore_ip {
+            let is_everybodys = self.running.iter().all(|other| other.ignore_ip.contains(entry));
+            if jail.enabled && !is_everybodys && network(entry).is_some() {
+                self.changed("ignoreip", format!("{}: `allow` is for all jails, not for this one alone", plain(entry)));
+            }
+        }
+        if jail.ignore_self == Some(false) {
+            self.changed("ignoreself", "the machine's own addresses are never banned");
+        }
+        if jail.ignore_command.is_some() {
+            self.refused("ignorecommand", "no command is asked before a ban: write networks into `daemon.allow`");
+        }
+        if jail.ignore_cache.is_some() {
+            self.refused("ignorecache", "there is no command whose answers it would keep");
+        }
+        if let Some(zone) = &jail.log_timezone {
+            self.refused("logtimezone", format!("{}: times without a zone are in the machine's own", plain(zone)));
+        }
+        let encoding = jail.log_encoding.as_deref().unwrap_or("auto").to_lowercase();
+        if encoding.starts_with("utf-16") || encoding.starts_with("utf-32") || encoding.starts_with("utf16") {
+            self.refused(
+                "logencoding",
+                format!("{}: logs are read as bytes: have them written as UTF-8", plain(&encoding)),
+            );
+        }
+        let definition = jail.filter.as_ref().map(|filter| &filter.definition);
+        if definition.is_some_and(|definition| definition.maxlines > 1) {
+            self.changed("maxlines", "each line is judged by itself");
+        }
+    }
+}
+
+/// As many attempts as a jail may wait for.
+const MAX_RETRY: u32 = 1_000;
+
+/// Longest path the kernel takes: `PATH_MAX` less its final zero.
+const MAX_PATH_BYTES: usize = 4_095;
+
+/// A name as a jail of ours may have it.
+fn own_name(name: &str) -> String {
+    let plain: String = name
+        .to_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-' { c } else { '-' })
+        .take(MAX_JAIL_NAME_BYTES)
+        .collect();
+    // `manual` is the jail of bans made by command.
+    if plain.is_empty() || plain == "manual" { "fail2ban".to_owned() } else { plain }
+}

@@ -1,0 +1,177 @@
+//! `blocker import fail2ban`: what of a set-up is carried over, changed, refused; and the bans in force.
+
+mod bans;
+
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use blocker_core::config;
+use blocker_core::fail2ban::{self as core, Carried, Fate, Import, Note};
+use serde::Serialize;
+
+use super::{Globals, output};
+use crate::exit::{Failure, io_failure};
+use crate::fail2ban::database::Ban;
+use crate::fail2ban::{self, DIRECTORY};
+use crate::settings;
+
+/// Options of `blocker import`.
+#[derive(clap::Args)]
+pub(super) struct Options {
+    #[command(subcommand)]
+    from: From,
+}
+
+#[derive(clap::Subcommand)]
+enum From {
+    /// fail2ban's jails, filters and bans; nothing of fail2ban is changed, and it may run meanwhile
+    Fail2ban(Fail2ban),
+}
+
+#[derive(clap::Args)]
+struct Fail2ban {
+    /// The directory of its configuration
+    #[arg(value_name = "DIR", default_value = DIRECTORY)]
+    directory: PathBuf,
+    /// Tells of the jails that are off, too
+    #[arg(long)]
+    all: bool,
+    /// Writes the jails that are on into a new configuration file
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+    /// Writes it also over a file that is there
+    #[arg(long, requires = "write")]
+    overwrite: bool,
+    /// Its database [default: as its configuration says]
+    #[arg(long, value_name = "FILE")]
+    database: Option<PathBuf>,
+    /// Hands its bans in force to the daemon, each to the jail that its own became
+    #[arg(long)]
+    bans: bool,
+    /// Prints the addresses that it bans and nothing else, for `blocker ban -`
+    #[arg(long, conflicts_with_all = ["bans", "write", "json"])]
+    list_bans: bool,
+}
+
+/// What `import --json` prints.
+#[derive(Serialize)]
+struct Imported<'a> {
+    directory: String,
+    #[serde(flatten)]
+    import: &'a Import,
+    /// The bans in force; `None` without a database.
+    bans: Option<&'a [Ban]>,
+    /// The file that was written.
+    written: Option<String>,
+}
+
+pub(super) fn import(globals: &Globals, options: &Options) -> Result<()> {
+    let From::Fail2ban(options) = &options.from;
+    let directory = options.directory.as_path();
+    let files = fail2ban::read(directory)?;
+    let database = options.database.clone().or_else(|| bans::usual_database(&files));
+    if options.list_bans {
+        return bans::list(database.as_deref());
+    }
+    let names = settings::names(&globals.config)?;
+    let jails = core::load_jails(&files, &fail2ban::is_there).map_err(|faults| {
+        let lines: Vec<String> = faults.iter().map(|fault| format!("{}: {fault}", directory.display())).collect();
+        Failure::Configuration(lines.join("\n"))
+    })?;
+    let import = core::lower(&jails, &names);
+    let text = import.toml();
+    config::read(&text, &names).map_err(|errors| {
+        let first = errors.first().map(ToString::to_string).unwrap_or_default();
+        anyhow!(
+            "what was made of {} is no configuration: {first}: this is a fault of blocker, please report it",
+            directory.display()
+        )
+    })?;
+    let found = match database.as_deref().map(bans::read) {
+        // What was not asked for keeps nobody from the rest.
+        Some(Err(error)) if !options.bans && options.database.is_none() => {
+            eprintln!("blocker: {error:#}");
+            None
+        }
+        read => read.transpose()?,
+    };
+    if let Some(path) = &options.write {
+        write(path, &text, options.overwrite)?;
+    }
+    let written = options.write.as_ref().map(|path| path.display().to_string());
+    if globals.json {
+        let bans = found.as_ref().map(|found| found.bans.as_slice());
+        output::json(&Imported { directory: directory.display().to_string(), import: &import, bans, written })?;
+    } else {
+        print(directory, &import, options.all)?;
+        if let Some(written) = written {
+            output::line(&format!("\n{written}: written; `blocker --config {written} check` reads it"))?;
+        }
+    }
+    match (found, options.bans) {
+        (Some(found), true) => bans::hand_over(globals, &import, &found),
+        (Some(found), false) if !globals.json => output::line(&format!(
+            "\nbans in force: {}{}",
+            found.bans.len(),
+            if found.bans.is_empty() { "" } else { "; --bans hands them to the daemon, --list-bans prints them" }
+        )),
+        (None, true) => Err(anyhow!("fail2ban has no database here: name it with --database")),
+        (Some(_) | None, false) => Ok(()),
+    }
+}
+
+fn print(directory: &Path, import: &Import, all: bool) -> Result<()> {
+    let on = import.jails.iter().filter(|jail| jail.enabled).count();
+    let off: Vec<&Carried> = import.jails.iter().filter(|jail| !jail.enabled).collect();
+    output::line(&format!("{}: jails: {on} on, {} off", directory.display(), off.len()))?;
+    output::line("\nall jails:")?;
+    notes(&import.notes)?;
+    for jail in import.jails.iter().filter(|jail| jail.enabled || all) {
+        let name = jail.name.escape_debug();
+        let state = if jail.enabled { "" } else { " (off)" };
+        match &jail.jail {
+            Some(ours) => output::line(&format!("\n{name}{state}: becomes [jails.{}]", ours.name))?,
+            None => output::line(&format!("\n{name}{state}: not carried over"))?,
+        }
+        notes(&jail.notes)?;
+    }
+    Ok(())
+}
+
+fn notes(notes: &[Note]) -> Result<()> {
+    notes.iter().try_for_each(|Note { fate, what, why }| {
+        let fate = match fate {
+            Fate::Carried => "carried",
+            Fate::Changed => "changed",
+            Fate::Refused => "REFUSED",
+        };
+        output::line(&format!("  {fate}  {what}: {why}"))
+    })
+}
+
+/// Writes a file that is whole or not there.
+fn write(path: &Path, text: &str, overwrite: bool) -> Result<()> {
+    let doing = || format!("writing {}", path.display());
+    if !overwrite {
+        let mut file = fs::File::create_new(path).map_err(|error| {
+            if error.kind() == ErrorKind::AlreadyExists {
+                Failure::Usage(format!("{} is there already: name another file, or say --overwrite", path.display()))
+                    .into()
+            } else {
+                io_failure(error, doing())
+            }
+        })?;
+        return file
+            .write_all(text.as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(|error| io_failure(error, doing()));
+    }
+    let name = path.file_name().with_context(|| format!("{} is no name of a file", path.display()))?;
+    let beside = path.with_file_name(format!("{}.new", name.to_string_lossy()));
+    let written = fs::File::create(&beside)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&beside, path));
+    written.map_err(|error| io_failure(error, doing()))
+}

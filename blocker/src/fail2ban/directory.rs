@@ -1,0 +1,157 @@
+//! Reads the directory of a configuration of fail2ban, within bounds.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::Result;
+use blocker_core::fail2ban::{Files, Filter, Logs, MAX_FILE_BYTES, load_filter};
+
+use crate::exit::{Failure, is_permission};
+
+/// How deep directories are looked into.
+const MAX_DEPTH: usize = 4;
+
+/// Most names of a directory that are looked at.
+const MAX_ENTRIES: usize = 4_096;
+
+/// Reads all files called `*.conf` and `*.local` in `directory` and below.
+///
+/// # Errors
+///
+/// [`Failure::Permission`], or [`Failure::Configuration`] if it is no directory of fail2ban's.
+pub fn read(directory: &Path) -> Result<Files> {
+    let mut files = Files::of(&directory.to_string_lossy());
+    add(directory, "", 0, &mut files)?;
+    Ok(files)
+}
+
+/// Reads the filter in a file, which is called with parameters behind its path: `/etc/fail2ban/filter.d/sshd.conf[mode=aggressive]`. What
+/// it includes is looked for beside it.
+///
+/// # Errors
+///
+/// [`Failure::Configuration`] with file, line and option, or [`Failure::Permission`].
+pub fn filter(words: &str, logs: Logs) -> Result<Filter> {
+    let (path, parameters) = words.split_once('[').map_or((words, ""), |(path, rest)| (path, rest));
+    let path = Path::new(path);
+    let stem = path.file_stem().and_then(|stem| stem.to_str());
+    let Some(stem) = stem.filter(|_| path.is_file()) else {
+        let error = std::io::Error::from(std::io::ErrorKind::NotFound);
+        return Err(failure(path, &error));
+    };
+    let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let above = beside.parent().filter(|_| beside.ends_with("filter.d"));
+    let mut files = Files::of(&above.unwrap_or(beside).to_string_lossy());
+    match above {
+        Some(above) => add(if above.as_os_str().is_empty() { Path::new(".") } else { above }, "", 0, &mut files)?,
+        None => add(beside, "filter.d", MAX_DEPTH, &mut files)?,
+    }
+    let words = if parameters.is_empty() { stem.to_owned() } else { format!("{stem}[{parameters}") };
+    load_filter(&files, &words, logs).map_err(|faults| {
+        let lines: Vec<String> = faults.iter().map(|fault| format!("{}: {fault}", path.display())).collect();
+        Failure::Configuration(lines.join("\n")).into()
+    })
+}
+
+/// Whether there is a file that `pattern` stands for.
+#[must_use]
+pub fn is_there(pattern: &str) -> bool {
+    // Two stars look into all directories below for us, and mean one to fail2ban.
+    let pattern = pattern.replace("**", "*");
+    glob::glob(&pattern).is_ok_and(|mut paths| paths.any(|path| path.is_ok()))
+}
+
+fn add(directory: &Path, within: &str, depth: usize, files: &mut Files) -> Result<()> {
+    let entries = fs::read_dir(directory).map_err(|error| failure(directory, &error))?;
+    for (number, entry) in entries.enumerate() {
+        if number == MAX_ENTRIES {
+            return Err(too_much(directory, &format!("more than {MAX_ENTRIES} names: is it fail2ban's directory?")));
+        }
+        let entry = entry.map_err(|error| failure(directory, &error))?;
+        let path = entry.path();
+        // fail2ban reads names that are text; others it cannot include.
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let inner = if within.is_empty() { name.clone() } else { format!("{within}/{name}") };
+        // Of the target of a link; what vanished meanwhile is not there.
+        let Ok(metadata) = fs::metadata(&path) else { continue };
+        if metadata.is_dir() && depth < MAX_DEPTH {
+            add(&path, &inner, depth + 1, files)?;
+        } else if metadata.is_file() && (name.ends_with(".conf") || name.ends_with(".local")) {
+            let mut bytes = Vec::new();
+            let file = fs::File::open(&path).map_err(|error| failure(&path, &error))?;
+            file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| failure(&path, &error))?;
+            files.add(&inner, bytes).map_err(|error| too_much(directory, &error.to_string()))?;
+        }
+    }
+    Ok(())
+}
+
+fn failure(path: &Path, error: &std::io::Error) -> anyhow::Error {
+    let sentence = format!("{}: {error}", path.display());
+    if is_permission(error) { Failure::Permission(sentence).into() } else { Failure::Configuration(sentence).into() }
+}
+
+fn too_much(path: &Path, why: &str) -> anyhow::Error {
+    Failure::Configuration(format!("{}: {why}", path.display())).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// A directory of a test's own, taken away with it.
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("blocker-{name}-{}", std::process::id()));
+            fs::create_dir_all(path.join("filter.d")).unwrap();
+            Self(path)
+        }
+
+        fn write(&self, path: &str, text: &str) -> String {
+            fs::write(self.0.join(path), text).unwrap();
+            self.0.join(path).display().to_string()
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).ok();
+        }
+    }
+
+    #[test]
+    fn a_filter_is_read_from_its_file_with_its_parameters_and_includes() {
+        let directory = Directory::new("f2b-filter");
+        directory.write("common.conf", "[Definition]\nx = above\n");
+        directory.write("filter.d/common.conf", "[Definition]\nx = beside\n");
+        let text = "[INCLUDES]\nbefore = common.conf\n[Definition]\nfailregex = ^%(x)s <y> <HOST>$\ny = 1\n";
+        let within = directory.write("filter.d/f.conf", text);
+        let alone = directory.write("f.conf", text);
+        let read = |words: &str| filter(words, Logs::Files).map(|filter| filter.definition.failregex).unwrap();
+
+        assert_eq!(read(&within), ["^beside 1 <HOST>$"]);
+        assert_eq!(read(&format!("{within}[y='a[b]', z=3]")), ["^beside a[b] <HOST>$"]);
+        assert_eq!(read(&alone), ["^above 1 <HOST>$"]);
+        let refused = |words: &str| filter(words, Logs::Files).unwrap_err().to_string();
+        assert!(refused(&format!("{within}[y]")).contains("a parameter has no value"));
+        assert!(refused(&format!("{within}x")).contains("not found"));
+    }
+
+    #[test]
+    fn a_directory_that_goes_on_and_a_file_that_is_huge_are_refused() {
+        let directory = Directory::new("f2b-huge");
+        std::os::unix::fs::symlink("..", directory.0.join("filter.d/loop")).unwrap();
+        directory.write("jail.conf", "[a]\n");
+        assert!(read(&directory.0).unwrap().get("jail.conf").is_some(), "a loop ends");
+        directory.write("filter.d/huge.conf", &"#".repeat(MAX_FILE_BYTES + 1));
+
+        let refused = read(&directory.0).unwrap_err().to_string();
+
+        assert!(refused.contains("huge.conf is longer than"), "{refused}");
+    }
+}
