@@ -12,8 +12,8 @@ use crate::packages;
 /// Debian 12 has fail2ban 1.0.2, Debian 13 has 1.1.0.
 const SUITES: [&str; 2] = ["bookworm", "trixie"];
 
-/// Where Debian's packages are if this machine is not Debian.
-const MIRROR: &str = "http://deb.debian.org/debian";
+/// Names an archive of Debian's for a machine that is none.
+const MIRROR: &str = "DEBIAN_MIRROR";
 
 /// Fetches what is missing into `target/fail2ban/SUITE`.
 ///
@@ -28,7 +28,9 @@ pub(crate) fn ensure() -> Result<()> {
             continue;
         }
         packages::ensure(packages::FAIL2BAN)?;
-        let mirror = Mirror::find(None).or_else(|_| Mirror::find(Some(MIRROR)))?;
+        let named = std::env::var(MIRROR).ok();
+        let mirror = Mirror::find(named.as_deref())
+            .with_context(|| format!("no packages of fail2ban: set ${MIRROR} to an archive"))?;
         let unpacked = folder.join(format!("{suite}.new"));
         if unpacked.exists() {
             fs::remove_dir_all(&unpacked).with_context(|| format!("removing {}", unpacked.display()))?;
