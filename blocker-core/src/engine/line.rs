@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
+use super::stats::Counters;
 use super::{Engine, IgnoreReason, JailId};
-use crate::filter::{Failure, Found, Judgement, Prefilter};
+use crate::filter::fail2ban::Owner;
+use crate::filter::{Failure, Filter, Found, Judgement, Prefilter};
 use crate::jail::{LogId, SourceId};
 use crate::record::{self, Entry, Learnt, Record, Stamp};
 use crate::time::Timestamp;
@@ -107,26 +109,39 @@ impl Engine {
         let Line { source, log, bytes, past } = line;
         match record::read(bytes, &mut self.logs.of(log).learnt) {
             Ok(Entry::Record(record)) => {
-                let made = self.made(log, record.stamp, past, now);
-                let is_failure = self.judge(source, &record, 1, made, now);
-                self.logs.of(log).last.note(record.host, bytes, is_failure);
+                let stamp = record.stamp.or_else(|| if past { self.found_stamp(source, bytes) } else { None });
+                let made = self.made(log, stamp, past, now);
+                let seen = self.judge(Origin { source, log, made, now }, &record, 1, &|_| true);
+                seen.count(&mut self.counters, |counters| &mut counters.no_match);
+                self.logs.of(log).last.note(record.host, bytes, seen.is_failure());
             }
             Ok(Entry::Again { stamp, host, times }) => {
                 let made = self.made(log, stamp, past, now);
                 let again = self.logs.of(log).last.of(host).map(<[u8]>::to_vec);
                 match again.as_deref().map(|line| record::read(line, &mut Learnt::default())) {
                     Some(Ok(Entry::Record(record))) => {
-                        self.judge(source, &record, times, made, now);
+                        let seen = self.judge(Origin { source, log, made, now }, &record, times, &|_| true);
+                        seen.count(&mut self.counters, |counters| &mut counters.no_match);
                     }
                     // Only failures are remembered, so this repeats nothing that matters.
                     Some(Ok(Entry::Again { .. }) | Err(_)) | None => self.counters.no_match += 1,
                 }
             }
             Err(_) => {
-                self.counters.malformed += 1;
+                let stamp = if past { self.found_stamp(source, bytes) } else { None };
+                let made = self.made(log, stamp, past, now);
+                let is_asked = |filter: &Filter| filter.fail2ban().is_some();
+                let seen = self.judge(Origin { source, log, made, now }, &Record::bare(bytes), 1, &is_asked);
+                seen.count(&mut self.counters, |counters| &mut counters.malformed);
                 self.logs.of(log).last.note_unreadable();
             }
         }
+    }
+
+    /// When a line was written, as a filter that finds times by itself finds it.
+    fn found_stamp(&self, source: SourceId, bytes: &[u8]) -> Option<Stamp> {
+        let mut filters = self.jails.iter().filter(|jail| jail.sources.contains(&source)).filter_map(|jail| jail.filter.as_ref());
+        filters.find_map(|filter| filter.fail2ban()?.stamp(bytes))
     }
 
     /// When a line was written: now, if it came as it was. `None` if nobody knows.
@@ -140,23 +155,18 @@ impl Engine {
         made
     }
 
-    /// Has each jail of `source` judge a record that came `times` times, the last time when it was `made`. Says whether
-    /// it is a failure to one of them, counted or not.
-    fn judge(
-        &mut self,
-        source: SourceId,
-        record: &Record<'_>,
-        times: u32,
-        made: Option<Timestamp>,
-        now: Timestamp,
-    ) -> bool {
+    /// Has each jail of a source whose filter `is_asked` judge a record that came `times` times.
+    fn judge(&mut self, origin: Origin, record: &Record<'_>, times: u32, is_asked: &dyn Fn(&Filter) -> bool) -> Seen {
+        let Origin { source, log, made, now } = origin;
         let times = times.saturating_mul(record.repeats);
         let mut failures: Vec<(JailId, Failure<'_>)> = Vec::new();
         let mut known = false;
         let mut told_before = false;
         for jail in self.jails.iter().filter(|jail| jail.sources.contains(&source)) {
+            let Some(filter) = jail.filter.as_ref().filter(|filter| is_asked(filter)) else { continue };
             let record = &Record { repeats: 1, ..*record };
-            match jail.filter.as_ref().map_or(Judgement::NoMatch, |filter| filter.judge(record)) {
+            let owner = Owner::new(jail.id, log);
+            match filter.judge_with(record, owner, made.unwrap_or(self.now), &mut self.memory) {
                 Judgement::Failure(failure) => {
                     let counts = match jail.sources.len() {
                         0 | 1 => times,
@@ -168,22 +178,59 @@ impl Engine {
                         told_before = true;
                     }
                 }
-                Judgement::Ignored(_) => known = true,
+                Judgement::Ignored(_) | Judgement::Helper(_) => known = true,
                 Judgement::NoMatch => {}
             }
         }
-        match (!failures.is_empty(), known || told_before) {
-            (true, _) => self.counters.failures += 1,
-            (false, true) => self.counters.ignored += 1,
-            (false, false) => self.counters.no_match += 1,
-        }
-        let is_failure = told_before || !failures.is_empty();
+        let seen = match (told_before || !failures.is_empty(), known) {
+            (true, _) if failures.is_empty() => Seen::ToldBefore,
+            (true, _) => Seen::Failure,
+            (false, true) => Seen::Known,
+            (false, false) => Seen::Nothing,
+        };
         for (jail, failure) in failures {
             match made {
                 Some(made) => self.judge_failure(jail, failure, made, now),
                 None => self.ignored(jail, failure.addr, IgnoreReason::Undated),
             }
         }
-        is_failure
+        seen
+    }
+}
+
+/// Where a record comes from, and when it was written.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    source: SourceId,
+    log: LogId,
+    /// The last time if it came several times; `None` if nobody knows.
+    made: Option<Timestamp>,
+    now: Timestamp,
+}
+
+/// What the jails make of a line, together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// A failure to one of them.
+    Failure,
+    /// One that another log told before.
+    ToldBefore,
+    /// Known, and no failure of its own.
+    Known,
+    Nothing,
+}
+
+impl Seen {
+    fn is_failure(self) -> bool {
+        matches!(self, Self::Failure | Self::ToldBefore)
+    }
+
+    /// Counts the line; `nothing` is the counter of one that nobody knows.
+    fn count(self, counters: &mut Counters, nothing: impl FnOnce(&mut Counters) -> &mut u64) {
+        match self {
+            Self::Failure => counters.failures += 1,
+            Self::ToldBefore | Self::Known => counters.ignored += 1,
+            Self::Nothing => *nothing(counters) += 1,
+        }
     }
 }

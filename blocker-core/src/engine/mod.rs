@@ -36,7 +36,7 @@ use crate::allowlist::{self, Allowed, Allowlist, Origin as AllowOrigin};
 use crate::attempts::Attempts;
 use crate::bans::{Book, Insertion, Kind, MAX_USER_BYTES, Merged, Removal, Renewal};
 use crate::calendar::Calendar;
-use crate::filter::{Failure, Prefilter};
+use crate::filter::{Failure, Prefilter, fail2ban};
 use crate::policy::{self, Decision, Known};
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
@@ -73,6 +73,8 @@ pub struct Engine {
     tracker: Tracker,
     logs: Logs,
     twins: Twins,
+    /// What filters of fail2ban remember.
+    memory: fail2ban::Memory,
     prefilters: BTreeMap<SourceId, Prefilter>,
     calendar: Calendar,
     commands: VecDeque<Command>,
@@ -95,6 +97,7 @@ impl Engine {
             tracker: Tracker::new(bounds.max_sources),
             logs: Logs::default(),
             twins: Twins::default(),
+            memory: fail2ban::Memory::default(),
             prefilters: BTreeMap::new(),
             calendar: Calendar::default(),
             commands: VecDeque::new(),

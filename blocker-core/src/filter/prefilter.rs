@@ -92,6 +92,7 @@ impl Filter {
                 }
                 Some(needles)
             }
+            Self::Fail2ban(filter) => filter.needles(),
         }
     }
 }
