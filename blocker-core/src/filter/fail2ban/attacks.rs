@@ -40,16 +40,18 @@ fn attack(name: &str, source: &str, expression: &Expression, layout: &Layout) ->
         plain = plain.replacen(tag, ADDR, 1);
     }
     let plain = plain.replacen("(?P<host>", "(?P<addr>", 1);
-    let victim: IpAddr = Attack::VICTIM.parse().ok()?;
-    let yields_the_victim = |line: &[u8]| match expression.search(&String::from_utf8_lossy(line)) {
-        Searched::Found(found) => layout.read(&found).whom == Whom::Addr(victim),
+    let names = |line: &[u8], addr: &str| match expression.search(&String::from_utf8_lossy(line)) {
+        Searched::Found(found) => addr.parse().is_ok_and(|addr: IpAddr| layout.read(&found).whom == Whom::Addr(addr)),
         Searched::Nothing | Searched::OutOfSteps => false,
     };
     // Around an expression that is not anchored may stand anything. Whether it is, shows when it is tried.
     [("", ""), ("", FREE), (FREE, ""), (FREE, FREE)].into_iter().find_map(|(before, behind)| {
         let text = translate::translate(&format!("{before}(?:{plain}){behind}")).ok()?.text;
         let hir = regex_syntax::Parser::new().parse(&text).ok()?;
-        lint::attack(name, &hir, lint::group(&hir, "addr")?, yields_the_victim)
+        let addr = lint::group(&hir, "addr")?;
+        // Else it would not be the peer's line.
+        names(&lint::plain_line(&hir, addr), Attack::PEER).then_some(())?;
+        lint::attack(name, &hir, addr, |line| names(line, Attack::VICTIM))
     })
 }
 

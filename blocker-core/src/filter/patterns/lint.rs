@@ -81,6 +81,13 @@ pub(in crate::filter) fn attack(
     })
 }
 
+/// A line as `hir` says, about the peer, without any forgery.
+pub(in crate::filter) fn plain_line(hir: &Hir, addr: usize) -> Vec<u8> {
+    let mut parts = Vec::new();
+    flatten(hir, addr, &mut parts);
+    text(&parts, Attack::PEER, None)
+}
+
 /// The number of the group called `name`.
 pub(in crate::filter) fn group(hir: &Hir, name: &str) -> Option<usize> {
     match hir.kind() {

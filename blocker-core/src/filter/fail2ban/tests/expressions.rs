@@ -31,9 +31,9 @@ fn python_s_expressions_find_what_python_finds() {
         ("[]x]+", "x]", Some("x]")),
         ("[^]x]+", "x]y", Some("y")),
         ("[a&&b]+", "&ab", Some("&ab")),
-        ("[a--]+", "-a", None.or(Some("-"))),
+        ("[+--]+", ",-", Some(",-")),
         ("[~~a]+", "~a", Some("~a")),
-        ("[\\w-.]+", "a-.", Some("a-.")),
+        ("[\\w.-]+", "a-.", Some("a-.")),
         ("[a-]+", "-a", Some("-a")),
         ("[-a]+", "-a", Some("-a")),
         ("[\\]\\-\\\\^]+", "]-\\^", Some("]-\\^")),
@@ -70,7 +70,6 @@ fn python_s_expressions_find_what_python_finds() {
         ("(?<!c)a", "caa", Some("a")),
         ("(?P<q>['\"])x(?P=q)", "'x\"\"x\"", Some("\"x\"")),
         ("(a|b)\\1", "abb", Some("bb")),
-        ("(a)\\10", "aa0", None),
         ("(?>a+)b", "aab", Some("aab")),
         ("a++b", "aab", Some("aab")),
         ("a++ab", "aab", None),
@@ -80,9 +79,6 @@ fn python_s_expressions_find_what_python_finds() {
         ("^(?P<o><)?x(?(o)>|$)", "<x", None),
         ("^(<)?x(?(1)>|$)", "x", Some("x")),
     ] {
-        if expression == "(a)\\10" {
-            continue;
-        }
         assert_eq!(all(expression, text).as_deref(), found, "{expression} in {text:?}");
     }
 }
@@ -129,6 +125,7 @@ fn what_python_refuses_is_refused_with_the_place_and_the_reason() {
         ("\\U00110000", "at character 1: `\\U` asks for 8"),
         ("a\\", "at character 2: it ends in a backslash"),
         ("a[b", "at character 2: the class has no end"),
+        ("[a--]", "at character 2: it is no range"),
         ("[z-a]", "at character 2: it is no range"),
         ("[a-\\d]", "at character 2: it is no range"),
         ("(?<n>a)", "at character 1: `(?` is followed by nothing that Python knows"),
@@ -140,8 +137,8 @@ fn what_python_refuses_is_refused_with_the_place_and_the_reason() {
         ("<HOST>(", "at character 7: unclosed group"),
         ("a)", "at character 2: unopened group"),
         ("a{1,2}+", "at character 2: `{…}+` is not supported"),
-        ("(?P=a)", "group"),
-        ("(a)\\2(?!b)", "reference"),
+        ("(?P=a)", "nvalid"),
+        ("(a)\\2(?!b)", "nvalid back reference"),
     ] {
         let fault = fault(expression);
         assert!(fault.contains(said), "{expression}: {fault}");

@@ -35,7 +35,7 @@ fn record(line: &[u8]) -> Record<'_> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn no_expression_and_no_line_panics(
