@@ -22,7 +22,7 @@ use crate::allowlist::{Allowed, Allowlist};
 use crate::attempts::Attempts;
 use crate::bans::{Book, Refusal};
 use crate::filter::Failure;
-use crate::jail::Jail;
+use crate::jail::{Counter, Jail};
 use crate::prefix::Prefix;
 use crate::time::{Timestamp, Until, format_span};
 use crate::tracker::Tracker;
@@ -133,7 +133,11 @@ pub fn decide(failure: &Failure<'_>, jail: &Jail, known: Known<'_>, made: Timest
     }
 
     let of = jail.limits.max_retry;
-    let count = tracker.record(jail.id, prefix, failure.attempts, jail.limits.find_time, made, now);
+    let record = match jail.limits.counter {
+        Counter::Exact => Tracker::record,
+        Counter::Fail2ban => Tracker::estimate,
+    };
+    let count = record(tracker, jail.id, prefix, failure.attempts, jail.limits.find_time, made, now);
     if count < Attempts::whole(of) {
         return Decision::Count { prefix, count, of };
     }
@@ -169,7 +173,7 @@ mod tests {
     use crate::allowlist::{AllowReason, Origin as AllowOrigin};
     use crate::bans::{Ban, Origin, Renewal};
     use crate::bounds::Bounds;
-    use crate::jail::{JailId, Limits};
+    use crate::jail::{Counter, JailId, Limits};
     use crate::time::BanTime;
 
     #[test]
@@ -312,6 +316,7 @@ mod tests {
                 max_retry: 3,
                 find_time: Duration::from_secs(600),
                 ban_time: BanTime::For(Duration::from_secs(60)),
+                counter: Counter::Exact,
             };
             let jail = Jail { id: JAIL, name: "dovecot".into(), filter: None, sources: vec![], limits };
             let Self { allowlist, book, tracker } = self;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use blocker_core::engine::{
-    Bounds, Command, Engine, Jail, JailId, Limits, Line, Lines, LogId, Settings, SourceId, Stats,
+    Bounds, Command, Counter, Engine, Jail, JailId, Limits, Line, Lines, LogId, Settings, SourceId, Stats,
 };
 use blocker_core::filter::Filter;
 use blocker_core::filter::registry::Filters;
@@ -16,8 +16,12 @@ const LOG: LogId = LogId::new(1);
 
 /// An engine with a jail for each of these filters, all on one source.
 fn engine(filters: &[Filter]) -> Engine {
-    let limits =
-        Limits { max_retry: 3, find_time: Duration::from_secs(600), ban_time: BanTime::For(Duration::from_secs(3600)) };
+    let limits = Limits {
+        max_retry: 3,
+        find_time: Duration::from_secs(600),
+        ban_time: BanTime::For(Duration::from_secs(3600)),
+        counter: Counter::Exact,
+    };
     let jails = (0..).zip(filters).map(|(number, filter)| Jail {
         id: JailId::new(number).expect("there are fewer filters than jails"),
         name: filter.name().to_owned(),

@@ -14,6 +14,7 @@ use super::value::{Kind, Read, Reading};
 use super::walk::{Found, Named, Section};
 use super::{Attach, Config, Daemon, Enabled, Interfaces, Jail, Journal, MAX_JAIL_NAME_BYTES, MAX_JAILS, Mode, Places};
 use crate::filter::Filter;
+use crate::jail::Counter;
 use crate::journal::{Matches, Unmatchable};
 use crate::prefix::Prefix;
 use crate::time::{BanTime, parse_span};
@@ -55,12 +56,14 @@ struct Limits {
     max_retry: u32,
     find_time: Duration,
     ban_time: BanTime,
+    counter: Counter,
 }
 
 const LIMITS: Limits = Limits {
     max_retry: 5,
     find_time: Duration::from_secs(10 * 60),
     ban_time: BanTime::For(Duration::from_secs(60 * 60)),
+    counter: Counter::Exact,
 };
 
 fn limits(section: &mut Section<'_, '_>, defaults: &Limits) -> Limits {
@@ -68,6 +71,7 @@ fn limits(section: &mut Section<'_, '_>, defaults: &Limits) -> Limits {
         max_retry: section.get("max_retry", &RETRIES, defaults.max_retry),
         find_time: section.get("find_time", &SPAN, defaults.find_time),
         ban_time: section.get("ban_time", &BAN_TIME, defaults.ban_time),
+        counter: section.get("counter", &COUNTER, defaults.counter),
     }
 }
 
@@ -109,10 +113,10 @@ fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<
     let inputs = inputs(section, usual, enabled, filter.as_ref());
     let ports = section.get("ports", &PORTS, usual.map_or(Ports::All, Usual::ports));
     let mode = section.get("mode", &MODE, Mode::Enforce);
-    let Limits { max_retry, find_time, ban_time } = limits(section, defaults);
+    let Limits { max_retry, find_time, ban_time, counter } = limits(section, defaults);
     let name = name.to_owned();
     let (input, journal) = inputs?;
-    Some(Jail { name, enabled, filter: filter?, input, journal, ports, mode, max_retry, find_time, ban_time })
+    Some(Jail { name, enabled, filter: filter?, input, journal, ports, mode, max_retry, find_time, ban_time, counter })
 }
 
 /// Where a jail's lines come from. A jail by the name of a filter that names neither reads what is usual: Dovecot's
@@ -199,6 +203,17 @@ fn interface(value: Reading<'_>) -> Read<String> {
 
 /// Longest pattern of interfaces' names.
 const MAX_PATTERN_BYTES: usize = 64;
+
+const COUNTER: Kind<Counter> = Kind {
+    expected: "\"exact\" or \"fail2ban\"",
+    read: |value| {
+        value.or_unexpected(match value.text() {
+            Some("exact") => Some(Counter::Exact),
+            Some("fail2ban") => Some(Counter::Fail2ban),
+            Some(_) | None => None,
+        })
+    },
+};
 
 const MODE: Kind<Mode> = Kind {
     expected: "\"enforce\" or \"observe\"",

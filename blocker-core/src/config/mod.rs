@@ -27,6 +27,7 @@ pub use self::ports::{PortRange, Ports, Protocol};
 pub use self::services::Services;
 use crate::filter::Filter;
 use crate::filter::registry::Filters;
+use crate::jail::Counter;
 use crate::journal::Matches;
 use crate::prefix::Prefix;
 use crate::time::BanTime;
@@ -143,6 +144,8 @@ pub struct Jail {
     pub find_time: Duration,
     /// How long a ban lasts.
     pub ban_time: BanTime,
+    /// How attempts are counted.
+    pub counter: Counter,
 }
 
 /// What a jail reads of the systemd journal.

@@ -140,7 +140,8 @@ impl Engine {
 
     /// When a line was written, as a filter that finds times by itself finds it.
     fn found_stamp(&self, source: SourceId, bytes: &[u8]) -> Option<Stamp> {
-        let mut filters = self.jails.iter().filter(|jail| jail.sources.contains(&source)).filter_map(|jail| jail.filter.as_ref());
+        let mut filters =
+            self.jails.iter().filter(|jail| jail.sources.contains(&source)).filter_map(|jail| jail.filter.as_ref());
         filters.find_map(|filter| filter.fail2ban()?.stamp(bytes))
     }
 

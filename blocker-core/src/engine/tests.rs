@@ -543,7 +543,12 @@ fn settings() -> Settings {
 }
 
 fn limits() -> Limits {
-    Limits { max_retry: 3, find_time: Duration::from_secs(600), ban_time: BanTime::For(Duration::from_secs(3_600)) }
+    Limits {
+        max_retry: 3,
+        find_time: Duration::from_secs(600),
+        ban_time: BanTime::For(Duration::from_secs(3_600)),
+        counter: Counter::Exact,
+    }
 }
 
 fn jail(id: JailId, name: &str, filter: Option<Filter>, limits: Limits) -> Jail {

@@ -23,7 +23,9 @@ impl Fail2ban {
     #[must_use]
     pub fn attacks(&self) -> Vec<Attack> {
         let tried = self.failures.iter().zip(&self.definition.failregex);
-        tried.filter_map(|(failure, source)| attack(&failure.name, source, &failure.expression, &failure.layout)).collect()
+        tried
+            .filter_map(|(failure, source)| attack(&failure.name, source, &failure.expression, &failure.layout))
+            .collect()
     }
 
     /// The built-in filter for the same service, if there is one.

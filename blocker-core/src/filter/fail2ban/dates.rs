@@ -272,7 +272,8 @@ fn compile(line: &str, source: &str) -> Result<Regex, InvalidExpression> {
     if translated.is_fancy {
         return Err(unsupported(line, "it looks around or refers back, which is not supported in it"));
     }
-    Regex::new(&translated.text).map_err(|error| unsupported(line, error.to_string().trim().replace('\n', " ").as_str()))
+    Regex::new(&translated.text)
+        .map_err(|error| unsupported(line, error.to_string().trim().replace('\n', " ").as_str()))
 }
 
 fn unsupported(line: &str, what: &str) -> InvalidExpression {

@@ -82,8 +82,8 @@ impl Expression {
             let what = format!("it has {} bytes, expected at most {MAX_EXPRESSION_BYTES}", source.len());
             return Err(InvalidExpression::whole(name, "…", what));
         }
-        let translated = translate::translate(source)
-            .map_err(|fault| InvalidExpression::at(name, source, fault.at, fault.what))?;
+        let translated =
+            translate::translate(source).map_err(|fault| InvalidExpression::at(name, source, fault.at, fault.what))?;
         let (engine, needle) = if translated.is_fancy {
             (backtracking(name, source, &translated, across_lines)?, None)
         } else {
@@ -163,7 +163,12 @@ impl<'t> Groups<'t> {
 
 type Compiled = (Engine, Option<Vec<u8>>);
 
-fn linear(name: &str, source: &str, translated: &Translated, across_lines: bool) -> Result<Compiled, InvalidExpression> {
+fn linear(
+    name: &str,
+    source: &str,
+    translated: &Translated,
+    across_lines: bool,
+) -> Result<Compiled, InvalidExpression> {
     let hir = regex_syntax::ParserBuilder::new()
         .multi_line(across_lines)
         .nest_limit(MAX_NESTING)

@@ -93,7 +93,9 @@ impl Layout {
         let of = |group: Option<usize>| group.and_then(text);
         let written = self.addresses.iter().copied().find_map(text);
         let whom = match (written, of(self.dns), of(self.fid)) {
-            (Some(written), _, _) | (None, None, Some(written)) => read_address(written).map_or(Whom::Named, Whom::Addr),
+            (Some(written), _, _) | (None, None, Some(written)) => {
+                read_address(written).map_or(Whom::Named, Whom::Addr)
+            }
             (None, Some(_), _) => Whom::Named,
             (None, None, None) => Whom::Nobody,
         };

@@ -160,7 +160,10 @@ impl Fail2ban {
         let across_lines = definition.maxlines > 1;
         let whole = |name: &str, what: String| Err(InvalidExpression::whole(name, &definition.name, what));
         if definition.maxlines > buffers::MAX_LINES {
-            return whole("maxlines of", format!("is {}, expected at most {}", definition.maxlines, buffers::MAX_LINES));
+            return whole(
+                "maxlines of",
+                format!("is {}, expected at most {}", definition.maxlines, buffers::MAX_LINES),
+            );
         }
         let count = definition.failregex.len() + definition.ignoreregex.len();
         if count > MAX_EXPRESSIONS {

@@ -69,13 +69,8 @@ impl Sessions {
         let key = (owner, Box::from(name));
         let known = self.sessions.remove(&key).filter(|session| at.saturating_since(session.begun) < LASTS);
         let is_known = known.is_some();
-        let mut session = known.unwrap_or(Session {
-            begun: at,
-            addr: None,
-            user: None,
-            has_several: false,
-            is_waiting: false,
-        });
+        let mut session =
+            known.unwrap_or(Session { begun: at, addr: None, user: None, has_several: false, is_waiting: false });
         session.take_user(fields.user);
         session.is_waiting &= !fields.is_gained;
         match fields.whom {

@@ -10,7 +10,8 @@
 const IP4: &str = r"(?P<ip4>(?:[0-9]{1,3}\.){3}[0-9]{1,3})";
 
 /// Anything of hexadecimal digits and colons that may be an address; it never ends in a lone colon, which is the line's.
-const IP6: &str = "(?P<ip6>(?:[0-9A-Fa-f]{1,4}:|::)(?:[0-9A-Fa-f]{0,4}:){0,7}[0-9A-Fa-f]{1,4}|(?:[0-9A-Fa-f]{1,4}:){1,7}:|::)";
+const IP6: &str =
+    "(?P<ip6>(?:[0-9A-Fa-f]{1,4}:|::)(?:[0-9A-Fa-f]{0,4}:){0,7}[0-9A-Fa-f]{1,4}|(?:[0-9A-Fa-f]{1,4}:){1,7}:|::)";
 
 /// How systems print an IPv4 address that came by IPv6.
 const MAPPED: &str = "(?:::f{4,6}:)?";

@@ -14,7 +14,8 @@ use crate::record;
 
 /// A filter of these expressions.
 fn filter(failregex: &[&str]) -> Fail2ban {
-    compile(Definition { failregex: failregex.iter().map(|&source| source.to_owned()).collect(), ..definition() }).unwrap()
+    compile(Definition { failregex: failregex.iter().map(|&source| source.to_owned()).collect(), ..definition() })
+        .unwrap()
 }
 
 fn definition() -> Definition {
@@ -169,7 +170,10 @@ fn what_is_ignored_goes_first_where_that_is_cheaper() {
     let ignoring = |count: usize| {
         compile(Definition {
             prefregex: Some("^ s <F-CONTENT>.+</F-CONTENT>$".to_owned()),
-            failregex: ["^bad <HOST>$", "^a <HOST>", "^b <HOST>", "^c <HOST>"][..count].iter().map(|&s| s.into()).collect(),
+            failregex: ["^bad <HOST>$", "^a <HOST>", "^b <HOST>", "^c <HOST>"][..count]
+                .iter()
+                .map(|&s| s.into())
+                .collect(),
             ignoreregex: vec!["^ s bad".to_owned()],
             ..definition()
         })
@@ -197,7 +201,8 @@ fn what_prefregex_names_holds_where_failregex_names_nobody() {
 #[test]
 fn a_filter_that_is_none_says_what_is_wrong() {
     let with = |failregex: &[&str]| {
-        compile(Definition { failregex: failregex.iter().map(|&s| s.to_owned()).collect(), ..definition() }).unwrap_err()
+        compile(Definition { failregex: failregex.iter().map(|&s| s.to_owned()).collect(), ..definition() })
+            .unwrap_err()
     };
 
     assert!(with(&[]).contains("it has no failregex"));
@@ -254,7 +259,8 @@ fn a_line_that_is_no_utf_8_is_looked_at_as_text() {
 fn the_how_to_s_own_filter_is_accepted_and_shown_to_be_injectable() {
     let expression = ".*(?:pop3-login|imap-login):.*(?:Authentication failure|Aborted login \\(auth failed|Aborted login \
                       \\(tried to use disabled|Disconnected \\(auth failed).*rip=(?P<host>\\S*),.*";
-    let filter = compile(Definition { name: "dovecot".into(), failregex: vec![expression.into()], ..definition() }).unwrap();
+    let filter =
+        compile(Definition { name: "dovecot".into(), failregex: vec![expression.into()], ..definition() }).unwrap();
     let line = "Nov 23 01:06:25 mx1 dovecot: imap-login: Aborted login (auth failed, 1 attempts): user=<bob>, \
                 method=PLAIN, rip=192.0.2.9, lip=198.51.100.1, TLS";
     assert_eq!(judge(&filter, line), "192.0.2.9");

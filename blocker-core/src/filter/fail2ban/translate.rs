@@ -172,7 +172,8 @@ impl<'a> Scanner<'a> {
                     Tag::Whole(text) => {
                         self.skips += usize::from(text.starts_with("\\n"));
                         // A quantifier behind it is of all of it.
-                        let text = if "*+?{".contains(self.peek().unwrap_or(' ')) { format!("(?:{text})") } else { text };
+                        let text =
+                            if "*+?{".contains(self.peek().unwrap_or(' ')) { format!("(?:{text})") } else { text };
                         self.atom(&text);
                     }
                     Tag::Open(text) => {
@@ -203,7 +204,9 @@ impl<'a> Scanner<'a> {
     fn quantifier(&mut self, start: usize, text: &str) -> Result<(), Fault> {
         match self.before {
             Before::Nothing => return self.fault(start, "there is nothing to repeat"),
-            Before::Repeated => return self.fault(start, "it is repeated twice: put a group around the first repetition"),
+            Before::Repeated => {
+                return self.fault(start, "it is repeated twice: put a group around the first repetition");
+            }
             Before::Atom => {}
         }
         self.out.push_str(text);

@@ -17,7 +17,8 @@ fn a_search_that_would_take_for_ever_ends_as_no_match_and_is_counted() {
 
 #[test]
 fn too_large_an_expression_is_refused() {
-    let error = compile(Definition { failregex: vec!["<HOST>(?:\\w{1000}){1000}".into()], ..definition() }).unwrap_err();
+    let error =
+        compile(Definition { failregex: vec!["<HOST>(?:\\w{1000}){1000}".into()], ..definition() }).unwrap_err();
     assert!(error.contains("bytes when compiled"), "{error}");
     let error = compile(Definition { failregex: vec!["x".repeat(70_000)], ..definition() }).unwrap_err();
     assert!(error.contains("expected at most 65536"), "{error}");

@@ -76,7 +76,8 @@ fn several(failregex: &str, maxlines: u32) -> Fail2ban {
 /// The same lines, with what fail2ban 1.0.2 finds.
 #[test]
 fn lines_one_behind_the_other_are_looked_at_together() {
-    let lines = |texts: &[&str]| -> Vec<String> { texts.iter().map(|text| format!("2026-11-23 01:06:25 {text}")).collect() };
+    let lines =
+        |texts: &[&str]| -> Vec<String> { texts.iter().map(|text| format!("2026-11-23 01:06:25 {text}")).collect() };
     let judged = |filter: &Fail2ban, texts: &[&str]| {
         let lines = lines(texts);
         judge_all(filter, &lines.iter().map(String::as_str).collect::<Vec<_>>())

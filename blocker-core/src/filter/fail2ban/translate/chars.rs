@@ -90,7 +90,8 @@ impl Scanner<'_> {
         let text = self.rest().get(..digits).filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let number = text.and_then(|text| u32::from_str_radix(text, 16).ok()).and_then(char::from_u32);
         let Some(number) = number else {
-            return self.fault(start, format!("`\\{char}` asks for {digits} hexadecimal digits of a character's number"));
+            return self
+                .fault(start, format!("`\\{char}` asks for {digits} hexadecimal digits of a character's number"));
         };
         self.at += digits;
         Ok(number)
