@@ -7,6 +7,7 @@
 //! The model of the verdict, its tables and its frames are those of `blocker-ebpf/tests/model`.
 
 pub mod config;
+pub mod expressions;
 pub mod frames;
 pub mod lines;
 pub mod names;
@@ -33,8 +34,9 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "config", check: config::check, seeds: config::seeds },
+    Target { name: "expressions", check: expressions::check, seeds: expressions::seeds },
     Target { name: "frames", check: frames::check, seeds: frames::seeds },
     Target { name: "lines", check: lines::check, seeds: lines::seeds },
     Target { name: "names", check: names::check, seeds: names::seeds },

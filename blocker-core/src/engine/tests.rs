@@ -1,5 +1,7 @@
 //! The engine from outside: lines and requests in, commands out. Random sequences are in `tests/engine_model.rs`.
 
+mod fail2ban;
+
 use std::time::Duration;
 
 use jiff::tz::TimeZone;

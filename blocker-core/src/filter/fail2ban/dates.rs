@@ -51,15 +51,14 @@ enum Pattern {
 
 #[derive(Debug)]
 struct Around {
-    /// Ends where the time begins.
+    /// Ends where the time begins; what is cut out begins where its group [`CUT`] does.
     before: Regex,
-    /// Begins where it ends.
+    /// Begins where the time ends; what is cut out ends where its group [`CUT`] does.
     behind: Regex,
-    /// Whether the text around it stays.
-    keeps_text: bool,
-    /// Whether any text may stand before it at all.
-    is_bare: bool,
 }
+
+/// The group for what is cut out besides the time.
+const CUT: &str = "CUT";
 
 impl Dates {
     /// What `pattern`, a filter's `datepattern`, says; `None` is what is usual.
@@ -222,14 +221,72 @@ const EPOCH_DIGITS: usize = 10;
 const TIME_LEN: usize = 8;
 
 impl Around {
+    /// What stands around `{DATE}` in `line`.
+    fn read(line: &str, before: &str, behind: &str) -> Result<Self, InvalidExpression> {
+        let before = before.trim_start_matches("**").replace("{^LN-BEG}", LINE_BEGIN);
+        let behind = behind.trim_end_matches("**");
+        let groups = |text: &str| {
+            group_end(text).ok_or_else(|| {
+                unsupported(line, "a group may only be around {DATE}, and {DATE} may stand there but once")
+            })
+        };
+        let (before, behind) = match (groups(&before)?, groups(behind)?) {
+            (Side::Open(at), Side::Closed(end)) => (
+                format!("{}(?P<{CUT}>{})$", &before[..at], &before[at + 1..]),
+                format!("^(?P<{CUT}>{})(?:{})", &behind[..end], &behind[end + 1..]),
+            ),
+            (Side::Even, Side::Even) => (format!("(?P<{CUT}>{before})$"), format!("^(?P<{CUT}>{behind})")),
+            (Side::Open(_) | Side::Closed(_) | Side::Even, _) => {
+                return Err(unsupported(line, "the group around {DATE} has but one end"));
+            }
+        };
+        Ok(Self { before: compile(line, &before)?, behind: compile(line, &behind)? })
+    }
+
     fn find(&self, line: &str) -> Option<Cut> {
         word_starts(line).find_map(|at| {
             let date = read(line, at, Allowed::All)?;
-            let before = if self.is_bare { None } else { Some(self.before.find(&line[..date.start])?) };
-            let behind = self.behind.find(line.get(date.end..)?)?;
-            let start = before.map_or(date.start, |before| before.start());
-            if self.keeps_text { Some(date) } else { Some(Cut { start, end: date.end + behind.end(), ..date }) }
+            let start = self.before.captures(&line[..date.start])?.name(CUT)?.start();
+            let end = date.end + self.behind.captures(line.get(date.end..)?)?.name(CUT)?.end();
+            Some(Cut { start, end, ..date })
         })
+    }
+}
+
+/// Whether a part of an expression holds an end of a group that has no name: where, in bytes.
+enum Side {
+    Even,
+    /// Its beginning.
+    Open(usize),
+    /// Its end.
+    Closed(usize),
+}
+
+/// `None` if there is more than one, or a whole group.
+fn group_end(text: &str) -> Option<Side> {
+    // Of each group that is open: where it begins, and whether it counts.
+    let mut open: Vec<(usize, bool)> = Vec::new();
+    let mut side = Side::Even;
+    let mut is_class = false;
+    let mut chars = text.char_indices();
+    while let Some((at, char)) = chars.next() {
+        match char {
+            '\\' => drop(chars.next()),
+            '[' => is_class = true,
+            ']' => is_class = false,
+            '(' if !is_class => open.push((at, !text[at + 1..].starts_with('?'))),
+            ')' if !is_class => match (open.pop(), &side) {
+                (Some((_, false)), _) => {}
+                (None, Side::Even) => side = Side::Closed(at),
+                (Some((_, true)) | None, _) => return None,
+            },
+            _ => {}
+        }
+    }
+    match (open.as_slice(), side) {
+        ([], side) => Some(side),
+        ([(at, true)], Side::Even) => Some(Side::Open(*at)),
+        _ => None,
     }
 }
 
@@ -243,24 +300,7 @@ fn read_line(line: &str) -> Result<Pattern, InvalidExpression> {
         _ => {}
     }
     let Some((before, behind)) = line.split_once("{DATE}") else { return Own::read(line).map(Pattern::Own) };
-    let (before, behind) = (before.trim_start_matches("**"), behind.trim_end_matches("**"));
-    let (before, behind, keeps_text) = match (before.strip_suffix('('), behind.strip_prefix(')')) {
-        (Some(before), Some(behind)) if !before.ends_with('\\') => (before, behind, true),
-        _ => (before, behind, false),
-    };
-    let has_group = |text: &str| {
-        text.match_indices('(').any(|(at, _)| !text[..at].ends_with('\\') && !text[at..].starts_with("(?"))
-    };
-    if has_group(before) || has_group(behind) || behind.contains("{DATE}") {
-        return Err(unsupported(line, "a group may only be around {DATE}, and {DATE} may stand there but once"));
-    }
-    let before_text = before.replace("{^LN-BEG}", LINE_BEGIN);
-    Ok(Pattern::Around(Around {
-        before: compile(line, &format!("(?:{before_text})$"))?,
-        behind: compile(line, &format!("^(?:{behind})"))?,
-        keeps_text,
-        is_bare: before.is_empty(),
-    }))
+    Around::read(line, before, behind).map(Pattern::Around)
 }
 
 /// The beginning of a line, with two signs at most.

@@ -5,20 +5,15 @@
 
 use std::fmt::Write;
 
-use regex::{Captures, Regex};
-
-use super::{Cut, LINE_BEGIN, compile, unsupported};
-use crate::filter::fail2ban::expression::InvalidExpression;
+use super::{CUT, Cut, LINE_BEGIN, unsupported};
+use crate::filter::fail2ban::expression::{Expression, Groups, InvalidExpression, Searched};
 use crate::record::{Form, Stamp};
 
 /// Letters of names, in Latin script.
 const NAME: &str = r"[A-Za-z\x80-\u024f]{2,10}\.?";
 
-/// The group that is cut out.
-const CUT: &str = "CUT";
-
 #[derive(Debug)]
-pub(super) struct Own(Regex);
+pub(super) struct Own(Expression);
 
 impl Own {
     pub(super) fn read(line: &str) -> Result<Self, InvalidExpression> {
@@ -34,13 +29,51 @@ impl Own {
         let text = if has_group { text } else { format!("(?P<{CUT}>{text})") };
         let before = if is_free_before { "" } else { r"(?:^|\b|\W)" };
         let behind = if is_free_behind { "" } else { r"(?:\b|\W|$)" };
-        compile(line, &format!("{before}{text}{behind}")).map(Self)
+        Expression::compile("datepattern", &format!("{before}{text}{behind}"), false)
+            .map(Self)
+            .map_err(|error| unsupported(line, &error.what))
     }
 
     pub(super) fn find(&self, line: &str) -> Option<Cut> {
-        let found = self.0.captures(line)?;
-        let cut = found.name(CUT)?;
-        Some(Cut { start: cut.start(), end: cut.end(), stamp: stamp(&found) })
+        let Searched::Found(found) = self.0.search(line) else { return None };
+        let (start, end) = found.span(self.0.group(CUT)?)?;
+        Some(Cut { start, end, stamp: self.stamp(&found) })
+    }
+
+    /// What the fields say; `None` if they say too little, or what does not exist.
+    fn stamp(&self, found: &Groups<'_>) -> Option<Stamp> {
+        let text = |name: &str| found.text(self.0.group(name)?).map(str::trim_start);
+        if let Some(seconds) = text("s") {
+            return Form::Epoch.read(seconds.as_bytes()).map(|(stamp, _)| stamp);
+        }
+        if let Some(label) = text("tai") {
+            return Form::Tai64n.read(label.as_bytes()).map(|(stamp, _)| stamp);
+        }
+        let number = |name: &str| text(name).and_then(|digits| digits.parse::<u16>().ok());
+        let is_afternoon = text("p").is_some_and(|half| half.starts_with(['P', 'p']));
+        let hour = number("H").or_else(|| number("I").map(|hour| hour % 12 + if is_afternoon { 12 } else { 0 }))?;
+        let (minute, second) = (number("M").unwrap_or(0), number("S").unwrap_or(0));
+        let fraction = text("f").unwrap_or("0");
+        let clock = format!("{hour:02}:{minute:02}:{second:02}");
+        let year = number("Y").or_else(|| number("y").map(|year| 2_000 + year));
+        let zone = text("z").filter(|zone| zone.starts_with(['+', '-', 'Z', 'U', 'G'])).unwrap_or_default();
+        let blank_zone = if zone.is_empty() { String::new() } else { format!(" {}", zone.replace('Z', "UTC")) };
+        let (form, written) = match (year, number("m"), text("b"), number("d")) {
+            (Some(year), _, Some(name), Some(day)) => {
+                (Form::DaySlashMonth, format!("{day:02}/{name}/{year:04}:{clock}.{fraction}{blank_zone}"))
+            }
+            (Some(year), Some(month), None, Some(day)) => {
+                (Form::Iso, format!("{year:04}-{month:02}-{day:02} {clock}.{fraction}{blank_zone}"))
+            }
+            (None, _, Some(name), Some(day)) => {
+                (Form::MonthDay, format!("{} {day:02} {clock}.{fraction}", name.get(..3)?))
+            }
+            (None, Some(month), None, Some(day)) => {
+                (Form::NumberedMonthDay, format!("{month:02}-{day:02} {clock}.{fraction}"))
+            }
+            _ => (Form::TimeAlone, format!("{clock}.{fraction}")),
+        };
+        form.read(written.as_bytes()).filter(|(_, rest)| rest.is_empty()).map(|(stamp, _)| stamp)
     }
 }
 
@@ -131,40 +164,6 @@ fn field(text: &str) -> Option<(String, usize)> {
     Some((field, len))
 }
 
-/// What the fields say; `None` if they say too little, or what does not exist.
-fn stamp(found: &Captures<'_>) -> Option<Stamp> {
-    let text = |name: &str| found.name(name).map(|found| found.as_str().trim_start());
-    if let Some(seconds) = text("s") {
-        return Form::Epoch.read(seconds.as_bytes()).map(|(stamp, _)| stamp);
-    }
-    if let Some(label) = text("tai") {
-        return Form::Tai64n.read(label.as_bytes()).map(|(stamp, _)| stamp);
-    }
-    let number = |name: &str| text(name).and_then(|digits| digits.parse::<u16>().ok());
-    let is_afternoon = text("p").is_some_and(|half| half.starts_with(['P', 'p']));
-    let hour = number("H").or_else(|| number("I").map(|hour| hour % 12 + if is_afternoon { 12 } else { 0 }))?;
-    let (minute, second) = (number("M").unwrap_or(0), number("S").unwrap_or(0));
-    let fraction = text("f").unwrap_or("0");
-    let clock = format!("{hour:02}:{minute:02}:{second:02}");
-    let year = number("Y").or_else(|| number("y").map(|year| 2_000 + year));
-    let zone = text("z").filter(|zone| zone.starts_with(['+', '-', 'Z', 'U', 'G'])).unwrap_or_default();
-    let blank_zone = if zone.is_empty() { String::new() } else { format!(" {}", zone.replace('Z', "UTC")) };
-    let (form, written) = match (year, number("m"), text("b"), number("d")) {
-        (Some(year), _, Some(name), Some(day)) => {
-            (Form::DaySlashMonth, format!("{day:02}/{name}/{year:04}:{clock}.{fraction}{blank_zone}"))
-        }
-        (Some(year), Some(month), None, Some(day)) => {
-            (Form::Iso, format!("{year:04}-{month:02}-{day:02} {clock}.{fraction}{blank_zone}"))
-        }
-        (None, _, Some(name), Some(day)) => (Form::MonthDay, format!("{} {day:02} {clock}.{fraction}", name.get(..3)?)),
-        (None, Some(month), None, Some(day)) => {
-            (Form::NumberedMonthDay, format!("{month:02}-{day:02} {clock}.{fraction}"))
-        }
-        _ => (Form::TimeAlone, format!("{clock}.{fraction}")),
-    };
-    form.read(written.as_bytes()).filter(|(_, rest)| rest.is_empty()).map(|(stamp, _)| stamp)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,6 +198,7 @@ mod tests {
             ("%H:%M:%S", "01:06:25 x", civil(Date::Missing, time(1, 0), Zone::Local)),
             ("^LEPOCH", "1373330716415 x", Some(Stamp::Unix { secs: 1_373_330_716, nanos: 0 })),
             ("^WARNING:()**", "WARNING: x", None),
+            ("^%Y(?P<_sep>[-/])%m(?P=_sep)%d %H:%M:%S", "2026/11/03 01:06:25 x", civil(full, time(1, 0), Zone::Local)),
             ("%d.%m.%Y %H:%M:%S", "31.11.2026 01:06:25 x", None),
         ] {
             let found = Own::read(pattern).unwrap().find(line).unwrap_or_else(|| panic!("{pattern}: {line}"));

@@ -75,6 +75,8 @@ fn a_datepattern_says_where_the_time_stands_and_what_goes_with_it() {
         ("^x ({DATE})", "x 2026-11-23 01:06:25 y", "x  y"),
         (r"\[{DATE}\]", "x [2026-11-23 01:06:25] y", "x  y"),
         ("^<.>{DATE}", "<W>2026-11-23 01:06:25 y", " y"),
+        (r"^[^\[]*(\[{DATE}\s*\])", "x [2026-11-23 01:06:25] y", "x  y"),
+        (r"^(?:[^\[]*)\[({DATE})", "x [2026-11-23 01:06:25] y", "x [] y"),
         (r"^[^\[]*\[({DATE})", "x [2026-11-23 01:06:25] y", "x [] y"),
         ("%d.%m.%Y %H:%M:%S", "23.11.2026 01:06:25 y", " y"),
         ("%d.%m.%Y %H:%M:%S", "z 23.11.2026 01:06:25 y", "z  y"),
@@ -97,7 +99,9 @@ fn what_is_not_supported_is_said() {
     for (pattern, said) in [
         (r"^[^\[]*(\[){DATE}", "a group may only be around {DATE}"),
         ("%j", "`%j` is not supported"),
-        ("(?<=x)%Y", "it looks around"),
+        (r"^x{DATE}()", "a group may only be around {DATE}"),
+        (r"^(x{DATE}", "the group around {DATE} has but one end"),
+        ("(?<=x){DATE}", "it looks around"),
         ("{UNB}%Y", "`{UNB}` is not supported"),
         ("%Y(", "unclosed group"),
     ] {
