@@ -45,8 +45,8 @@ enum Pattern {
     /// Nowhere.
     Never,
     /// With text around it.
-    Around(Around),
-    Own(Own),
+    Around(Box<Around>),
+    Own(Box<Own>),
 }
 
 #[derive(Debug)]
@@ -299,8 +299,10 @@ fn read_line(line: &str) -> Result<Pattern, InvalidExpression> {
         "EPOCH" | "{^LN-BEG}EPOCH" | "^EPOCH" => return Ok(Pattern::Epoch),
         _ => {}
     }
-    let Some((before, behind)) = line.split_once("{DATE}") else { return Own::read(line).map(Pattern::Own) };
-    Around::read(line, before, behind).map(Pattern::Around)
+    let Some((before, behind)) = line.split_once("{DATE}") else {
+        return Own::read(line).map(|own| Pattern::Own(Box::new(own)));
+    };
+    Around::read(line, before, behind).map(|around| Pattern::Around(Box::new(around)))
 }
 
 /// The beginning of a line, with two signs at most.

@@ -203,11 +203,11 @@ fn backtracking(
         .delegate_size_limit(MAX_COMPILED_BYTES)
         .max_prog_size(MAX_COMPILED_BYTES / 64)
         .build()
-        .map_err(|error| match error {
-            fancy_regex::Error::ParseError(at, error) => {
-                InvalidExpression::at(name, source, translated.original(at), error.to_string())
+        .map_err(|error| {
+            if let fancy_regex::Error::ParseError(at, error) = &error {
+                return InvalidExpression::at(name, source, translated.original(*at), error.to_string());
             }
-            error => InvalidExpression::whole(name, source, error.to_string()),
+            InvalidExpression::whole(name, source, error.to_string())
         })?;
     Ok(Engine::Backtracking(Box::new(regex)))
 }
