@@ -109,7 +109,7 @@ impl Engine {
         let Line { source, log, bytes, past } = line;
         match record::read(bytes, &mut self.logs.of(log).learnt) {
             Ok(Entry::Record(record)) => {
-                let stamp = record.stamp.or_else(|| if past { self.found_stamp(source, bytes) } else { None });
+                let stamp = if past { self.find_stamp(source, bytes, record.stamp) } else { record.stamp };
                 let made = self.made(log, stamp, past, now);
                 let seen = self.judge(Origin { source, log, made, now }, &record, 1, &|_| true);
                 seen.count(&mut self.counters, |counters| &mut counters.no_match);
@@ -128,7 +128,7 @@ impl Engine {
                 }
             }
             Err(_) => {
-                let stamp = if past { self.found_stamp(source, bytes) } else { None };
+                let stamp = if past { self.find_stamp(source, bytes, None) } else { None };
                 let made = self.made(log, stamp, past, now);
                 let is_asked = |filter: &Filter| filter.fail2ban().is_some();
                 let seen = self.judge(Origin { source, log, made, now }, &Record::bare(bytes), 1, &is_asked);
@@ -138,11 +138,11 @@ impl Engine {
         }
     }
 
-    /// When a line was written, as a filter that finds times by itself finds it.
-    fn found_stamp(&self, source: SourceId, bytes: &[u8]) -> Option<Stamp> {
-        let mut filters =
-            self.jails.iter().filter(|jail| jail.sources.contains(&source)).filter_map(|jail| jail.filter.as_ref());
-        filters.find_map(|filter| filter.fail2ban()?.stamp(bytes))
+    /// When a line was written, as a filter that finds times by itself finds it; `read` is what its header says.
+    fn find_stamp(&self, source: SourceId, bytes: &[u8], read: Option<Stamp>) -> Option<Stamp> {
+        let jails = self.jails.iter().filter(|jail| jail.sources.contains(&source));
+        let mut filters = jails.filter_map(|jail| jail.filter.as_ref()?.fail2ban());
+        filters.find_map(|filter| filter.stamp(bytes, read)).or(read)
     }
 
     /// When a line was written: now, if it came as it was. `None` if nobody knows.

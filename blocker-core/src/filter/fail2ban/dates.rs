@@ -68,8 +68,8 @@ impl Dates {
         Ok(Self(if patterns.is_empty() { vec![Pattern::Anywhere] } else { patterns }))
     }
 
-    /// Whether no word of a line can be made of what stands on both sides of its time.
-    pub(super) fn parts_words(&self) -> bool {
+    /// Whether times are found by what is usual: then no word can be made of what stands on both sides of one.
+    pub(super) fn are_usual(&self) -> bool {
         self.0.iter().all(|pattern| match pattern {
             Pattern::Begin | Pattern::Anywhere | Pattern::Epoch | Pattern::Never => true,
             Pattern::Around(_) | Pattern::Own(_) => false,

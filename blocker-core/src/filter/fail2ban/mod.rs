@@ -226,17 +226,21 @@ impl Fail2ban {
         differences
     }
 
-    /// When `line` was written, as far as it says.
+    /// When `line` was written, as far as it says; `read` is what its header says, which a form of time of the filter's own
+    /// goes before: `05/11/2026` may mean either.
     #[must_use]
-    pub fn stamp(&self, line: &[u8]) -> Option<Stamp> {
-        self.dates.find(&String::from_utf8_lossy(line))?.stamp
+    pub fn stamp(&self, line: &[u8], read: Option<Stamp>) -> Option<Stamp> {
+        if read.is_some() && self.dates.are_usual() {
+            return read;
+        }
+        self.dates.find(&String::from_utf8_lossy(line)).and_then(|cut| cut.stamp).or(read)
     }
 
     /// Texts of which every line has at least one that this filter knows; `None` if there are none.
     ///
     /// Only whole words are sure to stand in the line as they do in the text without its time.
     pub(super) fn needles(&self) -> Option<Vec<Vec<u8>>> {
-        if self.definition.maxlines > 1 || !self.dates.parts_words() {
+        if self.definition.maxlines > 1 || !self.dates.are_usual() {
             return None;
         }
         let word = |compiled: &Compiled| longest_word(compiled.expression.needle()?);

@@ -242,6 +242,22 @@ fn a_message_that_was_repeated_is_judged_by_itself() {
 }
 
 #[test]
+fn a_form_of_time_of_the_filter_s_own_goes_before_what_the_header_says() {
+    let line = b"05/11/2026 01:06:25 x 192.0.2.9";
+    let read = record::parse(line).unwrap().stamp;
+    let day = |datepattern: Option<&str>| {
+        let datepattern = datepattern.map(str::to_owned);
+        let filter = compile(Definition { failregex: vec!["<HOST>".into()], datepattern, ..definition() }).unwrap();
+        match filter.stamp(line, read) {
+            Some(Stamp::Civil { date: record::Date::Full { month, day, .. }, .. }) => (month, day),
+            other => panic!("{other:?}"),
+        }
+    };
+
+    assert_eq!((day(None), day(Some("%d/%m/%Y %H:%M:%S"))), ((5, 11), (11, 5)));
+}
+
+#[test]
 fn a_line_that_is_no_utf_8_is_looked_at_as_text() {
     let filter = filter(&["^ mx1 x: a.\\w z <HOST>$"]);
     let judged = |bytes: &[u8]| {

@@ -77,9 +77,9 @@ impl Jails {
         Self::new(&config, &jails)
     }
 
-    /// When a line was written, as far as a filter finds that out by itself.
-    pub(super) fn find_stamp(&self, line: &[u8]) -> Option<Stamp> {
-        self.jails.iter().find_map(|jail| jail.filter.fail2ban()?.stamp(line))
+    /// When a line was written, as a filter that finds times by itself finds it; `read` is what its header says.
+    pub(super) fn find_stamp(&self, line: &[u8], read: Option<Stamp>) -> Option<Stamp> {
+        self.jails.iter().find_map(|jail| jail.filter.fail2ban()?.stamp(line, read)).or(read)
     }
 
     fn new(config: &Config, jails: &[&config::Jail]) -> Result<Self> {

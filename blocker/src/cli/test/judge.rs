@@ -73,7 +73,7 @@ pub(super) fn judge<'a>(
 ) -> Told<'a> {
     match record::read(line, &mut log.learnt) {
         Ok(Entry::Record(record)) => {
-            let time = log.made(clock, record.stamp.or_else(|| jails.find_stamp(line)));
+            let time = log.made(clock, jails.find_stamp(line, record.stamp));
             let asked = Asked { jails, clock, time, times: 1, is_whole: true };
             let outcome = asked.ask(&record, &mut log.memory, &mut found);
             log.last.note(record.host, line, matches!(outcome, Outcome::Failure { .. }));
@@ -94,7 +94,7 @@ pub(super) fn judge<'a>(
         }
         Err(_) => {
             log.last.note_unreadable();
-            let time = log.made(clock, jails.find_stamp(line));
+            let time = log.made(clock, jails.find_stamp(line, None));
             let asked = Asked { jails, clock, time, times: 1, is_whole: false };
             let outcome = asked.ask(&Record::bare(line), &mut log.memory, &mut found);
             let is_unreadable = matches!(outcome, Outcome::NoMatch);
