@@ -25,6 +25,7 @@ mod dates;
 mod definition;
 mod expression;
 mod fields;
+mod memory;
 mod sessions;
 mod tags;
 mod translate;
@@ -34,10 +35,8 @@ use std::time::Duration;
 
 use super::{Failure, Judgement, Label};
 use crate::attempts::Attempts;
-use crate::jail::{JailId, LogId};
 use crate::record::{Record, Stamp};
 use crate::time::Timestamp;
-use buffers::Buffers;
 use dates::Dates;
 use expression::{Expression, Groups, Searched};
 use fields::{Fields, Layout, Whom};
@@ -45,6 +44,7 @@ use sessions::{Joined, Sessions};
 
 pub use definition::Definition;
 pub use expression::InvalidExpression;
+pub use memory::{Counts, Memory, Owner};
 
 /// Most expressions of one filter.
 pub const MAX_EXPRESSIONS: usize = 1_024;
@@ -76,60 +76,6 @@ struct Compiled {
     name: Label,
     expression: Expression,
     layout: Layout,
-}
-
-/// Whose lines are joined: those of one log, in one jail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Owner {
-    jail: u8,
-    log: u32,
-}
-
-impl Owner {
-    /// Of `log` in `jail`.
-    #[must_use]
-    pub fn new(jail: JailId, log: LogId) -> Self {
-        Self { jail: jail.index(), log: log.index() }
-    }
-
-    /// Of a line that stands for itself.
-    pub(super) const NOBODY: Self = Self { jail: u8::MAX, log: u32::MAX };
-}
-
-/// What filters remember of earlier lines, of all jails and logs together. All of it can be lost: then what was half told is.
-#[derive(Debug, Default)]
-pub struct Memory {
-    sessions: Sessions,
-    buffers: Buffers,
-    counts: Counts,
-}
-
-/// What happened at the bounds, since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Lines whose peer has no address: a name, which is never resolved, or what only looks like an address.
-    pub named: u64,
-    /// Searches that came to no end within the steps allowed, and count as without a match.
-    pub out_of_steps: u64,
-    /// Connections that were forgotten early because there were too many.
-    pub sessions_forgotten: u64,
-    /// How often all buffers of several lines were emptied because there were too many.
-    pub buffers_emptied: u64,
-    /// Connections remembered, now.
-    pub sessions: usize,
-}
-
-impl Memory {
-    /// What happened at the bounds.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        Counts {
-            sessions_forgotten: self.sessions.forgotten,
-            buffers_emptied: self.buffers.begun_anew,
-            sessions: self.sessions.len(),
-            ..self.counts
-        }
-    }
 }
 
 impl Compiled {

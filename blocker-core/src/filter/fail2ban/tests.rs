@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::filter::Filter;
+use crate::jail::{JailId, LogId};
 use crate::record;
 
 /// A filter of these expressions.
