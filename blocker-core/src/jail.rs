@@ -150,6 +150,18 @@ pub struct Limits {
     pub find_time: Duration,
     /// How long the ban lasts.
     pub ban_time: BanTime,
+    /// How they are counted.
+    pub counter: Counter,
+}
+
+/// How the failures of a source are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Counter {
+    /// Those within the time that ends now, each by itself.
+    #[default]
+    Exact,
+    /// As fail2ban does since 0.10.6 and 0.11.2: by an estimate, from the first, the last and their number.
+    Fail2ban,
 }
 
 /// What it means that somebody was banned before.

@@ -24,7 +24,7 @@ use crate::attempts::Attempts;
 use crate::bans::{Book, Refusal};
 use crate::escalation::{History, tries_left};
 use crate::filter::Failure;
-use crate::jail::{Jail, Limits, Repeat};
+use crate::jail::{Counter, Jail, Limits, Repeat};
 use crate::prefix::Prefix;
 use crate::time::{Timestamp, Until, format_span};
 use crate::tracker::Tracker;
@@ -138,11 +138,15 @@ pub fn decide(failure: &Failure<'_>, jail: &Jail, known: Known<'_>, made: Timest
         return Decision::Ignore(IgnoreReason::BeforeBan { started });
     }
 
-    let Limits { max_retry, find_time, ban_time } = jail.limits;
+    let Limits { max_retry, find_time, ban_time, counter } = jail.limits;
     let Repeat { escalation, all_jails, fewer_tries } = &jail.repeat;
     let earlier = || history.count(prefix, (!all_jails).then_some(jail.id));
     let of = if *fewer_tries { tries_left(max_retry, earlier()) } else { max_retry };
-    let count = tracker.record(jail.id, prefix, failure.attempts, find_time, made, now);
+    let record = match counter {
+        Counter::Exact => Tracker::record,
+        Counter::Fail2ban => Tracker::estimate,
+    };
+    let count = record(tracker, jail.id, prefix, failure.attempts, find_time, made, now);
     if count < Attempts::whole(of) {
         return Decision::Count { prefix, count, of };
     }
@@ -363,6 +367,7 @@ mod tests {
                 max_retry: 3,
                 find_time: Duration::from_secs(600),
                 ban_time: BanTime::For(Duration::from_secs(60)),
+                counter: Counter::Exact,
             };
             let repeat = self.repeat.clone();
             let jail = Jail { id: JAIL, name: "dovecot".into(), filter: None, sources: vec![], limits, repeat };

@@ -16,6 +16,10 @@
 //! The lists are bounded by `max_sources`. When they are that many, the one that failed longest ago is forgotten, and
 //! counted: this favours an attacker with very many addresses who waits, never one who hurries. A list whose last
 //! failure has left the window is purged.
+//!
+//! [`Tracker::estimate`] counts as fail2ban does instead.
+
+mod estimate;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -25,6 +29,7 @@ use crate::jail::JailId;
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
 use crate::touched::Touched;
+use estimate::Estimate;
 
 /// The failures of all sources, by jail.
 #[derive(Debug)]
@@ -83,13 +88,34 @@ impl Tracker {
         self.jails.entry(jail).or_insert_with(|| Sources::new(window)).record(prefix, attempts, window, made, now)
     }
 
+    /// The same, counted as fail2ban does: by an estimate from the first failure, the last, and their number. Whoever has not
+    /// failed for as long as the window has no number any more.
+    pub fn estimate(
+        &mut self,
+        jail: JailId,
+        prefix: Prefix,
+        attempts: Attempts,
+        window: Duration,
+        made: Timestamp,
+        now: Timestamp,
+    ) -> Attempts {
+        let made = if made >= now { self.latest.max(now) } else { made };
+        self.purge(now);
+        self.touched.touch((prefix, jail));
+        self.make_room(jail, prefix);
+        let sources = self.jails.entry(jail).or_insert_with(|| Sources::new(window));
+        sources.estimate(prefix, attempts, window, made)
+    }
+
     /// Takes in failures of `prefix` in `jail` that were recorded before a restart: in the order of time, those that are
     /// still within `window`. What was recorded of it since is replaced.
     pub fn restore(&mut self, jail: JailId, prefix: Prefix, failures: Vec<(Timestamp, Attempts)>, window: Duration) {
         self.forget(jail, prefix);
         let latest = self.latest;
-        let failures: Vec<_> = failures.into_iter().filter(|(at, _)| at.saturating_add(window) > latest).collect();
-        let Some(&(last, _)) = failures.last() else { return };
+        // What has no weight is where an estimate begins.
+        let is_kept = |(at, attempts): &(Timestamp, Attempts)| attempts.is_zero() || at.saturating_add(window) > latest;
+        let failures: Vec<_> = failures.into_iter().filter(is_kept).collect();
+        let Some(&(last, _)) = failures.last().filter(|(last, _)| last.saturating_add(window) > latest) else { return };
         self.touched.touch((prefix, jail));
         self.make_room(jail, prefix);
         let sources = self.jails.entry(jail).or_insert_with(|| Sources::new(window));
@@ -260,6 +286,23 @@ impl Sources {
         list.iter().map(|&(_, attempts)| attempts).sum()
     }
 
+    fn estimate(&mut self, prefix: Prefix, attempts: Attempts, window: Duration, made: Timestamp) -> Attempts {
+        self.window = window;
+        let list = self.failures.entry(prefix).or_default();
+        if let Some(&(last, _)) = list.last() {
+            self.by_last.remove(&(last, prefix));
+        }
+        let estimate = match Estimate::of(list) {
+            Some(known) => known.add(made, attempts, window),
+            None => Estimate::new(made, attempts),
+        };
+        *list = estimate.list();
+        if let Some(&(last, _)) = list.last() {
+            self.by_last.insert((last, prefix));
+        }
+        estimate.count()
+    }
+
     fn sum(&self, prefix: Prefix, window: Duration, now: Timestamp) -> Attempts {
         let list = self.failures.get(&prefix).map_or(&[][..], Vec::as_slice);
         list.iter().filter(|(at, _)| at.saturating_add(window) > now).map(|&(_, attempts)| attempts).sum()
@@ -276,140 +319,4 @@ impl Sources {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const JAIL: JailId = JailId::MIN;
-    const OTHER_JAIL: JailId = JailId::MAX;
-    const WINDOW: Duration = Duration::from_secs(600);
-
-    #[test]
-    fn forgets_failures_older_than_the_window() {
-        let mut tracker = Tracker::new(10);
-        fail(&mut tracker, 9, 0);
-        fail(&mut tracker, 9, 30);
-
-        assert_eq!(fail(&mut tracker, 9, 601), Attempts::whole(2), "the failure at 0 s has left the window");
-    }
-
-    #[test]
-    fn a_failure_counts_until_the_window_is_over_and_not_at_its_end() {
-        let just_before = Timestamp::from_nanos(600_000_000_000 - 1);
-        let mut tracker = Tracker::new(10);
-        fail(&mut tracker, 9, 0);
-        assert_eq!(fail_at(&mut tracker, 9, just_before), Attempts::whole(2));
-
-        let mut tracker = Tracker::new(10);
-        fail(&mut tracker, 9, 0);
-        assert_eq!(fail(&mut tracker, 9, 600), Attempts::whole(1));
-    }
-
-    #[test]
-    fn weights_add_up_and_failures_of_one_instant_share_an_entry() {
-        let mut tracker = Tracker::new(10);
-        for _ in 0..4 {
-            let now = Timestamp::from_secs(5);
-            tracker.record(JAIL, host(9), Attempts::tenths(2), WINDOW, now, now);
-        }
-
-        assert_eq!(fail(&mut tracker, 9, 5), Attempts::tenths(18));
-        assert_eq!(tracker.jails[&JAIL].failures[&host(9)].len(), 1);
-    }
-
-    #[test]
-    fn a_clock_that_goes_backwards_frees_nobody() {
-        let mut tracker = Tracker::new(10);
-        fail(&mut tracker, 9, 1_000);
-
-        assert_eq!(fail(&mut tracker, 9, 0), Attempts::whole(2));
-        assert_eq!(fail(&mut tracker, 9, 1_599), Attempts::whole(3), "the step back counted as 1000 s");
-        assert_eq!(fail(&mut tracker, 9, 1_600), Attempts::whole(2));
-    }
-
-    #[test]
-    fn jails_count_apart() {
-        let mut tracker = Tracker::new(10);
-        fail(&mut tracker, 9, 0);
-
-        assert_eq!(tracker.record(OTHER_JAIL, host(9), Attempts::whole(1), WINDOW, at(1), at(1)), Attempts::whole(1));
-        assert_eq!((tracker.len(), tracker.tracked_by(JAIL)), (2, 1));
-        tracker.forget_prefix(host(9));
-        assert!(tracker.is_empty());
-    }
-
-    #[test]
-    fn a_full_tracker_forgets_who_failed_longest_ago_and_counts_it() {
-        let mut tracker = Tracker::new(2);
-        fail(&mut tracker, 1, 0);
-        tracker.record(OTHER_JAIL, host(2), Attempts::whole(1), WINDOW, at(1), at(1));
-        fail(&mut tracker, 1, 2);
-
-        fail(&mut tracker, 3, 3);
-
-        assert_eq!((tracker.len(), tracker.forgotten()), (2, 1));
-        assert_eq!(tracker.tracked_by(OTHER_JAIL), 0, "its last failure was at 1 s, that of the other at 2 s");
-        assert_eq!(fail(&mut tracker, 1, 4), Attempts::whole(3));
-    }
-
-    #[test]
-    fn a_source_is_purged_when_its_last_failure_leaves_the_window() {
-        let mut tracker = Tracker::new(10);
-        fail(&mut tracker, 9, 0);
-        fail(&mut tracker, 9, 100);
-
-        assert_eq!(tracker.next_purge(), Some(Timestamp::from_secs(700)));
-        tracker.purge(Timestamp::from_nanos(699_999_999_999));
-        assert_eq!(tracker.len(), 1);
-        tracker.purge(Timestamp::from_secs(700));
-        assert_eq!((tracker.len(), tracker.next_purge(), tracker.forgotten()), (0, None, 0));
-    }
-
-    #[test]
-    fn what_comes_out_of_order_counts_from_when_it_was_made() {
-        let mut tracker = Tracker::new(10);
-        fail(&mut tracker, 9, 1_000);
-        let mut past = |made| tracker.record(JAIL, host(9), Attempts::whole(1), WINDOW, at(made), at(1_000));
-
-        assert_eq!(past(500), Attempts::whole(2));
-        assert_eq!(past(700), Attempts::whole(3));
-        assert_eq!(past(500), Attempts::whole(4));
-        assert_eq!(past(400), Attempts::whole(4), "it has left the window");
-        assert_eq!(past(2_000), Attempts::whole(5), "nothing was made later than now");
-
-        assert_eq!(fail(&mut tracker, 9, 1_100), Attempts::whole(4), "two of 500 s have left the window");
-        assert_eq!(fail(&mut tracker, 9, 1_300), Attempts::whole(4), "that of 700 s too");
-    }
-
-    #[test]
-    fn a_failure_that_left_the_window_makes_nobody_a_source() {
-        let mut tracker = Tracker::new(10);
-
-        assert_eq!(tracker.record(JAIL, host(9), Attempts::whole(1), WINDOW, at(0), at(600)), Attempts::ZERO);
-        assert!(tracker.is_empty());
-    }
-
-    #[test]
-    fn a_source_is_purged_by_its_last_failure_in_whatever_order_they_came() {
-        let mut tracker = Tracker::new(10);
-        fail(&mut tracker, 9, 300);
-        tracker.record(JAIL, host(9), Attempts::whole(1), WINDOW, at(100), at(300));
-
-        assert_eq!(tracker.next_purge(), Some(at(900)));
-    }
-
-    fn fail(tracker: &mut Tracker, n: u8, at_secs: i64) -> Attempts {
-        fail_at(tracker, n, at(at_secs))
-    }
-
-    fn fail_at(tracker: &mut Tracker, n: u8, now: Timestamp) -> Attempts {
-        tracker.record(JAIL, host(n), Attempts::whole(1), WINDOW, now, now)
-    }
-
-    fn at(secs: i64) -> Timestamp {
-        Timestamp::from_secs(secs)
-    }
-
-    fn host(n: u8) -> Prefix {
-        Prefix::host([198, 51, 100, n].into())
-    }
-}
+mod tests;

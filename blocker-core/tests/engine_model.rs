@@ -11,8 +11,8 @@ use std::time::Duration;
 use blocker_core::allowlist::{AllowReason, Allowed};
 use blocker_core::attempts::Attempts;
 use blocker_core::engine::{
-    AdoptedBan, BanOutcome, Bounds, Changes, Command, Counted, Engine, Entry, Jail, JailId, JailSet, Key, Limits, Line,
-    LogId, Memory, Request, Response, Settings, SourceId, Twin, TwinKey,
+    AdoptedBan, BanOutcome, Bounds, Changes, Command, Counted, Counter, Engine, Entry, Jail, JailId, JailSet, Key,
+    Limits, Line, LogId, Memory, Request, Response, Settings, SourceId, Twin, TwinKey,
 };
 use blocker_core::filter::{Failure, Filter};
 use blocker_core::jail::Repeat;
@@ -579,6 +579,7 @@ fn settings(configured: &BTreeSet<Prefix>) -> Settings {
                 max_retry: spec.max_retry,
                 find_time: Duration::from_secs(spec.find_secs.unsigned_abs()),
                 ban_time: BanTime::For(Duration::from_secs(spec.ban_secs.unsigned_abs())),
+                counter: Counter::Exact,
             },
             repeat: Repeat::default(),
         }

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use blocker_core::engine::{
-    Bounds, Command, Engine, Event, Jail, JailId, Limits, Line, Lines, LogId, Settings, SourceId, Stats,
+    Bounds, Command, Counter, Engine, Event, Jail, JailId, Limits, Line, Lines, LogId, Settings, SourceId, Stats,
 };
 use blocker_core::filter::Filter;
+use blocker_core::filter::fail2ban::{Definition, Fail2ban};
 use blocker_core::filter::registry::Filters;
 use blocker_core::jail::Repeat;
 use blocker_core::time::{BanTime, Timestamp};
@@ -17,8 +18,12 @@ const LOG: LogId = LogId::new(1);
 
 /// An engine with a jail for each of these filters, all on one source.
 fn engine(filters: &[Filter]) -> Engine {
-    let limits =
-        Limits { max_retry: 3, find_time: Duration::from_secs(600), ban_time: BanTime::For(Duration::from_secs(3600)) };
+    let limits = Limits {
+        max_retry: 3,
+        find_time: Duration::from_secs(600),
+        ban_time: BanTime::For(Duration::from_secs(3600)),
+        counter: Counter::Exact,
+    };
     let jails = (0..).zip(filters).map(|(number, filter)| Jail {
         id: JailId::new(number).expect("there are fewer filters than jails"),
         name: filter.name().to_owned(),
@@ -35,6 +40,33 @@ fn engine(filters: &[Filter]) -> Engine {
         remember_bans: Duration::from_secs(30 * 24 * 60 * 60),
         bounds: Bounds::default(),
     })
+}
+
+/// Some in fail2ban's language: with a word that is looked for, with a prefix, with a line that helps, and without any word.
+fn of_fail2ban() -> Vec<Filter> {
+    let filter = |name: &str, prefregex: Option<&str>, failregex: &[&str], datepattern: Option<&str>| {
+        let definition = Definition {
+            name: name.to_owned(),
+            prefregex: prefregex.map(str::to_owned),
+            failregex: failregex.iter().map(|&source| source.to_owned()).collect(),
+            datepattern: datepattern.map(str::to_owned),
+            maxlines: 1,
+            ..Definition::default()
+        };
+        Filter::Fail2ban(Fail2ban::compile(definition).expect("it is one").into())
+    };
+    vec![
+        filter("word", None, &["failed from <HOST>$", "^ *(?:\\[\\] )?login failed from <HOST>$"], None),
+        filter("inside", None, &["^login \\[\\] failed from <HOST>$"], None),
+        filter("begin", None, &["^login \\[2026-11-23 01:06:25\\] failed from <HOST>$"], Some("{^LN-BEG}")),
+        filter(
+            "prefix",
+            Some("^ mx1 sshd\\[<F-MLFID>\\d+</F-MLFID>\\]: <F-CONTENT>.+</F-CONTENT>$"),
+            &["^refused <HOST>$", "^<F-NOFAIL>connection</F-NOFAIL> of <HOST>$", "^nothing$"],
+            None,
+        ),
+        filter("none", None, &["(?!login)\\w+ from <HOST>"], None),
+    ]
 }
 
 fn commands(engine: &mut Engine) -> Vec<Command> {
@@ -79,6 +111,14 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         "Nov 23 01:06:25 mx2 CRON[7]: (root) CMD (true)",
         "2026-11-23T01:06:25Z mx2 systemd[1]: Started something",
         "no line of a log",
+        "2026-11-23 01:06:25 login failed from 192.0.2.6",
+        "[2026-11-23 01:06:25] login failed from 192.0.2.6",
+        "login [2026-11-23 01:06:25] failed from 192.0.2.6",
+        "login failed from 192.0.2.6",
+        "Nov 23 01:06:25 mx1 sshd[7]: refused 192.0.2.5",
+        "Nov 23 01:06:25 mx1 sshd[7]: message repeated 2 times: [ refused 192.0.2.5]",
+        "Nov 23 01:06:25 mx1 sshd[7]: connection of 192.0.2.5",
+        "Nov 23 01:06:25 mx1 sshd[7]: nothing",
         "x-logi",
         "n: ssh",
         "\u{fffd}",
@@ -102,7 +142,7 @@ proptest! {
         batches in prop::collection::vec(prop::collection::vec((line(), end()), 1..12), 1..6),
         which in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
     ) {
-        let all: Vec<Filter> = Filters::builtin().iter().cloned().collect();
+        let all: Vec<Filter> = Filters::builtin().iter().cloned().chain(of_fail2ban()).collect();
         let mut filters: Vec<Filter> = which.iter().map(|index| index.get(&all).clone()).collect();
         filters.dedup_by(|a, b| a.name() == b.name());
         let (mut each, mut some, mut untold) = (engine(&filters), engine(&filters), engine(&filters));

@@ -46,7 +46,7 @@ pub fn check(bytes: &[u8]) {
 
     let named = match &judgement {
         Judgement::Failure(failure) => Some((failure.addr, failure.user)),
-        Judgement::Ignored(_) | Judgement::NoMatch => None,
+        Judgement::Ignored(_) | Judgement::Helper(_) | Judgement::NoMatch => None,
     };
     let is_kept = match fate {
         Fate::PeerWithName => named == Some((peer, Some(name))),

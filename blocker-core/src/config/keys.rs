@@ -20,6 +20,7 @@ use super::{
     Places,
 };
 use crate::filter::Filter;
+use crate::jail::Counter;
 use crate::journal::{Matches, Unmatchable};
 use crate::prefix::Prefix;
 use crate::time::{BanTime, parse_span};
@@ -68,6 +69,7 @@ struct Limits {
     find_time: Duration,
     ban_time: BanTime,
     repeat: repeat::Keys,
+    counter: Counter,
 }
 
 const LIMITS: Limits = Limits {
@@ -75,6 +77,7 @@ const LIMITS: Limits = Limits {
     find_time: Duration::from_secs(10 * 60),
     ban_time: BanTime::For(Duration::from_secs(60 * 60)),
     repeat: repeat::NOTHING,
+    counter: Counter::Exact,
 };
 
 /// Of a jail that counts bans, whatever `[defaults]` says: five in a day earn a week.
@@ -83,6 +86,7 @@ const RECIDIVE: Limits = Limits {
     find_time: Duration::from_secs(24 * 60 * 60),
     ban_time: BanTime::For(Duration::from_secs(7 * 24 * 60 * 60)),
     repeat: repeat::NOTHING,
+    counter: Counter::Exact,
 };
 
 fn limits(section: &mut Section<'_, '_>, defaults: &Limits) -> Limits {
@@ -91,6 +95,7 @@ fn limits(section: &mut Section<'_, '_>, defaults: &Limits) -> Limits {
         find_time: section.get("find_time", &SPAN, defaults.find_time),
         ban_time: section.get("ban_time", &BAN_TIME, defaults.ban_time),
         repeat: repeat::Keys::read(section, &defaults.repeat),
+        counter: section.get("counter", &COUNTER, defaults.counter),
     }
 }
 
@@ -134,12 +139,25 @@ fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<
     let ports = section.get("ports", &PORTS, usual.map_or(Ports::All, Usual::ports));
     let mode = section.get("mode", &MODE, Mode::Enforce);
     let of_recidive = Limits { repeat: defaults.repeat.clone(), ..RECIDIVE };
-    let Limits { max_retry, find_time, ban_time, repeat } =
+    let Limits { max_retry, find_time, ban_time, repeat, counter } =
         limits(section, if counts_bans { &of_recidive } else { defaults });
     let repeat = repeat.repeat();
     let name = name.to_owned();
     let (input, journal) = inputs?;
-    Some(Jail { name, enabled, filter: filter?, input, journal, ports, mode, max_retry, find_time, ban_time, repeat })
+    Some(Jail {
+        name,
+        enabled,
+        filter: filter?,
+        input,
+        journal,
+        ports,
+        mode,
+        max_retry,
+        find_time,
+        ban_time,
+        repeat,
+        counter,
+    })
 }
 
 /// A jail that counts bans reads nothing.
@@ -236,6 +254,17 @@ fn interface(value: Reading<'_>) -> Read<String> {
 
 /// Longest pattern of interfaces' names.
 const MAX_PATTERN_BYTES: usize = 64;
+
+const COUNTER: Kind<Counter> = Kind {
+    expected: "\"exact\" or \"fail2ban\"",
+    read: |value| {
+        value.or_unexpected(match value.text() {
+            Some("exact") => Some(Counter::Exact),
+            Some("fail2ban") => Some(Counter::Fail2ban),
+            Some(_) | None => None,
+        })
+    },
+};
 
 const MODE: Kind<Mode> = Kind {
     expected: "\"enforce\" or \"observe\"",

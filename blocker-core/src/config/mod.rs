@@ -32,7 +32,7 @@ pub use self::ports::{PortRange, Ports, Protocol};
 pub use self::services::Services;
 use crate::filter::Filter;
 use crate::filter::registry::Filters;
-use crate::jail::Repeat;
+use crate::jail::{Counter, Repeat};
 use crate::journal::Matches;
 use crate::prefix::Prefix;
 use crate::time::BanTime;
@@ -163,6 +163,8 @@ pub struct Jail {
     pub ban_time: BanTime,
     /// What it means that somebody was banned before.
     pub repeat: Repeat,
+    /// How attempts are counted.
+    pub counter: Counter,
 }
 
 /// What a jail reads of the systemd journal.

@@ -70,6 +70,7 @@ fn an_empty_file_is_a_working_configuration() {
             find_time: secs(600),
             ban_time: BanTime::For(secs(3_600)),
             repeat: Repeat::default(),
+            counter: Counter::Exact,
         }],
     };
 
@@ -112,7 +113,7 @@ fn the_shipped_file_shows_every_key_with_its_default() {
     for key in ["ban_time_increment", "ban_time_factor", "ban_time_all_jails", "fewer_tries"] {
         assert_eq!(settings.iter().filter(|line| line.starts_with(&format!("{key} = "))).count(), 1, "{key}");
     }
-    for key in ["mode", "max_retry", "find_time", "ban_time"] {
+    for key in ["mode", "max_retry", "find_time", "ban_time", "counter"] {
         assert_eq!(settings.iter().filter(|line| line.starts_with(&format!("{key} = "))).count(), 2, "{key}");
     }
 }
@@ -139,6 +140,7 @@ fn every_key_is_read() {
         max_retry = 10
         find_time = 90
         ban_time = "forever"
+        counter = "fail2ban"
         [jails.dovecot]
         enabled = false
     "#;
@@ -160,6 +162,7 @@ fn every_key_is_read() {
     assert_eq!(jails[0].input, files(&["/var/log/webmail/*.log"]));
     assert_eq!(jails[0].ports.to_string(), "25,443,588,5000-5010/tcp 53,5060/udp 588/sctp");
     assert_eq!((jails[0].max_retry, jails[0].find_time, jails[0].ban_time), (10, secs(90), BanTime::Forever));
+    assert_eq!((jails[0].counter, jails[1].counter), (Counter::Fail2ban, Counter::Exact));
     assert_eq!(jails[1].enabled, Enabled::No);
     assert_eq!((jails[1].max_retry, jails[1].find_time), (3, secs(3_600)), "[defaults] hold for every jail");
     assert_eq!(jails[1].ban_time, BanTime::For(secs(86_400)));
@@ -310,6 +313,7 @@ fn faulty_values_are_said_with_place_and_expectation() {
     let factor = "expected a number from 0.001 to 1000000 with at most three decimals";
     let multipliers = "expected a list of 1 to 64 numbers from 0.001 to 1000000, such as [1, 5, 30, 60]";
     let rows: &[(&str, &str, &str, &str)] = &[
+        ("defaults", "counter = 'slow'", "is \"slow\"", "expected \"exact\" or \"fail2ban\""),
         ("defaults", "max_retry = 'many'", "is \"many\"", retries),
         ("defaults", "max_retry = 0", "is 0", retries),
         ("defaults", "max_retry = 1001", "is 1001", retries),
@@ -485,7 +489,7 @@ fn unknown_keys_get_the_nearest_known_one() {
         ("[jail.dovecot]", "line 1: unknown key `jail`: did you mean `jails`?"),
         (
             "[defaults]\nignoreip = []",
-            "line 2: unknown key `defaults.ignoreip`: known are `max_retry`, `find_time`, `ban_time`, `ban_time_multipliers`, `ban_time_formula`, `ban_time_increment`, `ban_time_factor`, `ban_time_max`, `ban_time_random`, `ban_time_all_jails`, `fewer_tries`",
+            "line 2: unknown key `defaults.ignoreip`: known are `max_retry`, `find_time`, `ban_time`, `ban_time_multipliers`, `ban_time_formula`, `ban_time_increment`, `ban_time_factor`, `ban_time_max`, `ban_time_random`, `ban_time_all_jails`, `fewer_tries`, `counter`",
         ),
         ("\"\\n\" = 1", "line 1: unknown key `\"\\n\"`: known are `daemon`, `control`, `metrics`, `defaults`, `jails`"),
     ];

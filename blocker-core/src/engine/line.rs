@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use super::logs::Log;
+use super::stats::Counters;
 use super::{Engine, IgnoreReason};
+use crate::filter::fail2ban::Owner;
 use crate::filter::{Found, Judgement, Prefilter};
 use crate::jail::{LogId, SourceId};
 use crate::record::{self, Entry, Learnt, Record, Stamp};
@@ -120,33 +122,49 @@ impl Engine {
         let Line { source, log, bytes, past } = line;
         match record::read(bytes, &mut self.logs.of(log).learnt) {
             Ok(Entry::Record(record)) => {
-                let made = self.made(log, record.stamp, past, now);
-                let is_failure = self.judge(source, &record, 1, made, now);
+                let stamp = if past { self.find_stamp(source, bytes, record.stamp) } else { record.stamp };
+                let made = self.made(log, stamp, past, now);
+                let seen = self.judge(Origin { source, log, made, now, is_bare: false }, &record, 1);
+                seen.count(&mut self.counters, |counters| &mut counters.no_match);
                 let log = self.logs.of(log);
                 // Else it does not matter whose those lines are: only this host has a last one, and this is it.
                 if !log.last.is_only_of(record.host) {
                     log.note_all(text, passed_over);
                 }
-                log.last.note(record.host, bytes, is_failure);
+                log.last.note(record.host, bytes, seen.is_failure());
             }
             Ok(Entry::Again { stamp, host, times }) => {
                 let made = self.made(log, stamp, past, now);
+                let log_id = log;
                 let log = self.logs.of(log);
                 log.note_all(text, passed_over);
                 let again = log.last.of(host).map(<[u8]>::to_vec);
                 match again.as_deref().map(|line| record::read(line, &mut Learnt::default())) {
                     Some(Ok(Entry::Record(record))) => {
-                        self.judge(source, &record, times, made, now);
+                        let origin = Origin { source, log: log_id, made, now, is_bare: false };
+                        let seen = self.judge(origin, &record, times);
+                        seen.count(&mut self.counters, |counters| &mut counters.no_match);
                     }
                     // Only failures are remembered, so this repeats nothing that matters.
                     Some(Ok(Entry::Again { .. }) | Err(_)) | None => self.counters.no_match += 1,
                 }
             }
             Err(_) => {
-                self.counters.malformed += 1;
+                let stamp = if past { self.find_stamp(source, bytes, None) } else { None };
+                let made = self.made(log, stamp, past, now);
+                let origin = Origin { source, log, made, now, is_bare: true };
+                let seen = self.judge(origin, &Record::bare(bytes), 1);
+                seen.count(&mut self.counters, |counters| &mut counters.malformed);
                 self.logs.of(log).last.note_unreadable();
             }
         }
+    }
+
+    /// When a line was written, as a filter that finds times by itself finds it; `read` is what its header says.
+    fn find_stamp(&self, source: SourceId, bytes: &[u8], read: Option<Stamp>) -> Option<Stamp> {
+        let jails = self.jails.iter().filter(|jail| jail.sources.contains(&source));
+        let mut filters = jails.filter_map(|jail| jail.filter.as_ref()?.fail2ban());
+        filters.find_map(|filter| filter.stamp(bytes, read)).or(read)
     }
 
     /// When a line was written: now, if it came as it was. `None` if nobody knows.
@@ -160,21 +178,19 @@ impl Engine {
         made
     }
 
-    /// Has each jail of `source` judge a record that came `times` times, the last time when it was `made`. Says whether
-    /// it is a failure to one of them, counted or not.
-    fn judge(
-        &mut self,
-        source: SourceId,
-        record: &Record<'_>,
-        times: u32,
-        made: Option<Timestamp>,
-        now: Timestamp,
-    ) -> bool {
+    /// Has each jail of a source judge a record that came `times` times.
+    fn judge(&mut self, origin: Origin, record: &Record<'_>, times: u32) -> Seen {
+        let Origin { source, log, made, now, is_bare } = origin;
         let times = times.saturating_mul(record.repeats);
         let (mut counted, mut told_before, mut known) = (false, false, false);
         for place in 0..self.jails.len() {
             let Some(jail) = self.jails.get(place).filter(|jail| jail.sources.contains(&source)) else { continue };
-            match jail.filter.as_ref().map_or(Judgement::NoMatch, |filter| filter.judge_once(record)) {
+            // What cannot be read is for filters that read it themselves.
+            let Some(filter) = jail.filter.as_ref().filter(|filter| !is_bare || filter.fail2ban().is_some()) else {
+                continue;
+            };
+            let owner = Owner::new(jail.id, log);
+            match filter.judge_once_with(record, owner, made.unwrap_or(self.now), &mut self.memory) {
                 Judgement::Failure(failure) => {
                     let counts = match jail.sources.len() {
                         0 | 1 => times,
@@ -190,16 +206,16 @@ impl Engine {
                         None => self.ignored(jail.id, failure.addr, IgnoreReason::Undated),
                     }
                 }
-                Judgement::Ignored(_) => known = true,
+                Judgement::Ignored(_) | Judgement::Helper(_) => known = true,
                 Judgement::NoMatch => {}
             }
         }
-        match (counted, known || told_before) {
-            (true, _) => self.counters.failures += 1,
-            (false, true) => self.counters.ignored += 1,
-            (false, false) => self.counters.no_match += 1,
+        match (counted, told_before, known) {
+            (true, _, _) => Seen::Failure,
+            (false, true, _) => Seen::ToldBefore,
+            (false, false, true) => Seen::Known,
+            (false, false, false) => Seen::Nothing,
         }
-        counted || told_before
     }
 }
 
@@ -214,6 +230,45 @@ impl Log {
                 Ok(Entry::Record(record)) => self.last.note(record.host, b"", false),
                 Ok(Entry::Again { .. }) | Err(_) => self.last.note_unreadable(),
             }
+        }
+    }
+}
+
+/// Where a record comes from, and when it was written.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    source: SourceId,
+    log: LogId,
+    /// The last time if it came several times; `None` if nobody knows.
+    made: Option<Timestamp>,
+    now: Timestamp,
+    /// Whether its header could not be read.
+    is_bare: bool,
+}
+
+/// What the jails make of a line, together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// A failure to one of them.
+    Failure,
+    /// One that another log told before.
+    ToldBefore,
+    /// Known, and no failure of its own.
+    Known,
+    Nothing,
+}
+
+impl Seen {
+    fn is_failure(self) -> bool {
+        matches!(self, Self::Failure | Self::ToldBefore)
+    }
+
+    /// Counts the line; `nothing` is the counter of one that nobody knows.
+    fn count(self, counters: &mut Counters, nothing: impl FnOnce(&mut Counters) -> &mut u64) {
+        match self {
+            Self::Failure => counters.failures += 1,
+            Self::ToldBefore | Self::Known => counters.ignored += 1,
+            Self::Nothing => *nothing(counters) += 1,
         }
     }
 }

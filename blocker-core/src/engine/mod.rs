@@ -40,7 +40,7 @@ use crate::attempts::Attempts;
 use crate::bans::{Book, Insertion, Kind, MAX_USER_BYTES, Merged, Removal, Renewal};
 use crate::calendar::Calendar;
 use crate::escalation::History;
-use crate::filter::{Failure, Filter, Label, Prefilter};
+use crate::filter::{Failure, Filter, Label, Prefilter, fail2ban};
 use crate::policy::{self, Decision, Known};
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
@@ -50,7 +50,7 @@ pub use crate::allowlist::AllowReason;
 pub use crate::bans::{Ban, Entry};
 pub use crate::bans::{Origin, Refusal};
 pub use crate::bounds::Bounds;
-pub use crate::jail::{Jail, JailId, JailSet, Limits, LogId, SourceId};
+pub use crate::jail::{Counter, Jail, JailId, JailSet, Limits, LogId, SourceId};
 pub use crate::policy::IgnoreReason;
 pub use command::{AdoptedBan, Adoption, BanInfo, Command, Event, Found, UnbanReason};
 pub use last::LastFailures;
@@ -87,6 +87,8 @@ pub struct Engine {
     dice: fastrand::Rng,
     logs: Logs,
     twins: Twins,
+    /// What filters of fail2ban remember.
+    memory: fail2ban::Memory,
     prefilters: BTreeMap<SourceId, Prefilter>,
     calendar: Calendar,
     /// Whether nobody wants to know of each single failure.
@@ -115,6 +117,7 @@ impl Engine {
             dice: fastrand::Rng::with_seed(0),
             logs: Logs::default(),
             twins: Twins::default(),
+            memory: fail2ban::Memory::default(),
             prefilters: BTreeMap::new(),
             calendar: Calendar::default(),
             is_untold: false,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Engine, Jail, JailId};
 use crate::attempts::Attempts;
 use crate::bans::Kind;
+use crate::filter::fail2ban;
 
 /// What the engine has seen and holds. Counters count from the start of the engine; "now" marks gauges.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub struct Stats {
     pub refused: u64,
     /// Beginnings of ended bans that were forgotten early because their table was full.
     pub late_forgotten: u64,
+    /// What filters of fail2ban met at their bounds.
+    pub fail2ban: fail2ban::Counts,
 }
 
 /// What one jail has seen and holds.
@@ -84,6 +87,7 @@ impl Stats {
             evicted,
             refused,
             late_forgotten: engine.book.late_forgotten(),
+            fail2ban: engine.memory.counts(),
         }
     }
 }

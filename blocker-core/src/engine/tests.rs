@@ -1,5 +1,7 @@
 //! The engine from outside: lines and requests in, commands out. Random sequences are in `tests/engine_model.rs`.
 
+mod fail2ban;
+
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -554,7 +556,8 @@ fn each_ban_that_a_log_earns_makes_the_next_one_longer_until_it_is_lifted_by_com
 #[test]
 fn who_is_banned_again_and_again_is_banned_by_the_jail_that_counts_bans() {
     let recidive = JailId::new(7).unwrap();
-    let strict = Limits { max_retry: 2, find_time: Duration::from_secs(86_400), ban_time: BanTime::Forever };
+    let strict =
+        Limits { max_retry: 2, find_time: Duration::from_secs(86_400), ban_time: BanTime::Forever, ..limits() };
     let mut settings = settings();
     settings.jails.push(jail(recidive, "recidive", Some(Filter::Bans), strict));
     let mut engine = Engine::new(settings);
@@ -589,7 +592,12 @@ fn settings() -> Settings {
 }
 
 fn limits() -> Limits {
-    Limits { max_retry: 3, find_time: Duration::from_secs(600), ban_time: BanTime::For(Duration::from_secs(3_600)) }
+    Limits {
+        max_retry: 3,
+        find_time: Duration::from_secs(600),
+        ban_time: BanTime::For(Duration::from_secs(3_600)),
+        counter: Counter::Exact,
+    }
 }
 
 fn jail(id: JailId, name: &str, filter: Option<Filter>, limits: Limits) -> Jail {

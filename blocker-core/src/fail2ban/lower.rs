@@ -11,6 +11,7 @@ use super::jail::{Jail, Jails};
 use super::scope::{self, Closed};
 use super::stock::{self, Logged};
 use crate::config::{MAX_JAIL_NAME_BYTES, MAX_JAILS, Names};
+use crate::filter::Filter;
 use crate::journal::Matches;
 use crate::prefix::Prefix;
 use crate::time::{BanTime, format_span};
@@ -130,7 +131,13 @@ impl Lowering<'_> {
         let filter = self.filter();
         let closed = self.closed();
         let limits = self.limits();
-        let input = filter.as_ref().and_then(|(_, logged)| self.input(*logged));
+        let input = filter.as_ref().and_then(|(ours, logged)| match ours.as_str() {
+            Filter::RECIDIVE => {
+                self.changed("logpath", "none is read: bans are counted as they are made");
+                Some((Vec::new(), Vec::new(), false))
+            }
+            _ => self.input(*logged),
+        });
         self.others();
         let ((filter, _), (ports, observes), (max_retry, find_time, ban_time), (log, journal, trusts_everybody)) =
             (filter?, closed?, limits, input?);

@@ -179,6 +179,7 @@ fn name_judged(judgement: &Judgement<'_>) -> String {
             format!("a failure by {addr} ({pattern}, counts {attempts})")
         }
         Judgement::Ignored(why) => format!("ignored ({why})"),
+        Judgement::Helper(what) => format!("helper ({what})"),
         Judgement::NoMatch => "no-match".to_owned(),
     }
 }

@@ -23,7 +23,9 @@ use std::time::Duration;
 use crate::attempts::Attempts;
 use crate::journal::Matches;
 use crate::record::Record;
-use patterns::Patterns;
+use crate::time::Timestamp;
+use fail2ban::{Fail2ban, Memory, Owner};
+use patterns::{Attack, Patterns};
 
 pub use label::Label;
 pub use prefilter::{Found, Prefilter};
@@ -71,6 +73,8 @@ pub enum Judgement<'a> {
     Failure(Failure<'a>),
     /// Known, and nobody's fault: a success, noise, or trouble of the server's own. The text says which.
     Ignored(Label),
+    /// Known, and no failure of its own: it helps to understand others. The text says which pattern it is of.
+    Helper(Label),
     /// Nothing this filter knows.
     NoMatch,
 }
@@ -84,6 +88,8 @@ pub enum Filter {
     Bans,
     /// What a file says, built in or a user's own.
     Patterns(Arc<Patterns>),
+    /// What the files of a filter of fail2ban say.
+    Fail2ban(Arc<Fail2ban>),
 }
 
 impl Filter {
@@ -97,6 +103,7 @@ impl Filter {
             Self::Dovecot => "dovecot",
             Self::Bans => Self::RECIDIVE,
             Self::Patterns(patterns) => &patterns.definition().name,
+            Self::Fail2ban(filter) => &filter.definition().name,
         }
     }
 
@@ -111,6 +118,7 @@ impl Filter {
             Self::Bans => return None,
             // Its matches are by such fields, or it says more.
             Self::Patterns(patterns) => return patterns.base().and_then(Self::journal_trust),
+            Self::Fail2ban(_) => return None,
         };
         Matches::read(words).ok()
     }
@@ -125,25 +133,72 @@ impl Filter {
                 let own = patterns.definition().patterns.iter().map(|pattern| pattern.name.clone().into());
                 patterns.base().map_or_else(Vec::new, Self::pattern_names).into_iter().chain(own).collect()
             }
+            Self::Fail2ban(filter) => filter.pattern_names().collect(),
         }
     }
 
-    /// Says what `record` tells, as often as it stands for.
+    /// Patterns that can be made to name somebody else: each with a line that does.
+    #[must_use]
+    pub fn attacks(&self) -> Vec<Attack> {
+        match self {
+            Self::Dovecot | Self::Bans => Vec::new(),
+            Self::Patterns(patterns) => patterns.attacks(),
+            Self::Fail2ban(filter) => filter.attacks(),
+        }
+    }
+
+    /// The filter of fail2ban that it is, if it is one.
+    #[must_use]
+    pub fn fail2ban(&self) -> Option<&Fail2ban> {
+        match self {
+            Self::Fail2ban(filter) => Some(filter),
+            Self::Dovecot | Self::Bans | Self::Patterns(_) => None,
+        }
+    }
+
+    /// Says what `record` tells by itself, as often as it stands for.
     #[must_use]
     pub fn judge<'a>(&self, record: &Record<'a>) -> Judgement<'a> {
-        match self.judge_once(record) {
+        self.judge_with(record, Owner::NOBODY, Timestamp::default(), &mut Memory::default())
+    }
+
+    /// Says what `record` tells, a line of `owner` and of `at`, with what is remembered of the lines before it.
+    ///
+    /// [`Record::bare`] is for filters of fail2ban alone: the others know nothing of a line whose header cannot be read.
+    #[must_use]
+    pub fn judge_with<'a>(
+        &self,
+        record: &Record<'a>,
+        owner: Owner,
+        at: Timestamp,
+        memory: &mut Memory,
+    ) -> Judgement<'a> {
+        match self.judge_once_with(record, owner, at, memory) {
             Judgement::Failure(failure) => Judgement::Failure(failure.times(record.repeats)),
-            judgement @ (Judgement::Ignored(_) | Judgement::NoMatch) => judgement,
+            judgement @ (Judgement::Ignored(_) | Judgement::Helper(_) | Judgement::NoMatch) => judgement,
         }
     }
 
-    /// The same for a record that stands for itself alone.
+    /// Says what `record` tells by itself, as if it stood for itself alone.
     #[must_use]
     pub fn judge_once<'a>(&self, record: &Record<'a>) -> Judgement<'a> {
+        self.judge_once_with(record, Owner::NOBODY, Timestamp::default(), &mut Memory::default())
+    }
+
+    /// As [`Filter::judge_with`], as if the record stood for itself alone.
+    #[must_use]
+    pub fn judge_once_with<'a>(
+        &self,
+        record: &Record<'a>,
+        owner: Owner,
+        at: Timestamp,
+        memory: &mut Memory,
+    ) -> Judgement<'a> {
         match self {
             Self::Dovecot => dovecot::judge(record),
             Self::Bans => Judgement::NoMatch,
             Self::Patterns(patterns) => patterns.judge(record),
+            Self::Fail2ban(filter) => filter.judge(record, owner, at, memory),
         }
     }
 }

@@ -23,8 +23,8 @@
 //! must hold a text that every match of it has ([`literal`]).
 
 pub mod definition;
-mod lint;
-mod literal;
+pub(super) mod lint;
+pub(super) mod literal;
 mod program;
 mod template;
 
@@ -162,9 +162,9 @@ impl Patterns {
         self.patterns
             .iter()
             .filter_map(|pattern| match (pattern.groups.addr, &pattern.front) {
-                (Group::Front(addr), Some(front)) => lint::attack(&front.name, &front.regex, addr),
+                (Group::Front(addr), Some(front)) => lint::attack_on(&front.name, &front.regex, addr),
                 (Group::Front(addr) | Group::Message(addr), _) => {
-                    lint::attack(&pattern.matcher.name, &pattern.matcher.regex, addr)
+                    lint::attack_on(&pattern.matcher.name, &pattern.matcher.regex, addr)
                 }
             })
             .collect()
@@ -181,7 +181,9 @@ impl Patterns {
             Judgement::NoMatch if is_ours => {
                 self.patterns.iter().find_map(|pattern| pattern.judge(record)).unwrap_or(Judgement::NoMatch)
             }
-            judgement @ (Judgement::NoMatch | Judgement::Ignored(_) | Judgement::Failure(_)) => judgement,
+            judgement @ (Judgement::NoMatch | Judgement::Ignored(_) | Judgement::Helper(_) | Judgement::Failure(_)) => {
+                judgement
+            }
         }
     }
 }

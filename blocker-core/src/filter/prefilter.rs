@@ -93,6 +93,7 @@ impl Filter {
                 }
                 Some(needles)
             }
+            Self::Fail2ban(filter) => filter.needles(),
         }
     }
 }

@@ -113,6 +113,12 @@ impl Filter {
                     examples: definition.examples.clone(),
                 })
             }
+            // fail2ban's files have none.
+            Self::Fail2ban(filter) => Ok(Examples {
+                name: filter.definition().name.clone(),
+                description: "a filter of fail2ban".to_owned(),
+                examples: Vec::new(),
+            }),
         }
     }
 }

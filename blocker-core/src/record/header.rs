@@ -66,7 +66,15 @@ pub fn parse(line: &[u8]) -> Result<Record<'_>, Malformed> {
 ///
 /// [`Malformed`] says what was missing.
 pub fn read<'a>(line: &'a [u8], learnt: &mut Learnt) -> Result<Entry<'a>, Malformed> {
-    let line = skip_rubbish(trim_line_end(line));
+    let line = trim_line_end(line);
+    match read_trimmed(line, learnt)? {
+        Entry::Record(record) => Ok(Entry::Record(Record { line, ..record })),
+        again @ Entry::Again { .. } => Ok(again),
+    }
+}
+
+fn read_trimmed<'a>(line: &'a [u8], learnt: &mut Learnt) -> Result<Entry<'a>, Malformed> {
+    let line = skip_rubbish(line);
     let (priority, rest) = skip_priority(line);
     if priority && let Some(rest) = rest.strip_prefix(b"1 ") {
         return rfc5424::read(rest);
@@ -96,7 +104,7 @@ pub fn read<'a>(line: &'a [u8], learnt: &mut Learnt) -> Result<Entry<'a>, Malfor
     Err(Malformed::Stamp)
 }
 
-fn trim_line_end(line: &[u8]) -> &[u8] {
+pub(super) fn trim_line_end(line: &[u8]) -> &[u8] {
     let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
     &line[..end]
 }
@@ -272,7 +280,8 @@ impl<'a> Finish<'a> {
             }
             Some(_) | None => message,
         };
-        Entry::Record(Record { stamp, front, body, host, program, pid, message, repeats })
+        // The whole line is put in where it is known.
+        Entry::Record(Record { line: body, stamp, front, body, host, program, pid, message, repeats })
     }
 }
 

@@ -25,6 +25,8 @@ pub use stamp::{Date, Form, Stamp, Time, Zone};
 /// One line, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
+    /// The whole line, without its end.
+    pub line: &'a [u8],
     /// When, as the line says; `None` if it does not.
     pub stamp: Option<Stamp>,
     /// What stands in front of the stamp, in a web server's access log: `192.0.2.9 - bob `. Else empty.
@@ -42,6 +44,16 @@ pub struct Record<'a> {
     pub message: &'a [u8],
     /// How many messages this stands for: 1, or the number in `message repeated N times`, up to [`MAX_REPEATS`].
     pub repeats: u32,
+}
+
+impl<'a> Record<'a> {
+    /// A line of whose header nothing is known.
+    #[must_use]
+    pub fn bare(line: &'a [u8]) -> Self {
+        let line = header::trim_line_end(line);
+        let (front, program) = (&line[..0], &line[..0]);
+        Self { line, stamp: None, front, body: line, host: None, program, pid: None, message: line, repeats: 1 }
+    }
 }
 
 /// What a line is.

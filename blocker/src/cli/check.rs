@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
 use blocker_core::config::{Config, Enabled};
+use blocker_core::filter::fail2ban::Fail2ban;
 use blocker_core::filter::patterns::Attack;
 use blocker_core::filter::{Filter, examples};
 use serde::Serialize;
@@ -36,6 +37,12 @@ struct CheckedFilter {
     failed: Vec<String>,
     /// Patterns that can be made to name somebody else, each with a line that does.
     injectable: Vec<Injectable>,
+    /// A built-in filter that could be used instead of one of fail2ban's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instead: Option<String>,
+    /// What it means otherwise than fail2ban does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    differences: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -69,7 +76,15 @@ pub(super) fn check(globals: &Globals) -> Result<()> {
             ports: jail.ports.to_string(),
         })
         .collect();
-    let filters = settings::filters(&globals.config)?.iter().map(check_filter).collect::<Result<Vec<_>>>()?;
+    let named = settings::filters(&globals.config)?;
+    // Those of fail2ban belong to their jails.
+    let mut of_jails: Vec<&Filter> = Vec::new();
+    for filter in config.jails.iter().map(|jail| &jail.filter).filter(|filter| filter.fail2ban().is_some()) {
+        if !of_jails.contains(&filter) {
+            of_jails.push(filter);
+        }
+    }
+    let filters = named.iter().chain(of_jails).map(check_filter).collect::<Result<Vec<_>>>()?;
     let failed = filters.iter().map(|filter| filter.failed.len()).sum::<usize>();
     let checked = Checked { config: globals.config.display().to_string(), jails, filters };
     if globals.json {
@@ -92,12 +107,17 @@ fn check_filter(filter: &Filter) -> Result<CheckedFilter> {
         .iter()
         .filter_map(|verdict| Some(format!("example {}: {}", verdict.number, verdict.difference.as_ref()?)))
         .collect();
-    let attacks = match filter {
-        Filter::Dovecot | Filter::Bans => Vec::new(),
-        Filter::Patterns(patterns) => patterns.attacks(),
-    };
+    let attacks = filter.attacks();
     let injectable = attacks.into_iter().map(|Attack { pattern, message }| Injectable { pattern, message }).collect();
-    Ok(CheckedFilter { name: filter.name().to_owned(), examples: verdicts.len(), failed, injectable })
+    let fail2ban = filter.fail2ban();
+    Ok(CheckedFilter {
+        name: filter.name().to_owned(),
+        examples: verdicts.len(),
+        failed,
+        injectable,
+        instead: fail2ban.and_then(Fail2ban::remedy),
+        differences: fail2ban.map(Fail2ban::differences).unwrap_or_default(),
+    })
 }
 
 fn print(checked: &Checked) -> Result<()> {
@@ -107,8 +127,11 @@ fn print(checked: &Checked) -> Result<()> {
         let state = if *enabled { "on" } else { "off" };
         output::line(&format!("jail {name}: {state}, filter {filter}, protects {ports}"))?;
     }
-    for CheckedFilter { name, examples, failed, injectable } in filters {
+    for CheckedFilter { name, examples, failed, injectable, instead, differences } in filters {
         output::line(&format!("filter {name}: {} of {examples} examples pass", examples - failed.len()))?;
+        for difference in differences {
+            output::line(&format!("  otherwise than in fail2ban: {difference}"))?;
+        }
         for failure in failed {
             output::line(&format!("  {failure}"))?;
         }
@@ -119,6 +142,9 @@ fn print(checked: &Checked) -> Result<()> {
                 Attack::PEER
             ))?;
             output::line(&format!("    {message}"))?;
+            if let Some(instead) = instead {
+                output::line(&format!("  the built-in filter `{instead}` is not misled so: name it instead"))?;
+            }
         }
     }
     Ok(())

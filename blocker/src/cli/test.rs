@@ -188,7 +188,7 @@ impl Run<'_> {
         tally.add(&told, form);
         match told.outcome {
             Outcome::NoMatch if suspect.is(line) => tally.add_missed(name, number, line),
-            Outcome::NoMatch | Outcome::Failure { .. } | Outcome::Ignored { .. } => {}
+            Outcome::NoMatch | Outcome::Failure { .. } | Outcome::Ignored { .. } | Outcome::Helper { .. } => {}
         }
         self.put(name, number, &told)
     }

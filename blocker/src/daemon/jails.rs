@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use blocker_core::allowlist::Allowed;
 use blocker_core::config::{self, Config, Enabled, Input, Mode, Ports};
-use blocker_core::engine::{AllowReason, Bounds, Engine, Event, Jail, JailId, Limits, Settings, SourceId};
+use blocker_core::engine::{AllowReason, Bounds, Counter, Engine, Event, Jail, JailId, Limits, Settings, SourceId};
 use blocker_core::jail::Repeat;
 use blocker_core::time::BanTime;
 
@@ -118,7 +118,12 @@ pub(super) fn settings(config: &Config, numbered: &Numbered, capacity: Capacity)
         filter: None,
         sources: Vec::new(),
         // Nothing is counted here; a ban by command without `--for` lasts until it is lifted.
-        limits: Limits { max_retry: 1, find_time: std::time::Duration::from_secs(1), ban_time: BanTime::Forever },
+        limits: Limits {
+            max_retry: 1,
+            find_time: std::time::Duration::from_secs(1),
+            ban_time: BanTime::Forever,
+            counter: Counter::Exact,
+        },
         repeat: Repeat::default(),
     };
     let jails = numbered.jails.iter().map(|NumberedJail { id, sources, config }| Jail {
@@ -126,7 +131,12 @@ pub(super) fn settings(config: &Config, numbered: &Numbered, capacity: Capacity)
         name: config.name.clone(),
         filter: Some(config.filter.clone()),
         sources: sources.clone(),
-        limits: Limits { max_retry: config.max_retry, find_time: config.find_time, ban_time: config.ban_time },
+        limits: Limits {
+            max_retry: config.max_retry,
+            find_time: config.find_time,
+            ban_time: config.ban_time,
+            counter: config.counter,
+        },
         repeat: config.repeat.clone(),
     });
     let allow = config.daemon.allow.iter().map(|&prefix| Allowed { prefix, why: AllowReason::Configured });

@@ -7,6 +7,7 @@ use blocker_common::{Counter, Outcome};
 use blocker_core::attempts::Attempts;
 use blocker_core::config::Mode;
 use blocker_core::engine::{BanInfo, JailStats, Origin, SourceId, Stats};
+use blocker_core::filter::fail2ban;
 use blocker_core::time::format_span;
 
 use super::interfaces::State;
@@ -199,6 +200,24 @@ impl Daemon<'_> {
             let forgotten = stats.late_forgotten;
             problems
                 .push(format!("{forgotten} ended bans were forgotten early: lines about tries before them may count"));
+        }
+        let fail2ban::Counts { out_of_steps, sessions_forgotten, buffers_emptied, named: _, sessions: _ } =
+            stats.fail2ban;
+        if out_of_steps > 0 {
+            problems.push(format!(
+                "{out_of_steps} searches by a fail2ban filter took too long and found nothing: a line may be made so, or a \
+                 failregex be simpler"
+            ));
+        }
+        if sessions_forgotten > 0 {
+            problems.push(format!(
+                "{sessions_forgotten} connections were forgotten by fail2ban filters: too many at once, failures in them may be missed"
+            ));
+        }
+        if buffers_emptied > 0 {
+            problems.push(format!(
+                "the lines that fail2ban filters look at together were dropped {buffers_emptied} times: too many logs"
+            ));
         }
         let closed_early: u64 = self.sources.states().map(|state| state.counters.closed_early).sum();
         if closed_early > 0 {

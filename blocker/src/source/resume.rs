@@ -295,6 +295,7 @@ impl Search<'_> {
         let mut compressed = Vec::new();
         for member in members(path, |path| PackedName::of(path).is_some()) {
             let Member { path, identity, modified } = member;
+            let modified = latest(modified);
             let Some(name) = PackedName::of(&path) else { continue };
             if is_old(modified) || self.opened.contains(&name.base) || name.has_base() {
                 continue;
@@ -408,6 +409,13 @@ impl Search<'_> {
             });
         }
     }
+}
+
+/// The latest that a time of a compressed file may stand for: not every program that compresses (bzip2) keeps more than the
+/// seconds of the file's own.
+fn latest(modified: i64) -> i64 {
+    const SECOND_NS: i64 = 1_000_000_000;
+    if modified % SECOND_NS == 0 { modified.saturating_add(SECOND_NS - 1) } else { modified }
 }
 
 /// Whether a file was last written to so long before a mark was noted that it cannot hold what was read then.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use blocker::clock;
 use blocker::source::{FileSource, SourceEvent};
-use blocker_core::engine::{Bounds, Engine, Jail, JailId, Limits, Settings, SourceId};
+use blocker_core::engine::{Bounds, Counter, Engine, Jail, JailId, Limits, Settings, SourceId};
 use blocker_core::filter::Filter;
 use blocker_core::jail::Repeat;
 use blocker_core::time::BanTime;
@@ -79,8 +79,12 @@ async fn follow(log: &Path, lines: u64) -> Result<Figure> {
 
 /// An engine with the shipped limits.
 fn engine(source: SourceId) -> Engine {
-    let limits =
-        Limits { max_retry: 5, find_time: Duration::from_secs(600), ban_time: BanTime::For(Duration::from_secs(3600)) };
+    let limits = Limits {
+        max_retry: 5,
+        find_time: Duration::from_secs(600),
+        ban_time: BanTime::For(Duration::from_secs(3600)),
+        counter: Counter::Exact,
+    };
     let jail = Jail {
         id: JailId::MIN,
         name: "dovecot".to_owned(),

@@ -20,7 +20,7 @@ fn judged(line: &[u8]) -> Judgement<'_> {
 fn named(line: &str) -> Option<IpAddr> {
     match judged(line.as_bytes()) {
         Judgement::Failure(failure) => Some(failure.addr),
-        Judgement::Ignored(_) | Judgement::NoMatch => None,
+        Judgement::Ignored(_) | Judgement::Helper(_) | Judgement::NoMatch => None,
     }
 }
 

@@ -41,11 +41,25 @@ enum Part<'a> {
 }
 
 /// Looks for an attack on `regex`, which is the pattern `name`; `addr` is the number of its address's group.
-pub(super) fn attack(name: &str, regex: &Regex, addr: usize) -> Option<Attack> {
+pub(super) fn attack_on(name: &str, regex: &Regex, addr: usize) -> Option<Attack> {
     // It was parsed before it was compiled.
     let hir = template::parser().parse(regex.as_str()).ok()?;
+    attack(name, &hir, addr, |line| {
+        let found = regex.captures(line).and_then(|found| found.get(addr));
+        found.is_some_and(|found| found.as_bytes() == Attack::VICTIM.as_bytes())
+    })
+}
+
+/// Looks for an attack on the pattern `name`, whose lines look as `hir` says, with the address in the group `addr`;
+/// `yields_the_victim` says what the pattern makes of a line.
+pub(in crate::filter) fn attack(
+    name: &str,
+    hir: &Hir,
+    addr: usize,
+    yields_the_victim: impl Fn(&[u8]) -> bool,
+) -> Option<Attack> {
     let mut parts = Vec::new();
-    flatten(&hir, addr, &mut parts);
+    flatten(hir, addr, &mut parts);
     let free: Vec<usize> = (0..parts.len()).filter(|&at| matches!(parts[at], Part::Free(_))).collect();
     // What the pattern looks for from each place on, with the victim's address: the forgery.
     let forgeries = free.iter().map(|&from| text(&parts[from + 1..], Attack::VICTIM, None));
@@ -60,12 +74,29 @@ pub(super) fn attack(name: &str, regex: &Regex, addr: usize) -> Option<Attack> {
             };
             [forgery.clone(), around].into_iter().filter(fits).find_map(|forgery| {
                 let line = text(&parts, Attack::PEER, Some((place, &forgery)));
-                let found = regex.captures(&line)?;
-                (found.get(addr)?.as_bytes() == Attack::VICTIM.as_bytes())
+                yields_the_victim(&line)
                     .then(|| Attack { pattern: name.to_owned(), message: line.escape_ascii().to_string() })
             })
         })
     })
+}
+
+/// A line as `hir` says, about the peer, without any forgery.
+pub(in crate::filter) fn plain_line(hir: &Hir, addr: usize) -> Vec<u8> {
+    let mut parts = Vec::new();
+    flatten(hir, addr, &mut parts);
+    text(&parts, Attack::PEER, None)
+}
+
+/// The number of the group called `name`.
+pub(in crate::filter) fn group(hir: &Hir, name: &str) -> Option<usize> {
+    match hir.kind() {
+        HirKind::Capture(capture) if capture.name.as_deref() == Some(name) => Some(capture.index as usize),
+        HirKind::Capture(capture) => group(&capture.sub, name),
+        HirKind::Repetition(repetition) => group(&repetition.sub, name),
+        HirKind::Concat(inner) | HirKind::Alternation(inner) => inner.iter().find_map(|hir| group(hir, name)),
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => None,
+    }
 }
 
 fn flatten<'a>(hir: &'a Hir, addr: usize, parts: &mut Vec<Part<'a>>) {
@@ -147,7 +178,7 @@ mod tests {
     fn attack_on(expression: &str) -> Option<String> {
         let (regex, _) = template::compile("x", expression).unwrap();
         let addr = regex.capture_names().position(|name| name == Some("addr")).unwrap();
-        attack("x", &regex, addr).map(|attack| attack.message)
+        super::attack_on("x", &regex, addr).map(|attack| attack.message)
     }
 
     #[test]

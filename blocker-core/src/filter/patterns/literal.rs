@@ -9,7 +9,7 @@ const SHORTEST: usize = 4;
 ///
 /// A text is in every match of a sequence if it is in every match of one of its parts; of a repetition if it is in
 /// every match of what is repeated at least once. Of alternatives none is taken.
-pub(super) fn required(hir: &Hir) -> Option<Vec<u8>> {
+pub(in crate::filter) fn required(hir: &Hir) -> Option<Vec<u8>> {
     longest(hir).filter(|literal| literal.len() >= SHORTEST)
 }
 

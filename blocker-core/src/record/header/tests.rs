@@ -10,7 +10,7 @@ type Parts<'a> = (Option<&'a str>, &'a str, Option<u32>, &'a str);
 fn parts(line: &str) -> Result<Parts<'_>, Malformed> {
     let text = |bytes| str::from_utf8(bytes).unwrap();
     parse(line.as_bytes()).map(|record| {
-        let Record { stamp: _, front: _, body: _, host, program, pid, message, repeats: _ } = record;
+        let Record { line: _, stamp: _, front: _, body: _, host, program, pid, message, repeats: _ } = record;
         (host.map(text), text(program), pid, text(message))
     })
 }

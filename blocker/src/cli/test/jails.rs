@@ -7,6 +7,7 @@ use blocker_core::allowlist::Allowed;
 use blocker_core::config::{self, Config, Enabled};
 use blocker_core::engine::{AllowReason, Bounds, Jail, JailId, Limits, Settings, SourceId};
 use blocker_core::filter::{Filter, Label};
+use blocker_core::record::Stamp;
 
 use crate::cli::Globals;
 use crate::exit::Failure;
@@ -76,6 +77,11 @@ impl Jails {
         Self::new(&config, &jails)
     }
 
+    /// When a line was written, as a filter that finds times by itself finds it; `read` is what its header says.
+    pub(super) fn find_stamp(&self, line: &[u8], read: Option<Stamp>) -> Option<Stamp> {
+        self.jails.iter().find_map(|jail| jail.filter.fail2ban()?.stamp(line, read)).or(read)
+    }
+
     fn new(config: &Config, jails: &[&config::Jail]) -> Result<Self> {
         let manual = JailId::MIN;
         let ids = (1..).map_while(JailId::new);
@@ -84,6 +90,7 @@ impl Jails {
             max_retry: jail.max_retry,
             find_time: jail.find_time,
             ban_time: jail.ban_time,
+            counter: jail.counter,
         };
         let engine_jails = numbered.iter().map(|&(id, jail)| Jail {
             id,

@@ -85,6 +85,15 @@ pub(super) fn put_line(out: &mut Vec<u8>, file: Option<&str>, line: u64, told: &
             pattern: None,
             file,
         },
+        Outcome::Helper { jail, pattern } => LineObject {
+            line,
+            outcome: "helper",
+            failure: None,
+            time,
+            filter: Some(jail.filter.name()),
+            pattern: jail.number(pattern),
+            file,
+        },
         Outcome::NoMatch => {
             LineObject { line, outcome: "no-match", failure: None, time, filter: None, pattern: None, file }
         }

@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use blocker_core::attempts::Attempts;
-use blocker_core::engine::{JailId, LastFailures};
-use blocker_core::filter::{Failure, Judgement, Label};
+use blocker_core::engine::{JailId, LastFailures, LogId};
+use blocker_core::filter::fail2ban::{Memory, Owner};
+use blocker_core::filter::{Failure, Filter, Judgement, Label};
 use blocker_core::record::{self, Entry, Learnt, Record, Stamp};
 use blocker_core::time::Timestamp;
 
@@ -17,6 +18,8 @@ pub(super) struct Log {
     pub(super) learnt: Learnt,
     before: Option<Timestamp>,
     last: LastFailures,
+    /// What filters of fail2ban remember of its lines.
+    memory: Memory,
 }
 
 /// What a line tells.
@@ -31,17 +34,30 @@ pub(super) struct Told<'a> {
     pub(super) is_unreadable: bool,
 }
 
-/// The outcome of a line, in the first jail that has one. No filter yet has lines of which none is a failure of its own but
-/// which make others one.
+/// The outcome of a line: of the jails that have one, the first in which it is a failure, else the first.
 #[derive(Debug)]
 pub(super) enum Outcome<'a> {
-    Failure { jail: &'a NumberedJail, addr: IpAddr, user: Option<Vec<u8>>, attempts: Attempts, pattern: Label },
-    Ignored { jail: &'a NumberedJail, why: Label },
+    Failure {
+        jail: &'a NumberedJail,
+        addr: IpAddr,
+        user: Option<Vec<u8>>,
+        attempts: Attempts,
+        pattern: Label,
+    },
+    Ignored {
+        jail: &'a NumberedJail,
+        why: Label,
+    },
+    /// It helps to understand others.
+    Helper {
+        jail: &'a NumberedJail,
+        pattern: Label,
+    },
     NoMatch,
 }
 
 impl Told<'_> {
-    /// Of a line that is skipped, or has no header.
+    /// Of a line that is skipped.
     pub(super) fn unreadable() -> Self {
         Self { outcome: Outcome::NoMatch, time: None, is_stamped: false, is_unreadable: true }
     }
@@ -57,8 +73,9 @@ pub(super) fn judge<'a>(
 ) -> Told<'a> {
     match record::read(line, &mut log.learnt) {
         Ok(Entry::Record(record)) => {
-            let time = log.made(clock, record.stamp);
-            let outcome = ask(jails, &record, 1, |jail, failure| found(jail, failure, time));
+            let time = log.made(clock, jails.find_stamp(line, record.stamp));
+            let asked = Asked { jails, clock, time, times: 1, is_whole: true };
+            let outcome = asked.ask(&record, &mut log.memory, &mut found);
             log.last.note(record.host, line, matches!(outcome, Outcome::Failure { .. }));
             Told { outcome, time, is_stamped: record.stamp.is_some(), is_unreadable: false }
         }
@@ -67,7 +84,8 @@ pub(super) fn judge<'a>(
             let again = log.last.of(host).map(<[u8]>::to_vec);
             let outcome = match again.as_deref().map(|line| record::read(line, &mut Learnt::default())) {
                 Some(Ok(Entry::Record(record))) => {
-                    ask(jails, &record, times, |jail, failure| found(jail, failure, time))
+                    let asked = Asked { jails, clock, time, times, is_whole: true };
+                    asked.ask(&record, &mut log.memory, &mut found)
                 }
                 // Only failures are remembered: of anything else the repetition is nothing.
                 Some(Ok(Entry::Again { .. }) | Err(_)) | None => Outcome::NoMatch,
@@ -76,7 +94,11 @@ pub(super) fn judge<'a>(
         }
         Err(_) => {
             log.last.note_unreadable();
-            Told::unreadable()
+            let time = log.made(clock, jails.find_stamp(line, None));
+            let asked = Asked { jails, clock, time, times: 1, is_whole: false };
+            let outcome = asked.ask(&Record::bare(line), &mut log.memory, &mut found);
+            let is_unreadable = matches!(outcome, Outcome::NoMatch);
+            Told { outcome, time, is_stamped: false, is_unreadable }
         }
     }
 }
@@ -89,32 +111,55 @@ impl Log {
     }
 }
 
-/// Asks every jail. A failure in one of them goes before what another one knows and ignores.
-fn ask<'a>(
+/// Who is asked of a record, and how.
+struct Asked<'a, 'c> {
     jails: &'a Jails,
-    record: &Record<'_>,
+    clock: &'c Clock,
+    /// When it was written.
+    time: Option<Timestamp>,
+    /// How often it came.
     times: u32,
-    mut found: impl FnMut(JailId, Failure<'_>),
-) -> Outcome<'a> {
-    let mut outcome = Outcome::NoMatch;
-    for jail in &jails.jails {
-        match (jail.filter.judge(record), &outcome) {
-            (Judgement::Failure(failure), _) => {
-                let failure = failure.times(times);
-                if !matches!(outcome, Outcome::Failure { .. }) {
-                    outcome = Outcome::Failure {
-                        jail,
-                        addr: failure.addr,
-                        user: failure.user.map(<[u8]>::to_vec),
-                        attempts: failure.attempts,
-                        pattern: failure.pattern.clone(),
-                    };
+    /// Whether its header could be read; else only filters of fail2ban are asked.
+    is_whole: bool,
+}
+
+impl<'a> Asked<'a, '_> {
+    /// Asks every jail. A failure in one of them goes before what another one knows and ignores.
+    fn ask(
+        self,
+        record: &Record<'_>,
+        memory: &mut Memory,
+        found: &mut impl FnMut(JailId, Failure<'_>, Option<Timestamp>),
+    ) -> Outcome<'a> {
+        let Self { jails, clock, time, times, is_whole } = self;
+        let mut outcome = Outcome::NoMatch;
+        let is_asked = |filter: &Filter| is_whole || filter.fail2ban().is_some();
+        for jail in jails.jails.iter().filter(|jail| is_asked(&jail.filter)) {
+            let owner = Owner::new(jail.id, LogId::new(0));
+            let at = time.unwrap_or(clock.now());
+            match (jail.filter.judge_with(record, owner, at, memory), &outcome) {
+                (Judgement::Failure(failure), _) => {
+                    let failure = failure.times(times);
+                    if !matches!(outcome, Outcome::Failure { .. }) {
+                        outcome = Outcome::Failure {
+                            jail,
+                            addr: failure.addr,
+                            user: failure.user.map(<[u8]>::to_vec),
+                            attempts: failure.attempts,
+                            pattern: failure.pattern.clone(),
+                        };
+                    }
+                    found(jail.id, failure, time);
                 }
-                found(jail.id, failure);
+                (Judgement::Ignored(why), Outcome::NoMatch) => outcome = Outcome::Ignored { jail, why },
+                (Judgement::Helper(pattern), Outcome::NoMatch) => outcome = Outcome::Helper { jail, pattern },
+                (
+                    Judgement::Ignored(_) | Judgement::Helper(_),
+                    Outcome::Ignored { .. } | Outcome::Helper { .. } | Outcome::Failure { .. },
+                )
+                | (Judgement::NoMatch, _) => {}
             }
-            (Judgement::Ignored(why), Outcome::NoMatch) => outcome = Outcome::Ignored { jail, why },
-            (Judgement::Ignored(_), Outcome::Ignored { .. } | Outcome::Failure { .. }) | (Judgement::NoMatch, _) => {}
         }
+        outcome
     }
-    outcome
 }

@@ -10,7 +10,9 @@ use crate::cli::output;
 
 /// Prints all that came together.
 pub(super) fn print(tally: &Tally, replay: &Replay) -> Result<()> {
-    let Tally { lines, failures, ignored, no_match, unreadable, too_long, attempts, looks_like_failure, .. } = tally;
+    let Tally {
+        lines, failures, ignored, no_match, helpers, unreadable, too_long, attempts, looks_like_failure, ..
+    } = tally;
     let span = match (tally.first, tally.last) {
         (Some(first), Some(last)) => format!(", from {} to {}", show(first), show(last)),
         (Some(_) | None, _) => String::new(),
@@ -18,6 +20,9 @@ pub(super) fn print(tally: &Tally, replay: &Replay) -> Result<()> {
     output::line(&format!("lines: {lines}{span}"))?;
     output::line(&format!("  matched: {failures} (attempts: {attempts})"))?;
     output::line(&format!("  ignored: {ignored}"))?;
+    if *helpers > 0 {
+        output::line(&format!("  helped to understand others: {helpers}"))?;
+    }
     output::line(&format!("  missed: {no_match} (unreadable: {unreadable}, too long: {too_long})"))?;
     for (form, lines) in &tally.forms {
         output::line(&match *form {

@@ -26,6 +26,7 @@ pub(super) struct Tally {
     pub(super) failures: u64,
     pub(super) ignored: u64,
     pub(super) no_match: u64,
+    pub(super) helpers: u64,
     /// Of those without a match.
     pub(super) unreadable: u64,
     pub(super) too_long: u64,
@@ -109,6 +110,11 @@ impl Tally {
                 self.ignored += 1;
                 *self.reasons.entry((jail.filter.name().to_owned(), why.to_string())).or_default() += 1;
             }
+            Outcome::Helper { jail, pattern } => {
+                self.helpers += 1;
+                let key = (jail.filter.name().to_owned(), jail.number(pattern).unwrap_or(0));
+                self.hits.entry(key).or_insert_with(|| (pattern.to_string(), 0)).1 += 1;
+            }
             Outcome::NoMatch => self.no_match += 1,
         }
         self.unreadable += u64::from(told.is_unreadable);
@@ -157,7 +163,7 @@ impl Tally {
                 failures: self.failures,
                 ignored: self.ignored,
                 no_match: self.no_match,
-                helpers: 0,
+                helpers: self.helpers,
                 unreadable: self.unreadable,
                 too_long: self.too_long,
                 attempts: self.attempts,
