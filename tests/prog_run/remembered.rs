@@ -27,14 +27,29 @@ fn besieged() -> Loaded {
     loaded.ban("192.0.2.200", in_force(MAIL));
     loaded.ban("2001:db8:0:2::/64", in_force(MAIL));
     for (_, frame) in banned() {
-        assert_eq!(loaded.repeat(Program::Frags, frame.bytes(), 10).0, Action::Drop);
+        for _ in 0..3 {
+            assert_eq!(at_once(&mut loaded, &frame), Action::Drop);
+        }
     }
     loaded
 }
 
-/// The very next packets of both.
+/// Runs on this CPU's notes: a CPU goes by what it remembers for the rest of a tick in which it has read the clock, and the clock
+/// is read for a neighbour's packet. The program for tc, because the kernel takes several ticks to begin with another.
+fn at_once(loaded: &mut Loaded, frame: &Frame) -> Action {
+    for neighbour in [ipv4("192.0.2.200").tcp(IMAP), ipv6("2001:db8:0:2::9").tcp(IMAP)] {
+        loaded.act_tc(neighbour.bytes());
+    }
+    loaded.act_tc(frame.bytes()).expect("it is long enough for tc")
+}
+
+/// The very next packets of both, and more.
 fn expect(loaded: &mut Loaded, outcome: Outcome) {
     for (prefix, frame) in banned() {
+        let action = if outcome == DropBanned { Action::Drop } else { Action::Pass };
+        for _ in 0..30 {
+            assert_eq!(at_once(loaded, &frame), action, "{prefix}, {outcome:?}");
+        }
         let ran = loaded.run(Program::Frags, frame.bytes());
         let rose: Vec<Outcome> = ran.rose.iter().map(|(outcome, _)| *outcome).collect();
         assert_eq!(rose, [outcome], "{prefix}");
@@ -138,7 +153,7 @@ fn a_ban_in_a_flood_ends_at_its_deadline() {
     while now_ns() < deadline_ns + TICK_NS {
         for (_, frame) in banned() {
             let before_ns = now_ns();
-            let action = loaded.repeat(Program::Frags, frame.bytes(), 10).0;
+            let action = at_once(&mut loaded, &frame);
             assert!(action == Action::Drop || now_ns() >= deadline_ns, "{} ns early", deadline_ns - before_ns);
             dropped += u32::from(action == Action::Drop);
         }
@@ -149,22 +164,31 @@ fn a_ban_in_a_flood_ends_at_its_deadline() {
     assert!(dropped > 0, "the bans were over before the first packet");
 }
 
-/// Nobody tells of a change that is made by hand, so the ban is looked for again now and then.
+/// Nobody tells of a change that is made by hand, so the ban is looked for again now and then. That it is dropped for at all
+/// shows that something is remembered.
 #[test]
-fn a_ban_that_is_deleted_by_hand_is_dropped_for_no_more_than_64_packets() {
+fn a_ban_that_is_deleted_by_hand_is_dropped_for_less_than_64_packets() {
     let mut loaded = besieged();
-    // Of its kind: other tests' maps have the same name and the same bans.
-    let deadline_ns = now_ns() + 3_600_000_000_000 + u64::from(std::process::id());
-    loaded.ban(BANNED, Ban { deadline_ns, ..in_force(MAIL) });
     let frame = ipv4(BANNED).tcp(IMAP);
-    loaded.repeat(Program::Frags, frame.bytes(), 10);
-
-    delete_by_hand(BANNED, deadline_ns);
-
+    let give_up = Instant::now() + Duration::from_secs(30);
     let mut dropped = 0;
-    while loaded.run(Program::Frags, frame.bytes()).action == Action::Drop {
-        dropped += 1;
-        assert!(dropped < Tally::MOST_PACKETS, "it is dropped for on and on");
+
+    // A machine that is busy may take longer than a tick from one packet to the next.
+    for attempt in 0.. {
+        // Of its kind: other tests' maps have the same name and the same bans.
+        let deadline_ns = now_ns() + 3_600_000_000_000 + u64::from(std::process::id());
+        loaded.ban(BANNED, Ban { deadline_ns, ..in_force(MAIL) });
+        for _ in 0..3 {
+            at_once(&mut loaded, &frame);
+        }
+        delete_by_hand(BANNED, deadline_ns);
+        let now: usize = (0..200).filter(|_| at_once(&mut loaded, &frame) == Action::Drop).count();
+        assert!((now as u64) < Tally::MOST_PACKETS, "{now} of 200 were dropped");
+        dropped += now;
+        if dropped > 0 {
+            break;
+        }
+        assert!(Instant::now() < give_up, "nothing was remembered, {attempt} times");
     }
 }
 
