@@ -7,11 +7,8 @@
 //! The model of the verdict, its tables and its frames are those of `blocker-ebpf/tests/model`.
 
 pub mod config;
-<<<<<<< HEAD
-pub mod fail2ban;
-=======
 pub mod expressions;
->>>>>>> f2b-regex
+pub mod fail2ban;
 pub mod frames;
 pub mod lines;
 pub mod names;
@@ -38,13 +35,10 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "config", check: config::check, seeds: config::seeds },
-<<<<<<< HEAD
-    Target { name: "fail2ban", check: fail2ban::check, seeds: fail2ban::seeds },
-=======
     Target { name: "expressions", check: expressions::check, seeds: expressions::seeds },
->>>>>>> f2b-regex
+    Target { name: "fail2ban", check: fail2ban::check, seeds: fail2ban::seeds },
     Target { name: "frames", check: frames::check, seeds: frames::seeds },
     Target { name: "lines", check: lines::check, seeds: lines::seeds },
     Target { name: "names", check: names::check, seeds: names::seeds },
