@@ -224,7 +224,7 @@ fn a_person_is_told_counts_missed_lines_and_bans_and_a_terminal_obeys_nobody() -
 }
 
 #[test]
-fn a_filter_of_one_s_own_is_tried_from_its_file_and_one_of_fail2ban_refused() -> Result<()> {
+fn a_filter_of_one_s_own_is_tried_from_its_file() -> Result<()> {
     let scratch = Scratch::new()?;
     let log = write(&scratch, "shop.log", LOG)?;
     let filter = write(
@@ -242,9 +242,41 @@ fn a_filter_of_one_s_own_is_tried_from_its_file_and_one_of_fail2ban_refused() ->
         })
     );
 
-    let theirs = blocker(&["test", "--filter", "/etc/fail2ban/filter.d/sshd.conf[mode=aggressive]", &log])?;
-    assert_eq!((theirs.code, theirs.stderr.lines().count()), (Some(2), 1), "{theirs:?}");
-    assert!(theirs.stderr.contains("not yet supported"), "{theirs:?}");
+    Ok(())
+}
+
+#[test]
+fn a_filter_of_fail2ban_is_tried_from_its_file_with_its_parameters() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let log = write(&scratch, "shop.log", LOG)?;
+    fs::create_dir(scratch.join("filter.d"))?;
+    write(
+        &scratch,
+        "filter.d/shop.conf",
+        "[INCLUDES]\nbefore = shared.conf\n[Definition]\nmode = normal\nfailregex = <cmn-<mode>>\n\n\
+         cmn-normal = ^%(head)s nothing from <HOST>$\ncmn-more = ^%(head)slogin failed for <F-USER>\\S+</F-USER> from <ADDR>$\n",
+    )?;
+    write(&scratch, "filter.d/shared.conf", "[DEFAULT]\nhead = \\s*\\S+ shop(?:\\[\\d+\\])?: (?!x)\n")?;
+    let filter = scratch.join("filter.d/shop.conf").display().to_string();
+    let failures = |filter: &str| -> Result<Vec<Value>> {
+        let printed = run(&[&["test", "--json", "--sparse", "--filter", filter, &log], &NOW[..]].concat())?;
+        Ok(objects(&printed)?.into_iter().filter(|object| object["outcome"] == "failure").collect())
+    };
+
+    assert_eq!(failures(&filter)?, Vec::<Value>::new());
+    let found = failures(&format!("{filter}[mode=more]"))?;
+    let [one] = &found[..] else { anyhow::bail!("{found:?}") };
+    assert_eq!(
+        (&one["line"], &one["addr"], &one["filter"]),
+        (&json!(4), &json!("192.0.2.11"), &json!("shop")),
+        "{one}"
+    );
+
+    let missing = blocker(&["test", "--filter", "/nonexistent/filter.d/sshd.conf[mode=aggressive]", &log])?;
+    assert_eq!((missing.code, missing.stderr.lines().count()), (Some(78), 1), "{missing:?}");
+    let broken = write(&scratch, "filter.d/broken.conf", "[Definition]\nfailregex = ^(<HOST>\n")?;
+    let broken = blocker(&["test", "--filter", &broken, &log])?;
+    assert_eq!(broken.code, Some(78), "{broken:?}");
     Ok(())
 }
 

@@ -23,6 +23,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
+use blocker_core::fail2ban::Logs;
 
 use super::{Globals, output};
 use crate::exit::io_failure;
@@ -77,7 +78,10 @@ struct Run<'a> {
 
 pub(super) fn test(globals: &Globals, options: &Options) -> Result<()> {
     let jails = match &options.filter {
-        Some(filter) => Jails::of_filter(globals, filter)?,
+        Some(filter) => {
+            let logs = if options.journal { Logs::Journal } else { Logs::Files };
+            Jails::of_filter(globals, filter, logs)?
+        }
         None => Jails::of_configuration(globals, options.jail.as_deref())?,
     };
     // Before anything is printed, so that a slip in the last name is told at once.

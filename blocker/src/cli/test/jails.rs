@@ -1,11 +1,14 @@
 //! Which filters judge, and with which limits: one filter, one jail, or all jails that are on.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use blocker_core::allowlist::Allowed;
 use blocker_core::config::{self, Config, Enabled};
 use blocker_core::engine::{AllowReason, Bounds, Jail, JailId, Limits, Settings, SourceId};
+use blocker_core::fail2ban::{self, Logs};
+use blocker_core::filter::fail2ban::Fail2ban;
 use blocker_core::filter::{Filter, Label};
 use blocker_core::record::Stamp;
 
@@ -44,8 +47,8 @@ impl Jails {
     /// # Errors
     ///
     /// [`Failure::Usage`] if there is none of this name, [`Failure::Configuration`] if its file is faulty.
-    pub(super) fn of_filter(globals: &Globals, filter: &str) -> Result<Self> {
-        let filter = find_filter(&globals.config, filter)?;
+    pub(super) fn of_filter(globals: &Globals, filter: &str, logs: Logs) -> Result<Self> {
+        let filter = find_filter(&globals.config, filter, logs)?;
         let config = Config::default();
         let usual = config.jails.first().cloned().context("the built-in jail is always there")?;
         let jail = config::Jail { name: filter.name().to_owned(), filter, ..usual };
@@ -122,14 +125,21 @@ impl Jails {
     }
 }
 
-/// A filter by its name, or in a file of its own.
-fn find_filter(config: &Path, text: &str) -> Result<Filter> {
+/// A filter of fail2ban by its file, with parameters behind it.
+fn filter_of_fail2ban(text: &str, logs: Logs) -> Result<Filter> {
+    let fail2ban::Filter { definition, warnings } = crate::fail2ban::filter(text, logs)?;
+    for warning in warnings {
+        eprintln!("blocker: warning: {warning}");
+    }
+    let filter = Fail2ban::compile(definition).map_err(|error| Failure::Configuration(format!("{text}: {error}")))?;
+    Ok(Filter::Fail2ban(Arc::new(filter)))
+}
+
+/// A filter by its name, or in a file of its own; one of fail2ban for lines from such `logs`.
+fn find_filter(config: &Path, text: &str, logs: Logs) -> Result<Filter> {
     let file = text.split_once('[').map_or(text, |(file, _)| file);
     if Path::new(file).extension().is_some_and(|extension| extension == "conf" || extension == "local") {
-        return Err(Failure::Usage(format!(
-            "`{text}` is a filter file of fail2ban, which is not yet supported: name a built-in filter, or a file as docs/filters.md says"
-        ))
-        .into());
+        return filter_of_fail2ban(text, logs);
     }
     let is_file = text.contains('/') || Path::new(text).extension().is_some_and(|extension| extension == "toml");
     if is_file {
@@ -153,7 +163,7 @@ mod tests {
     #[test]
     fn a_pattern_s_number_is_its_place_in_the_filter() {
         let globals = Globals { config: "/nonexistent/blocker.toml".into(), json: false, verbose: 0 };
-        let jails = Jails::of_filter(&globals, "dovecot").unwrap();
+        let jails = Jails::of_filter(&globals, "dovecot", Logs::Files).unwrap();
 
         let [jail] = &jails.jails[..] else { panic!("one filter is one jail") };
         assert_eq!(jail.number(&"auth failed".into()), Some(1));
@@ -164,12 +174,12 @@ mod tests {
     fn what_is_no_filter_is_refused_in_one_sentence() {
         let config = Path::new("/nonexistent/blocker.toml");
         for (text, code, said) in [
-            ("/etc/fail2ban/filter.d/sshd.conf[mode=aggressive]", 2, "not yet supported"),
-            ("sshd.conf", 2, "not yet supported"),
+            ("/nonexistent/filter.d/sshd.conf[mode=aggressive]", 78, "/nonexistent/filter.d/sshd.conf: "),
+            ("/nonexistent.conf", 78, "/nonexistent.conf: "),
             ("nobody", 2, "there is no filter `nobody`"),
             ("/nonexistent/x.toml", 78, "/nonexistent/x.toml: No such file"),
         ] {
-            let error = find_filter(config, text).unwrap_err();
+            let error = find_filter(config, text, Logs::Files).unwrap_err();
             assert_eq!(error.downcast_ref::<Failure>().map(Failure::code), Some(code), "{text}");
             assert!(error.to_string().contains(said), "{text}: {error}");
             assert_eq!(error.to_string().lines().count(), 1, "{text}");

@@ -161,7 +161,10 @@ mod tests {
 
     fn replay() -> Replay {
         let globals = Globals { config: "/nonexistent/blocker.toml".into(), json: false, verbose: 0 };
-        Replay::new(Jails::of_filter(&globals, "dovecot").unwrap().settings, Timestamp::from_secs(1_000_000))
+        Replay::new(
+            Jails::of_filter(&globals, "dovecot", blocker_core::fail2ban::Logs::Files).unwrap().settings,
+            Timestamp::from_secs(1_000_000),
+        )
     }
 
     /// The bans after failures at these seconds.
