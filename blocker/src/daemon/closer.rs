@@ -35,16 +35,17 @@ impl Closer {
         Ok(Self { closings, left_out: 0 })
     }
 
-    /// Has connections ended soon.
-    pub(super) fn close(&mut self, closing: Closing) {
+    /// Has connections ended soon. Of a list of bans by command, `listed`, it is no trouble if some are left out: hardly any of
+    /// them has a connection.
+    pub(super) fn close(&mut self, closing: Closing, listed: bool) {
         match self.closings.try_send(closing) {
             // The thread has said why it is gone.
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-            Err(TrySendError::Full(_)) => self.left_out += 1,
+            Err(TrySendError::Full(_)) => self.left_out += u64::from(!listed),
         }
     }
 
-    /// Bans whose connections were left to time out, because too many waited.
+    /// Bans that logs have earned and whose connections were left to time out, because too many waited.
     pub(super) fn left_out(&self) -> u64 {
         self.left_out
     }

@@ -39,7 +39,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use blocker_core::config::{self, Attach, Config, Input, Mode};
-use blocker_core::engine::{self, AdoptedBan, Command, Engine, Event, JailSet, Memory, Response};
+use blocker_core::engine::{self, AdoptedBan, Command, Engine, Event, JailSet, Memory, Origin, Response};
 use blocker_core::prefix::Prefix;
 use blocker_core::time::{BanTime, Until};
 use tokio::signal::unix::{SignalKind, signal};
@@ -585,7 +585,8 @@ impl<'a> Daemon<'a> {
             let Event::Banned(ban) = event else { continue };
             let Some(ports) = self.numbered.closed_by(ban.jail) else { continue };
             let allowed = if ban.prefix.is_host() { Vec::new() } else { self.engine.allowed_in(ban.prefix) };
-            self.closer.close(Closing { prefix: ban.prefix, ports, allowed });
+            let listed = matches!(ban.origin, Origin::Command { reason: _ });
+            self.closer.close(Closing { prefix: ban.prefix, ports, allowed }, listed);
         }
     }
 
