@@ -39,7 +39,7 @@ impl Access {
     ///
     /// [`Failure::Configuration`] if there is no such group; or what keeps it from being looked up.
     pub fn of(control: &Control) -> Result<Self> {
-        let Control { group, look_group } = control;
+        let Control { group, look_group, fail2ban_socket: _ } = control;
         Ok(Self { change: number("group", group.as_deref())?, look: number("look_group", look_group.as_deref())? })
     }
 
@@ -72,7 +72,11 @@ impl Right {
     pub(super) fn covers(self, request: &Request) -> bool {
         let needed = match request {
             Request::Status | Request::Bans => Self::Look,
-            Request::Ban { .. } | Request::Unban { .. } | Request::UnbanAll | Request::Reload => Self::Change,
+            Request::Ban { .. }
+            | Request::Unban { .. }
+            | Request::UnbanAll
+            | Request::Attempt { .. }
+            | Request::Reload => Self::Change,
         };
         match self {
             Self::Change => true,
@@ -114,7 +118,8 @@ mod tests {
     #[test]
     fn to_look_is_not_to_change() {
         let ban = Request::Ban { prefixes: Vec::new(), jail: None, ban_time: None, reason: None, runs: false };
-        for request in [ban, Request::Unban { prefixes: Vec::new() }, Request::UnbanAll, Request::Reload] {
+        let attempt = Request::Attempt { jail: String::new(), addr: "192.0.2.9".parse().unwrap(), attempts: 1 };
+        for request in [ban, Request::Unban { prefixes: Vec::new() }, Request::UnbanAll, attempt, Request::Reload] {
             assert!(Right::Change.covers(&request) && !Right::Look.covers(&request), "{request:?}");
             assert!(!Right::None.covers(&request));
         }

@@ -1,11 +1,13 @@
 //! The control socket: what operators and scripts ask of the daemon, and its answers.
 //!
 //! One JSON object per line, both ways ([`wire`]). [`server`] accepts connections, checks who asks ([`access`]), and hands requests to
-//! the daemon's task, which alone decides; [`client`] is the commands' side.
+//! the daemon's task, which alone decides; [`client`] is the commands' side. [`fail2ban`] answers fail2ban's own client, if that is wanted.
 
 pub mod access;
 pub mod client;
+pub mod fail2ban;
 pub mod server;
+pub(crate) mod unix;
 pub mod wire;
 
 use std::path::{Path, PathBuf};

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use super::access::{Access, Right};
 use super::socket_path;
+use super::unix;
 use super::wire::{MAX_REQUEST_BYTES, MAX_UNDER_WAY, Reply, Request};
 use crate::exit::io_failure;
 
@@ -81,29 +82,8 @@ impl Server {
 
     /// Serves until nobody takes the calls.
     pub async fn run(self, calls: mpsc::Sender<Call>) {
-        let places = Arc::new(Semaphore::new(MAX_CLIENTS));
-        loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-            let accepted = tokio::select! {
-                () = calls.closed() => return,
-                accepted = self.listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, _)) => {
-                    let (calls, access) = (calls.clone(), self.access);
-                    tokio::spawn(async move {
-                        if let Err(error) = serve(stream, calls, access).await {
-                            tracing::debug!(%error, "a control client was cut off");
-                        }
-                        drop(place);
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a control client could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            }
-        }
+        let access = self.access;
+        unix::serve_each(&self.listener, MAX_CLIENTS, calls, |stream, calls| serve(stream, calls, access)).await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use blocker_core::prefix::Prefix;
 use blocker_core::whom::Whom;
@@ -38,6 +39,15 @@ pub enum Request {
     },
     /// Lift every ban.
     UnbanAll,
+    /// Count failures that an application tells of.
+    Attempt {
+        /// In which jail.
+        jail: String,
+        /// Whose.
+        addr: IpAddr,
+        /// How many.
+        attempts: u32,
+    },
     /// Read the configuration anew.
     Reload,
 }
@@ -52,7 +62,7 @@ impl Request {
         let (prefixes, reason) = match self {
             Self::Ban { prefixes, reason, .. } => (prefixes.len(), reason.as_ref().map_or(0, String::len)),
             Self::Unban { prefixes } => (prefixes.len(), 0),
-            Self::Status | Self::Bans | Self::UnbanAll | Self::Reload => (0, 0),
+            Self::Status | Self::Bans | Self::UnbanAll | Self::Attempt { .. } | Self::Reload => (0, 0),
         };
         if prefixes > MAX_PREFIXES {
             return Err(format!("{prefixes} prefixes in one request, at most {MAX_PREFIXES} are taken"));

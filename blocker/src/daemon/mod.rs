@@ -14,6 +14,7 @@
 
 mod answers;
 mod around;
+mod attempt;
 mod closer;
 mod cursors;
 mod drops;
@@ -47,6 +48,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::{self, Reading};
 use crate::control::access::Access;
+use crate::control::fail2ban;
 use crate::control::server::{Call, Server};
 use crate::control::wire::{Change, Reply, Request};
 use crate::kernel::{Capacity, Kernel};
@@ -157,12 +159,15 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
     kernel.set_object_directory(config.daemon.runtime.clone());
     let server = Server::bind(&config.daemon.runtime, access)?;
     let metrics = config.metrics.as_ref().map(metrics::Server::bind).transpose()?;
+    let fail2ban_socket = config.control.fail2ban_socket.as_deref().map(Path::new);
+    let fail2ban = fail2ban_socket.map(|path| fail2ban::Server::bind(path, access)).transpose()?;
     let mut daemon = Daemon::start(config_path, options, config, kernel, capacity, lines_in)?;
     let drops = daemon.kernel.take_drops().context("the ring of drops has a reader")?;
     let mut drops = Drops::listen(drops).context("reading the ring of drops")?;
     if let Some(metrics) = metrics {
         tokio::spawn(metrics.run(calls_in.clone()));
     }
+    let fail2ban = fail2ban.map(|fail2ban| tokio::spawn(fail2ban.run(calls_in.clone())));
     let mut server = tokio::spawn(server.run(calls_in));
     daemon.introduce();
     let status = daemon.word();
@@ -205,6 +210,9 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
     if tokio::time::timeout(STOP_WITHIN, &mut server).await.is_err() {
         // Clients that hang hold every place; the socket goes with the task.
         server.abort();
+    }
+    if let Some(fail2ban) = fail2ban {
+        fail2ban.abort();
     }
     tracing::info!("stopped; bans stay in force until they end (`blocker detach` removes them)");
     Ok(())
@@ -440,6 +448,7 @@ impl<'a> Daemon<'a> {
         let request = match request {
             Request::Status => return Ok(vec![Reply::Status(Box::new(self.status()?))]),
             Request::Reload => return self.reload().map(|()| Vec::new()),
+            Request::Attempt { jail, addr, attempts } => return self.attempt(&jail, addr, attempts),
             Request::Bans => engine::Request::Bans,
             Request::Ban { prefixes: whom, jail, ban_time, reason, runs } => {
                 asked = runs.then(|| whom.clone());

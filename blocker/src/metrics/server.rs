@@ -7,12 +7,11 @@
 use std::convert::Infallible;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use blocker_core::config::MetricsSocket;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -29,6 +28,7 @@ use tokio::time::timeout;
 
 use super::families;
 use crate::control::server::Call;
+use crate::control::unix;
 use crate::control::wire::{Reply, Request as Asked};
 use crate::exit::io_failure;
 
@@ -83,8 +83,13 @@ impl Server {
                 };
                 Listener::Tcp(listen().map_err(|error| io_failure(error, format!("listening for metrics on {addr}")))?)
             }
-            MetricsSocket::Unix(path) => bind_unix(Path::new(path))
-                .with_context(|| format!("`metrics.listen`: listening on the unix socket {path}"))?,
+            MetricsSocket::Unix(path) => {
+                // Who may ask is for the directory to say: there is nothing in the metrics that `ps` and `ip` do not tell of
+                // their kind.
+                let listener = unix::bind(Path::new(path), 0o666)
+                    .with_context(|| format!("`metrics.listen`: listening on the unix socket {path}"))?;
+                Listener::Unix(listener, PathBuf::from(path))
+            }
         };
         let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Ok(Self { listener, started: started.as_secs_f64() })
@@ -183,25 +188,6 @@ impl Drop for Listener {
             tracing::debug!(%error, "the socket for metrics was gone already");
         }
     }
-}
-
-fn bind_unix(path: &Path) -> Result<Listener> {
-    let failed = |error| io_failure(error, "taking its place");
-    match fs::symlink_metadata(path) {
-        Ok(there) if there.file_type().is_socket() => {
-            if std::os::unix::net::UnixStream::connect(path).is_ok() {
-                bail!("another process listens there");
-            }
-            fs::remove_file(path).map_err(failed)?;
-        }
-        Ok(_) => bail!("something that is no socket is there"),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
-    }
-    let listener = Listener::Unix(UnixListener::bind(path).map_err(failed)?, path.to_owned());
-    // Who may ask is for the directory to say: there is nothing in the metrics that `ps` and `ip` do not tell of their kind.
-    fs::set_permissions(path, fs::Permissions::from_mode(0o666)).map_err(failed)?;
-    Ok(listener)
 }
 
 /// Serves one connection, in which there is one request.
