@@ -245,14 +245,14 @@ fn a_configuration_that_fail2ban_refuses_is_refused_with_its_lines() -> Result<(
 }
 
 /// A fail2ban that runs, with a database, and a jail whose action does nothing.
-struct Running {
-    package: Fail2ban,
+pub(crate) struct Running {
+    pub(crate) package: Fail2ban,
     server: Process,
-    socket: PathBuf,
+    pub(crate) socket: PathBuf,
 }
 
 impl Running {
-    fn start(release: &str) -> Result<Self> {
+    pub(crate) fn start(release: &str) -> Result<Self> {
         let package = Fail2ban::of(release)?;
         let [socket, pid, database, log] = ["s.sock", "s.pid", "f.sqlite3", "x.log"].map(|name| package.beside(name));
         fs::write(&log, "")?;
@@ -285,7 +285,7 @@ impl Running {
         Ok(running)
     }
 
-    fn client(&self, arguments: &[&str]) -> Result<Finished> {
+    pub(crate) fn client(&self, arguments: &[&str]) -> Result<Finished> {
         self.package.client(&[&["-s", &self.socket.display().to_string()], arguments].concat())
     }
 }

@@ -45,7 +45,15 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Word>, String> {
         .map(|value| match value {
             Value::String(text) => Word::Text(text),
             Value::List(values) | Value::Tuple(values) => Word::List(values.into_iter().filter_map(text).collect()),
-            _ => Word::Other,
+            Value::None
+            | Value::Bool(_)
+            | Value::I64(_)
+            | Value::Int(_)
+            | Value::F64(_)
+            | Value::Bytes(_)
+            | Value::Set(_)
+            | Value::FrozenSet(_)
+            | Value::Dict(_) => Word::Other,
         })
         .collect())
 }
@@ -122,7 +130,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_a_pair_of_a_code_and_a_value_or_an_exception() {
-        assert_eq!(write(Ok(string("pong"))).unwrap(), b"\x80\x03K\0X\x04\0\0\0pong\x86.");
+        assert_eq!(write(Ok(string("pong"))).unwrap(), b"\x80\x03J\0\0\0\0X\x04\0\0\0pong\x86.");
         let unknown = write(Err(Exception::UnknownJail("sshd".to_owned()))).unwrap();
         assert_eq!(unknown, b"\x80\x03K\x01cfail2ban.exceptions\nUnknownJailException\nX\x04\0\0\0sshd\x85R\x86.");
         let missing = write(Err(Exception::Missing)).unwrap();

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use blocker_core::prefix::Prefix;
+use blocker_core::prefix::{InvalidPrefix, Prefix};
 use blocker_core::whom::Whom;
 use serde_pickle::Value;
 use tokio::sync::{mpsc, oneshot};
@@ -266,10 +266,8 @@ impl Asker {
 
     async fn whole_status(&self) -> Result<Box<Status>, Exception> {
         let replies = self.ask(Request::Status).await?;
-        let status = replies.into_iter().find_map(|reply| match reply {
-            Reply::Status(status) => Some(status),
-            _ => None,
-        });
+        let status =
+            replies.into_iter().find_map(|reply| if let Reply::Status(status) = reply { Some(status) } else { None });
         status.ok_or_else(|| Exception::Said("the daemon did not tell its status".to_owned()))
     }
 
@@ -292,10 +290,11 @@ impl Asker {
         self.calls.send(Call { request, reply }).await.map_err(|_| gone())?;
         let replies = answer.await.map_err(|_| gone())?;
         for reply in &replies {
-            match reply {
-                Reply::Error { message, .. } => return Err(Exception::Said(message.clone())),
-                Reply::Warning(message) => tracing::warn!(asked_by = "fail2ban-client", "{message}"),
-                _ => {}
+            if let Reply::Error { message, .. } = reply {
+                return Err(Exception::Said(message.clone()));
+            }
+            if let Reply::Warning(message) = reply {
+                tracing::warn!(asked_by = "fail2ban-client", "{message}");
             }
         }
         Ok(replies)
@@ -314,7 +313,7 @@ fn options(word: &Word) -> Option<&[String]> {
     if let Word::List(options) = word { Some(options) } else { None }
 }
 
-fn value(error: impl ToString) -> Exception {
+fn value(error: InvalidPrefix) -> Exception {
     Exception::Value(error.to_string())
 }
 
@@ -354,5 +353,55 @@ fn in_configuration(verb: &str, jail: &str) -> String {
             "`allow` in `[daemon]`, which is for all jails".to_owned()
         }
         _ => format!("`[jails.{jail}]` in its configuration"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(texts: &[&str]) -> Vec<Word> {
+        texts.iter().map(|text| Word::Text((*text).to_owned())).collect()
+    }
+
+    #[tokio::test]
+    async fn who_may_not_is_told_so_and_the_daemon_is_not_asked() {
+        let (calls, mut asked) = mpsc::channel(1);
+        let asker = |right| Asker { calls: calls.clone(), right, uid: 1000 };
+
+        for texts in [&["ping"][..], &["version"], &["status"], &["unban", "--all"], &["nonsense"]] {
+            let refused = asker(Right::None).perform(&words(texts)).await;
+            assert!(matches!(&refused, Err(Exception::Said(why)) if why.contains("may not control")), "{refused:?}");
+        }
+        for texts in [&["unban", "--all"][..], &["reload", "--all"]] {
+            let refused = asker(Right::Look).perform(&words(texts)).await;
+            assert!(matches!(&refused, Err(Exception::Said(why)) if why.contains("may look")), "{refused:?}");
+        }
+        assert!(asked.try_recv().is_err(), "nothing was asked");
+    }
+
+    #[tokio::test]
+    async fn what_is_none_of_ours_is_refused_with_what_is() {
+        let (calls, mut asked) = mpsc::channel(1);
+        let asker = Asker { calls, right: Right::Change, uid: 0 };
+
+        for (texts, hint) in [
+            (&["frobnicate"][..], "`frobnicate`; see `blocker help`"),
+            (&["stop"], "systemctl stop blocker"),
+            (&["stop", "dovecot"], "systemctl stop blocker"),
+            (&["start", "dovecot"], "blocker help"),
+            (&["unban"], "blocker help"),
+            (&["get", "dbfile"], "blocker status"),
+            (&["set", "loglevel", "DEBUG"], "blocker status"),
+            (&[], "blocker help"),
+        ] {
+            let refused = asker.perform(&words(texts)).await;
+            assert!(matches!(&refused, Err(Exception::Said(why)) if why.contains(hint)), "{texts:?}: {refused:?}");
+        }
+        for texts in [&["get"][..], &["set"], &["get", "dovecot"], &["set", "dovecot"]] {
+            assert_eq!(asker.perform(&words(texts)).await, Err(Exception::Missing), "{texts:?}");
+        }
+        assert!(matches!(asker.perform(&words(&["unban", "example.org"])).await, Err(Exception::Value(_))));
+        assert!(asked.try_recv().is_err(), "nothing was asked");
     }
 }
