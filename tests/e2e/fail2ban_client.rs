@@ -133,7 +133,7 @@ fn the_client_of_the_package_prints_what_it_prints_of_a_fail2ban_in_the_same_sta
             let theirs = fail2ban.client(&arguments)?;
             let ours = ask(&fail2ban.package, &daemon, &arguments)?;
             // The backend is how logs are read, and ours is none of fail2ban's.
-            let ours_out = comparable(&ours.stdout, &our_log).replace("inotify", "polling");
+            let ours_out = comparable(&ours.stdout, &our_log).replace("inotify", "polling").replace("|- i']", "|- p']");
             let theirs_out = comparable(&theirs.stdout, &their_log);
             if (ours.code, &ours_out) != (theirs.code, &theirs_out) {
                 differ.push(format!(
@@ -152,6 +152,8 @@ fn the_client_of_the_package_prints_what_it_prints_of_a_fail2ban_in_the_same_sta
 fn what_the_client_changes_is_changed_in_the_kernel() -> Result<()> {
     for (release, version) in RELEASES {
         let package = Fail2ban::of(release)?;
+        // All jails that the package has: its client sends them with each reload, which is the longest that it sends.
+        package.write("jail.local", "[DEFAULT]\nenabled = true\nskip_if_nologs = true\nbackend = systemd\n")?;
         let net = Net::new()?;
         let mut daemon = configure(&net, "")?;
         daemon.start()?;
@@ -191,8 +193,6 @@ fn what_the_client_changes_is_changed_in_the_kernel() -> Result<()> {
         assert_eq!(printed(&["banned", "192.0.2.7"])?, "[['manual']]\n", "{version}");
         assert!(printed(&["version"])?.starts_with("1.1.0+blocker."), "{version}");
 
-        // All jails that the package has: the longest that its client sends.
-        package.write("jail.local", "[DEFAULT]\nenabled = true\nskip_if_nologs = true\nbackend = systemd\n")?;
         assert_eq!(printed(&["reload"])?, "OK\n", "{version}");
         assert!(is_banned()?, "{version}: a reload keeps bans");
     }
@@ -222,7 +222,7 @@ fn what_we_do_otherwise_is_refused_with_our_own_command_and_changes_nothing() ->
             ("set dovecot addignoreip 192.0.2.50", "`allow` in `[daemon]`"),
             ("set dovecot banip nonsense", "nonsense"),
             ("set dovecot banip 0.0.0.0/0", "0.0.0.0/0"),
-            ("set dovecot banip 203.0.113.9 192.0.2.10", "203.0.113.9: allow-listed"),
+            ("set dovecot banip 203.0.113.9 192.0.2.99", "203.0.113.9: allow-listed"),
             ("unban example.org", "example.org"),
             ("status dovecot cymru", "blocker bans"),
         ] {
@@ -236,7 +236,7 @@ fn what_we_do_otherwise_is_refused_with_our_own_command_and_changes_nothing() ->
         }
         // The other address of the same command was banned all the same.
         let bans: Vec<String> = daemon.bans()?.into_iter().map(|ban| ban.prefix).collect();
-        assert_eq!(bans, ["192.0.2.7", "192.0.2.10"], "{version}");
+        assert_eq!(bans, ["192.0.2.7", "192.0.2.99"], "{version}");
         daemon.check_alive()?;
     }
     Ok(())
