@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::{self, ErrorKind, Read as _, Write as _},
     net::{IpAddr, Ipv4Addr},
     os::unix::{
         fs::PermissionsExt as _,
@@ -312,11 +312,15 @@ fn nothing_in_a_pickle_runs_and_hostile_ones_harm_nobody() -> Result<()> {
             answer.escape_ascii()
         );
     }
-    let endless = exchange(&daemon, &[b'x'; 512 * 1024]);
-    ensure!(
-        endless.as_ref().map_or(true, |answer| answer.escape_ascii().to_string().contains("at most")),
-        "{endless:?}"
-    );
+    // It is not read to its end: so the answer may come too late for who is still writing.
+    let is_cut = |error: &anyhow::Error| {
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        matches!(kind, Some(ErrorKind::BrokenPipe | ErrorKind::ConnectionReset))
+    };
+    match exchange(&daemon, &[b'x'; 1024 * 1024]) {
+        Ok(answer) => ensure!(answer.escape_ascii().to_string().contains("at most"), "{}", answer.escape_ascii()),
+        Err(error) => ensure!(is_cut(&error), "{error:#}"),
+    }
     let pong = exchange(&daemon, b"\x80\x05]\x94\x8c\x04ping\x94a.")?;
     ensure!(pong.escape_ascii().to_string().contains("pong"), "{}", pong.escape_ascii());
     ensure!(!canary.exists(), "something ran");

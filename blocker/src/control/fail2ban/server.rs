@@ -113,6 +113,7 @@ async fn serve(mut stream: UnixStream, calls: mpsc::Sender<Call>, access: Access
 }
 
 /// What a client sent.
+#[derive(Debug, PartialEq, Eq)]
 enum Next {
     Command(Vec<u8>),
     TooLong,
@@ -128,9 +129,13 @@ async fn next(stream: &mut UnixStream, read: &mut Vec<u8>, limit: usize) -> io::
             let rest = read.split_off(looked_at + at + END.len());
             let mut command = std::mem::replace(read, rest);
             command.truncate(looked_at + at);
-            return Ok(if command == CLOSE { Next::End } else { Next::Command(command) });
+            return Ok(match command {
+                command if command == CLOSE => Next::End,
+                command if command.len() > limit => Next::TooLong,
+                command => Next::Command(command),
+            });
         }
-        if read.len() >= limit {
+        if read.len() >= limit + END.len() {
             return Ok(Next::TooLong);
         }
         // The marker may have come in part.
@@ -160,4 +165,47 @@ async fn answer(stream: &mut UnixStream, bytes: &[u8]) -> io::Result<()> {
 
 async fn timed<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn all(pieces: &[&[u8]], limit: usize) -> Vec<Next> {
+        let (mut client, mut server) = UnixStream::pair().expect("a pair of sockets");
+        let pieces: Vec<Vec<u8>> = pieces.iter().map(|piece| piece.to_vec()).collect();
+        let sender = tokio::spawn(async move {
+            for piece in pieces {
+                client.write_all(&piece).await.expect("it is read");
+                tokio::task::yield_now().await;
+            }
+        });
+        let (mut read, mut told) = (Vec::new(), Vec::new());
+        while told.last().is_none_or(|next| matches!(next, Next::Command(_))) {
+            told.push(next(&mut server, &mut read, limit).await.expect("it is read"));
+        }
+        sender.await.expect("it ends");
+        told
+    }
+
+    #[tokio::test]
+    async fn commands_end_at_their_markers_however_they_arrive() {
+        let command = |bytes: &[u8]| Next::Command(bytes.to_vec());
+
+        let at_once = all(&[b"one<F2B_END_COMMAND>two<F2B_END_COMMAND><F2B_CLOSE_COMMAND><F2B_END_COMMAND>"], 9).await;
+        let in_parts = all(&[b"on", b"e<F2B_END_", b"COMMAND", b">two<F2B_END_COMMAND>", b"thr"], 9).await;
+
+        let expected = [command(b"one"), command(b"two"), Next::End];
+        assert_eq!(at_once, expected);
+        assert_eq!(in_parts, expected, "what has no marker is no command");
+    }
+
+    #[tokio::test]
+    async fn a_command_is_as_long_as_it_may_be_and_no_longer() {
+        let nine = Next::Command(b"123456789".to_vec());
+
+        assert_eq!(all(&[b"123456789<F2B_END_COMMAND>"], 9).await, [nine, Next::End]);
+        assert_eq!(all(&[b"1234567890<F2B_END_COMMAND>"], 9).await, [Next::TooLong]);
+        assert_eq!(all(&[&[b'x'; 26]], 9).await, [Next::TooLong], "also without a marker");
+    }
 }

@@ -196,7 +196,10 @@ impl Asker {
 
     /// Bans; says how many were not banned before.
     async fn ban(&self, jail: &str, whom: &[&str]) -> Answer {
-        let whom = whom.iter().map(|text| text.parse::<Whom>().map_err(value)).collect::<Result<Vec<_>, _>>()?;
+        let whom = whom
+            .iter()
+            .map(|text| text.parse::<Whom>().map_err(|error| value(&error)))
+            .collect::<Result<Vec<_>, _>>()?;
         let (mut banned, mut refused) = (0, Vec::new());
         for prefixes in whom.chunks(MAX_PREFIXES) {
             let (prefixes, jail, reason) = (prefixes.to_vec(), Some(jail.to_owned()), Some(REASON.to_owned()));
@@ -313,12 +316,12 @@ fn options(word: &Word) -> Option<&[String]> {
     if let Word::List(options) = word { Some(options) } else { None }
 }
 
-fn value(error: InvalidPrefix) -> Exception {
+fn value(error: &InvalidPrefix) -> Exception {
     Exception::Value(error.to_string())
 }
 
 fn prefix(text: &str) -> Result<Prefix, Exception> {
-    text.parse().map_err(value)
+    text.parse().map_err(|error| value(&error))
 }
 
 fn address(text: &str) -> Result<IpAddr, Exception> {
