@@ -112,7 +112,42 @@ pub(super) fn dict(entries: impl IntoIterator<Item = (String, Value)>) -> Value 
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Instructions that may be let pass, with what they need, in any order; and a few others.
+    fn instruction() -> impl Strategy<Value = Vec<u8>> {
+        let plain = prop::sample::select(&b"N\x88\x89])}(aeultds\x85\x86\x87\x94.Rc0"[..]).prop_map(|code| vec![code]);
+        let numbered = (prop::sample::select(&b"Khq"[..]), 0..4_u8).prop_map(|(code, number)| vec![code, number]);
+        let text = (prop::sample::select(&b"\x8cU"[..]), vec(any::<u8>(), 0..4))
+            .prop_map(|(code, text)| [&[code, u8::try_from(text.len()).unwrap_or(0)][..], &text].concat());
+        prop_oneof![4 => plain, 2 => numbered, 2 => text]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn whatever_comes_is_read_or_refused_without_a_panic(body in vec(instruction(), 0..24), ends in any::<bool>()) {
+            let mut pickle: Vec<u8> = body.concat();
+            if ends {
+                pickle.push(b'.');
+            }
+            if let Ok(words) = read(&pickle) {
+                prop_assert!(words.len() <= pickle.len());
+            }
+        }
+
+        #[test]
+        fn a_list_of_texts_is_read_as_it_was_written(texts in vec(".{0,300}", 0..8)) {
+            let pickle = serde_pickle::value_to_vec(&list(&texts, string), SerOptions::new()).unwrap();
+
+            let words: Vec<Word> = texts.into_iter().map(Word::Text).collect();
+            prop_assert_eq!(read(&pickle), Ok(words));
+        }
+    }
 
     #[test]
     fn a_command_is_a_list_of_words() {
