@@ -17,9 +17,10 @@ use blocker_tests::{
     daemon::{self, Daemon, Settings, covers},
     fail2ban::{Fail2ban, RELEASES},
     lines,
-    netns::Net,
-    process::Finished,
+    netns::{Host, Net},
+    process::{self, Finished},
 };
+use nix::unistd::Group;
 
 use crate::fail2ban::Running;
 use crate::siege::LIMIT;
@@ -385,9 +386,40 @@ fn a_fail2ban_that_runs_keeps_its_socket_and_a_dead_ones_is_taken() -> Result<()
     daemon.stop()?;
     ensure!(!dead.exists(), "it goes with the daemon");
 
-    // With groups anybody may connect, and the daemon says who may ask.
-    daemon.write_configuration(&format!("{text}\n[control]\nlook_group = \"adm\"\nfail2ban_socket = {dead:?}\n"))?;
-    daemon.start()?;
-    ensure!(fs::metadata(&dead)?.permissions().mode() & 0o777 == 0o666);
     Ok(())
+}
+
+#[test]
+fn with_groups_anybody_may_connect_and_the_daemon_says_who_may_ask() -> Result<()> {
+    let net = Net::new()?;
+    let mut daemon = configure(&net, "look_group = \"adm\"\n")?;
+    daemon.start()?;
+    ensure!(fs::metadata(socket(&daemon))?.permissions().mode() & 0o777 == 0o666);
+    let look = Group::from_name("adm")?.context("every Debian has it")?.gid.as_raw();
+    let status = b"]X\x06\0\0\0statusa.";
+    let unban = b"](X\x05\0\0\0unbanX\x05\0\0\0--alle.";
+    daemon.cli(&["ban", "192.0.2.7"])?.success()?;
+    for (gid, command, answer) in [
+        (look, &status[..], "Number of jail"),
+        (look, unban, "may look, and not change anything"),
+        (54_321, status, "may not control the daemon"),
+        (54_321, unban, "may not control the daemon"),
+    ] {
+        let told = exchange_as(&net, gid, &daemon, command)?;
+        ensure!(told.contains(answer), "group {gid}, {}: {told}", command.escape_ascii());
+    }
+    ensure!(daemon.bans()?.len() == 1, "nothing was changed");
+    Ok(())
+}
+
+/// [`exchange`], as a user who is nobody, in a group.
+fn exchange_as(net: &Net, gid: u32, daemon: &Daemon<'_>, bytes: &[u8]) -> Result<String> {
+    const PROGRAM: &str = "socket(S, PF_UNIX, SOCK_STREAM, 0); connect(S, sockaddr_un($ARGV[0])) or die $!; \
+        syswrite(S, pack('H*', $ARGV[1])); while (sysread(S, $answer, 4096)) { print $answer }";
+    let hex: String =
+        [bytes, END, b"<F2B_CLOSE_COMMAND>", END].concat().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut command = net.command(Host::Server, "setpriv");
+    command.args(["--reuid=54321", &format!("--regid={gid}"), "--clear-groups", "--inh-caps=-all", "--"]);
+    command.args(["perl", "-MSocket", "-e", PROGRAM]).arg(socket(daemon)).arg(hex);
+    Ok(process::run(command, LIMIT)?.success()?.stdout)
 }
