@@ -17,6 +17,13 @@ pub fn now() -> Timestamp {
     )
 }
 
+/// A wall time, in nanoseconds since 1970, in RFC 3339 to the second.
+#[must_use]
+pub fn rfc3339(wall_ns: i64) -> String {
+    WallTime::from_nanosecond(wall_ns.into())
+        .map_or_else(|_| "beyond the calendar".to_owned(), |wall| format!("{wall:.0}"))
+}
+
 /// Both clocks, read together: to tell people what a boot time means.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {

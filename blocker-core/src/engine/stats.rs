@@ -40,6 +40,8 @@ pub struct Stats {
     pub refused: u64,
     /// Beginnings of ended bans that were forgotten early because their table was full.
     pub late_forgotten: u64,
+    /// What happened to single bans and could not be noted, because nobody took the notes.
+    pub notes_left_out: u64,
     /// What filters of fail2ban met at their bounds.
     pub fail2ban: fail2ban::Counts,
 }
@@ -87,6 +89,7 @@ impl Stats {
             evicted,
             refused,
             late_forgotten: engine.book.late_forgotten(),
+            notes_left_out: engine.account.left_out(),
             fail2ban: engine.memory.counts(),
         }
     }

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 
 use anyhow::{Context, Result};
+use blocker_core::bans::Uid;
 use blocker_core::engine::{BanInfo, Event, Found, Origin, UnbanReason};
 
 use crate::clock::Reading;
@@ -94,7 +95,7 @@ enum Change {
 fn by_command(event: &Event) -> Option<Change> {
     match event {
         Event::Banned(ban) | Event::Renewed(ban) => match ban.origin {
-            Origin::Command { reason: _ } => Some(Change::Banned),
+            Origin::Command { .. } => Some(Change::Banned),
             Origin::Log { .. } | Origin::Adopted => None,
         },
         Event::Unbanned { prefix: _, jail: _, why } => match why {
@@ -168,7 +169,13 @@ impl fmt::Display for OriginWithoutUser<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.origin {
             Origin::Log { attempts, pattern, user: _ } => write!(f, "log, {attempts} attempts, {pattern}"),
-            Origin::Command { reason } => write!(f, "command, {:?}", reason.as_deref().unwrap_or("no reason given")),
+            Origin::Command { reason, by } => {
+                f.write_str("command")?;
+                if let Some(Uid(uid)) = by {
+                    write!(f, " of user {uid}")?;
+                }
+                write!(f, ", {:?}", reason.as_deref().unwrap_or("no reason given"))
+            }
             Origin::Adopted => f.write_str("adopted"),
         }
     }

@@ -31,6 +31,7 @@ mod sources;
 mod status;
 mod supervisor;
 mod unsettled;
+mod why;
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
@@ -38,6 +39,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use blocker_core::bans::Uid;
 use blocker_core::config::{self, Attach, Config, Input, Mode};
 use blocker_core::engine::{self, AdoptedBan, Command, Engine, Event, JailSet, Memory, Origin, Response};
 use blocker_core::prefix::Prefix;
@@ -287,6 +289,7 @@ impl<'a> Daemon<'a> {
             supervisor: Supervisor::of_environment(Instant::now()),
             is_reload_refused: false,
         };
+        daemon.keeper.remember_bans = daemon.config.daemon.remember_bans;
         // Whom never to drop comes before whatever may drop more.
         daemon.allow_files.set_paths(&daemon.config.daemon.allow_files);
         let allow_logins = daemon.config.daemon.allow_logins;
@@ -408,9 +411,12 @@ impl<'a> Daemon<'a> {
     }
 
     fn handle_call(&mut self, call: Call) {
-        let Call { request, reply } = call;
+        let Call { request, uid, reply } = call;
+        if let Request::Why { whom } = request {
+            return self.tell_why(whom, reply);
+        }
         let is_change = matches!(request, Request::Ban { .. } | Request::Unban { .. } | Request::UnbanAll);
-        let mut replies = match self.answer(request) {
+        let mut replies = match self.answer(request, uid.map(Uid)) {
             Ok(replies) => replies,
             Err(error) => {
                 let code = error.downcast_ref::<crate::exit::Failure>().map_or(1, crate::exit::Failure::code);
@@ -434,7 +440,7 @@ impl<'a> Daemon<'a> {
         if is_change { self.keeper.tell_when_written(Box::new(answer)) } else { answer(Ok(())) }
     }
 
-    fn answer(&mut self, request: Request) -> Result<Vec<Reply>> {
+    fn answer(&mut self, request: Request, by: Option<Uid>) -> Result<Vec<Reply>> {
         let clock = Reading::take();
         let mut asked = None;
         let request = match request {
@@ -448,9 +454,10 @@ impl<'a> Daemon<'a> {
             }
             Request::Unban { prefixes } => engine::Request::Unban { prefixes },
             Request::UnbanAll => engine::Request::UnbanAll,
+            Request::Why { .. } => anyhow::bail!("this is answered elsewhere"),
         };
         let refused_before = self.refused.0;
-        let response = self.engine.handle_request(request, clock.boot());
+        let response = self.engine.handle_request_by(request, by, clock.boot());
         self.carry_out();
         if self.refused.0 > refused_before {
             anyhow::bail!("the kernel did not take all of it yet, and is asked again: {}", self.refused.1);
@@ -506,6 +513,7 @@ impl<'a> Daemon<'a> {
         let (numbered, ports) = jails::number(&config, &self.kernel, &mut self.sources)?;
         self.engine.reconfigure(jails::settings(&config, &numbered, self.capacity), clock::now());
         self.config = config;
+        self.keeper.remember_bans = self.config.daemon.remember_bans;
         self.numbered = numbered;
         self.allow_files.set_paths(&self.config.daemon.allow_files);
         self.find_allowed(&routes);
@@ -585,7 +593,7 @@ impl<'a> Daemon<'a> {
             let Event::Banned(ban) = event else { continue };
             let Some(ports) = self.numbered.closed_by(ban.jail) else { continue };
             let allowed = if ban.prefix.is_host() { Vec::new() } else { self.engine.allowed_in(ban.prefix) };
-            let listed = matches!(ban.origin, Origin::Command { reason: _ });
+            let listed = matches!(ban.origin, Origin::Command { .. });
             self.closer.close(Closing { prefix: ban.prefix, ports, allowed }, listed);
         }
     }

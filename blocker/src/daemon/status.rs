@@ -253,7 +253,7 @@ pub(super) fn ban(info: BanInfo, clock: Reading) -> Ban {
     let BanInfo { prefix, jail: _, jail_name, started, until, origin, evidence: _ } = info;
     let (origin, attempts, reason) = match origin {
         Origin::Log { attempts, user: _, pattern } => ("log", number(attempts), Some(pattern.to_string())),
-        Origin::Command { reason } => ("command", 0.0, reason.map(|reason| reason.to_string())),
+        Origin::Command { reason, by: _ } => ("command", 0.0, reason.map(|reason| reason.to_string())),
         Origin::Adopted => ("adopted", 0.0, None),
     };
     Ban {
@@ -268,6 +268,7 @@ pub(super) fn ban(info: BanInfo, clock: Reading) -> Ban {
     }
 }
 
-fn number(attempts: Attempts) -> f64 {
+/// Attempts as a number, perhaps with a fraction.
+pub(super) fn number(attempts: Attempts) -> f64 {
     f64::from(attempts.as_tenths()) / 10.0
 }
