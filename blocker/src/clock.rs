@@ -71,6 +71,16 @@ impl Reading {
         WallTime::from_nanosecond(nanos).map_or_else(|_| "beyond the calendar".to_owned(), |wall| format!("{wall:.0}"))
     }
 
+    /// The wall time of a boot time in the machine's zone, as fail2ban writes it: `2026-11-26 10:00:00`.
+    #[must_use]
+    pub fn local(self, at: Timestamp) -> String {
+        let nanos = i128::from(at.as_nanos()) - i128::from(self.boot.as_nanos()) + self.wall.as_nanosecond();
+        WallTime::from_nanosecond(nanos).map_or_else(
+            |_| "beyond the calendar".to_owned(),
+            |wall| wall.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        )
+    }
+
     /// The end of a ban: RFC 3339, or `forever`.
     #[must_use]
     pub fn end(self, until: Until) -> String {

@@ -17,6 +17,12 @@ impl Engine {
         self.is_untold = !wanted;
     }
 
+    /// How many failures counted while nobody wanted to know of each.
+    #[must_use]
+    pub fn untold(&self) -> u64 {
+        self.counters.untold
+    }
+
     /// A failure that does not count.
     pub(super) fn ignored(&mut self, jail: JailId, addr: IpAddr, why: IgnoreReason) {
         let counters = self.counters.jail(jail);
@@ -49,6 +55,7 @@ impl Engine {
         counters.failures += 1;
         counters.attempts += attempts;
         if self.is_untold {
+            self.counters.untold += 1;
             return;
         }
         self.notify(Event::Found(Found {

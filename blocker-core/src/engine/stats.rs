@@ -72,7 +72,8 @@ pub struct JailStats {
 impl Stats {
     /// Reads off all of them.
     pub(super) fn read(engine: &Engine) -> Self {
-        let Counters { lines, malformed, no_match, ignored, failures, evicted, refused, jails: _ } = engine.counters;
+        let Counters { lines, malformed, no_match, ignored, failures, evicted, refused, untold: _, jails: _ } =
+            engine.counters;
         Self {
             lines,
             malformed,
@@ -123,6 +124,7 @@ pub(super) struct Counters {
     pub(super) failures: u64,
     pub(super) evicted: u64,
     pub(super) refused: u64,
+    pub(super) untold: u64,
     pub(super) jails: BTreeMap<JailId, JailCounters>,
 }
 

@@ -12,11 +12,13 @@
 //! The order at the start keeps the gate closed: maps are brought up to date before the program is attached anew, and an
 //! adopted link enforces the adopted maps all the while. At a stop nothing is detached and nothing lifted.
 
+mod allowance;
 mod answers;
 mod around;
 mod closer;
 mod cursors;
 mod drops;
+mod entries;
 mod events;
 mod fill;
 mod interfaces;
@@ -348,7 +350,7 @@ impl<'a> Daemon<'a> {
                         tracing::trace!(line = %bytes.escape_ascii(), "judges");
                     }
                 }
-                self.engine.tell_failures(events::wants_failures());
+                self.engine.tell_failures(self.events.wants_failures());
                 let mut lines = batch.to_judge();
                 // They have arrived together.
                 let arrived = clock::now();
@@ -405,6 +407,7 @@ impl<'a> Daemon<'a> {
         self.flush();
         self.settle_allowed();
         self.keeper.hand_over(&mut self.engine);
+        self.events.say_left_out(self.engine.untold());
         let now = Instant::now();
         let status = self.supervisor.is_status_due(now).then(|| self.word());
         self.supervisor.turn(now, status);
