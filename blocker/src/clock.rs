@@ -81,6 +81,14 @@ impl Reading {
         )
     }
 
+    /// The wall time of this reading in the machine's zone, as fail2ban writes it in front of a line:
+    /// `2026-11-26 10:00:00,123`.
+    #[must_use]
+    pub fn local_millis(self) -> String {
+        let millis = self.wall.subsec_millisecond();
+        format!("{},{millis:03}", self.local(self.boot))
+    }
+
     /// The end of a ban: RFC 3339, or `forever`.
     #[must_use]
     pub fn end(self, until: Until) -> String {

@@ -1,6 +1,6 @@
 //! The words of the daemon's log: those that programs look for that count what fail2ban does.
 
-use std::{net::Ipv4Addr, process::Command};
+use std::{fs, net::Ipv4Addr, process::Command};
 
 use anyhow::{Context, Result, ensure};
 use blocker_tests::{
@@ -18,7 +18,11 @@ use crate::siege::{LIMIT, VILLAIN};
 #[test]
 fn what_happens_to_an_address_is_logged_in_fail2ban_s_words() -> Result<()> {
     let net = Net::new()?;
-    let mut daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
+    let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
+    let fail2ban_log = daemon.directory().join("fail2ban.log");
+    let setting = format!("[daemon]\nfail2ban_log = {fail2ban_log:?}\n");
+    daemon.write_configuration(&daemon.configuration(&Settings::default()).replace("[daemon]\n", &setting))?;
+    daemon.start()?;
     let log = |attempts| daemon.log().append(lines::refused_for("s3cret", VILLAIN, attempts).as_bytes());
     log(3)?;
     log(2)?;
@@ -46,6 +50,28 @@ fn what_happens_to_an_address_is_logged_in_fail2ban_s_words() -> Result<()> {
     ensure!(!daemon.printed().contains("] Ban "), "it is not new: {}", daemon.printed());
     daemon.cli(&["unban", &VILLAIN.to_string()])?.success()?;
     await_words(&daemon, &format!("[dovecot] Unban {VILLAIN}"))?;
+    let written = fs::read_to_string(&fail2ban_log)?;
+    let mut seen = Vec::new();
+    for line in written.lines() {
+        let shape: String = line.chars().take(23).map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        assert_eq!(shape, "0000-00-00 00:00:00,000", "{line}");
+        let (part, words) = line[24..].split_once("]: ").context("the process")?;
+        let (part, pid) = part.split_at(24);
+        ensure!(pid.starts_with('[') && pid[1..].parse::<u32>().is_ok(), "{line}");
+        let words = words.split(" - ").next().unwrap_or_default();
+        seen.push(format!("{} {words}", part.trim_end()));
+    }
+    assert_eq!(
+        seen,
+        [
+            format!("fail2ban.filter INFO    [dovecot] Found {VILLAIN}"),
+            format!("fail2ban.filter INFO    [dovecot] Found {VILLAIN}"),
+            format!("fail2ban.actions NOTICE  [dovecot] Ban {VILLAIN}"),
+            format!("fail2ban.actions NOTICE  [dovecot] {VILLAIN} already banned"),
+            format!("fail2ban.actions NOTICE  [dovecot] Restore Ban {VILLAIN}"),
+            format!("fail2ban.actions NOTICE  [dovecot] Unban {VILLAIN}"),
+        ]
+    );
     Ok(())
 }
 

@@ -12,11 +12,11 @@ use crate::bans::Uid;
 use crate::prefix::Prefix;
 use crate::time::{Timestamp, Until};
 
-/// Notes that wait to be taken. Those of bans that logs earned have up to [`MAX_EVIDENCE_BYTES`] of lines each, so 32 MiB, if a
-/// database takes nothing for a long time and an attacker does his worst.
-///
-/// [`MAX_EVIDENCE_BYTES`]: super::evidence::MAX_EVIDENCE_BYTES
-pub const MAX_NOTES: usize = 8_192;
+/// Notes that wait to be taken, of some 200 bytes: 6 MiB.
+pub const MAX_NOTES: usize = 32_768;
+
+/// Bytes of lines in them; beyond it bans are noted without.
+pub const MAX_NOTED_BYTES: usize = 32 * 1024 * 1024;
 
 /// Prefixes of one command whose bans are noted one by one.
 pub const MAX_NOTED_SINGLY: usize = 64;
@@ -72,6 +72,8 @@ pub enum Note {
 #[derive(Debug, Default)]
 pub(super) struct Account {
     notes: Vec<Note>,
+    /// Of lines in them.
+    bytes: usize,
     is_on: bool,
     is_paused: bool,
     left_out: u64,
@@ -89,15 +91,24 @@ impl Account {
     }
 
     /// Notes something, if somebody wants to know and there is room.
-    pub(super) fn note(&mut self, note: Note) {
+    pub(super) fn note(&mut self, mut note: Note) {
         if !self.wants() {
             return;
         }
-        if self.notes.len() < MAX_NOTES {
-            self.notes.push(note);
-        } else {
+        if self.notes.len() >= MAX_NOTES {
             self.left_out += 1;
+            return;
         }
+        if let Note::Began { evidence, .. } = &mut note {
+            let size: usize = evidence.iter().map(|told| told.line.len() + OF_A_LINE).sum();
+            if self.bytes + size <= MAX_NOTED_BYTES {
+                self.bytes += size;
+            } else {
+                self.left_out += 1;
+                *evidence = Arc::default();
+            }
+        }
+        self.notes.push(note);
     }
 
     /// Has nothing noted, or again.
@@ -107,6 +118,7 @@ impl Account {
 
     /// The notes, in their order.
     pub(super) fn take(&mut self) -> Vec<Note> {
+        self.bytes = 0;
         std::mem::take(&mut self.notes)
     }
 
@@ -114,11 +126,14 @@ impl Account {
         self.notes.len()
     }
 
-    /// Notes that were left out.
+    /// Notes, or the lines of one, that were left out.
     pub(super) fn left_out(&self) -> u64 {
         self.left_out
     }
 }
+
+/// What a line takes besides its bytes, a user name of the usual length included.
+const OF_A_LINE: usize = 200;
 
 #[cfg(test)]
 mod tests {

@@ -56,7 +56,7 @@ impl Allowance {
     }
 
     /// How many were left out since this was last said, if it is time to say it; `besides` that many that never came here.
-    pub(super) fn to_say(&mut self, besides: u64, now: Instant) -> Option<u64> {
+    pub(super) fn due(&mut self, besides: u64, now: Instant) -> Option<u64> {
         let left_out = self.left_out + besides;
         let (said, when) = self.said;
         if left_out == said || when.is_some_and(|when| now.saturating_duration_since(when) < SAY_EVERY) {
@@ -86,9 +86,9 @@ mod tests {
 
         assert!(!allowance.has_some(start + Duration::from_millis(1_000_100)), "ten are too few for a batch");
         let late = start + Duration::from_secs(1_001);
-        assert_eq!(allowance.to_say(7, late), Some(4 * 10_000 - 2_150 + 7));
-        assert_eq!(allowance.to_say(8, late + Duration::from_secs(9)), None);
-        assert_eq!(allowance.to_say(8, late + Duration::from_secs(10)), Some(1));
-        assert_eq!(allowance.to_say(8, late + Duration::from_secs(30)), None, "nothing new");
+        assert_eq!(allowance.due(7, late), Some(4 * 10_000 - 2_150 + 7));
+        assert_eq!(allowance.due(8, late + Duration::from_secs(9)), None);
+        assert_eq!(allowance.due(8, late + Duration::from_secs(10)), Some(1));
+        assert_eq!(allowance.due(8, late + Duration::from_secs(30)), None, "nothing new");
     }
 }

@@ -8,6 +8,7 @@
 //! When [`MAX_WAITING`] of them wait, further ones are left out and counted.
 
 use std::fmt::{self, Write as _};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Instant;
@@ -20,6 +21,7 @@ use tracing::Level;
 
 use super::allowance::Allowance;
 use super::entries::Entries;
+use super::fail2ban_log::Fail2banLog;
 use crate::clock::Reading;
 
 /// Events that may wait to be written; some 300 bytes each.
@@ -45,12 +47,12 @@ struct Entry {
 }
 
 impl EventLog {
-    /// Starts the thread.
-    pub(super) fn start() -> Result<Self> {
+    /// Starts the thread. In `fail2ban_log` it keeps a log as fail2ban's.
+    pub(super) fn start(fail2ban_log: Option<PathBuf>) -> Result<Self> {
         let (events, waiting) = sync_channel(MAX_WAITING);
         let writer = thread::Builder::new()
             .name("event-log".to_owned())
-            .spawn(move || write(&waiting))
+            .spawn(move || write(&waiting, fail2ban_log.map(Fail2banLog::new)))
             .context("starting the thread that writes the log")?;
         Ok(Self { events: Some(events), writer: Some(writer), left_out: 0, failures: Allowance::new(Instant::now()) })
     }
@@ -106,7 +108,7 @@ impl EventLog {
 
     /// Says how many failures were left out, from time to time; `untold` is how many the engine never told.
     pub(super) fn say_left_out(&mut self, untold: u64) {
-        if let Some(failures) = self.failures.to_say(untold, Instant::now()) {
+        if let Some(failures) = self.failures.due(untold, Instant::now()) {
             tracing::info!(failures, "too many to be told one by one: with -v more of them are");
         }
     }
@@ -156,10 +158,13 @@ impl Drop for EventLog {
     }
 }
 
-fn write(waiting: &Receiver<Entry>) {
+fn write(waiting: &Receiver<Entry>, mut fail2ban_log: Option<Fail2banLog>) {
     let journal = Entries::of_journal();
     for Entry { jail, event, clock } in waiting {
         let told = told(&jail, &event, clock);
+        if let Some(log) = &mut fail2ban_log {
+            log.write(&told, clock);
+        }
         // What the journal does not take goes where everything else is logged.
         if journal.as_ref().is_none_or(|journal| journal.send(&told).is_err()) {
             told.log();
@@ -173,7 +178,7 @@ pub(super) struct Told {
     /// What it is, in a word.
     pub(super) event: &'static str,
     /// fail2ban's line, whom it is about among it.
-    message: String,
+    pub(super) message: String,
     /// Whom it is about once more, for who reads fields.
     pub(super) whom: Vec<(&'static str, String)>,
     /// What else there is to say.

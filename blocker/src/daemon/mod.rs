@@ -20,6 +20,7 @@ mod cursors;
 mod drops;
 mod entries;
 mod events;
+mod fail2ban_log;
 mod fill;
 mod interfaces;
 mod jails;
@@ -230,7 +231,8 @@ impl Options {
 /// What changes only at a restart, besides the [`capacity`].
 fn fixed(config: &Config) -> impl PartialEq {
     let Config { daemon, control, metrics, jails: _ } = config;
-    (&daemon.state, &daemon.runtime, &daemon.pins, daemon.max_line_bytes, control, metrics)
+    let config::Daemon { state, runtime, pins, fail2ban_log, max_line_bytes, .. } = daemon;
+    (state, runtime, pins, fail2ban_log, max_line_bytes, control, metrics)
 }
 
 /// How many bans the maps are to take.
@@ -266,6 +268,7 @@ impl<'a> Daemon<'a> {
         if keeper.is_on() {
             engine.track_changes();
         }
+        let fail2ban_log = config.daemon.fail2ban_log.clone();
         let mut daemon = Self {
             config_path,
             options,
@@ -280,7 +283,7 @@ impl<'a> Daemon<'a> {
             interfaces: Interfaces::default(),
             allow_files: AllowFiles::default(),
             are_places_due: false,
-            events: EventLog::start()?,
+            events: EventLog::start(fail2ban_log)?,
             closer: Closer::start()?,
             looks: Looks::begin(Instant::now()),
             refused: (0, String::new()),
@@ -506,7 +509,7 @@ impl<'a> Daemon<'a> {
         let config = self.options.apply(settings::load(self.config_path)?);
         if fixed(&config) != fixed(&self.config) || capacity(&config) != self.capacity {
             return Err(crate::exit::Failure::Configuration(format!(
-                "{}: `state`, `runtime`, `pins`, `max_bans_ipv4`, `max_bans_ipv6` and `max_line_bytes` in `daemon`, `control` and `metrics`, \
+                "{}: `state`, `runtime`, `pins`, `max_bans_ipv4`, `max_bans_ipv6`, `fail2ban_log` and `max_line_bytes` in `daemon`, `control` and `metrics`, \
                  change only at a restart, which keeps all bans",
                 self.config_path.display()
             ))

@@ -190,6 +190,12 @@ impl Daemon<'_> {
         if left_out > 0 {
             problems.push(format!("{left_out} lines are missing from the daemon's log: its reader is too slow"));
         }
+        if stats.notes_left_out > 0 {
+            let left_out = stats.notes_left_out;
+            problems.push(format!(
+                "of {left_out} bans not all is kept that `blocker why` tells: the database takes too long"
+            ));
+        }
         let left_open = self.closer.left_out();
         if left_open > 0 {
             problems.push(format!(
