@@ -145,8 +145,10 @@ impl Story<'_> {
             None => self.line(1, "the kernel has no ban of it: see `blocker status`"),
         }
         self.evidence(&cause.evidence, "the lines that earned it");
-        if origin == "log" && cause.evidence.is_empty() && self.why.missing.is_none() {
-            self.line(1, "the lines that earned it are not kept");
+        if self.why.missing.is_none()
+            && let Some(attempts) = cause.attempts
+        {
+            self.unkept(attempts, &cause.evidence);
         }
     }
 
@@ -230,6 +232,17 @@ impl Story<'_> {
             &format!("{whom}{count} of {max_retry} attempts in {find_time} in jail {jail}, the last one at {last}"),
         );
         self.evidence(evidence, "the lines that count");
+        self.unkept(*count, evidence);
+    }
+
+    /// Says if there are fewer lines than there were.
+    fn unkept(&mut self, attempts: f64, lines: &[Line]) {
+        let told: f64 = lines.iter().map(|line| line.attempts).sum();
+        if lines.is_empty() {
+            self.line(1, "the lines are not kept: they are from before a restart, or too many came since");
+        } else if told + 0.05 < attempts {
+            self.line(1, "the lines before these are not kept");
+        }
     }
 
     /// What was.

@@ -1,6 +1,10 @@
 //! What is known of an address, put together: by the engine what is, by the kernel what was dropped, by the database what was.
 //!
-//! Only the last takes long, and is not waited for: the thread that has the database gives the answer.
+//! Only the last takes long, and is not waited for: the thread that has the database gives the answer. If its disk hangs, what is known
+//! without it is told after [`PATIENCE`].
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use blocker_core::bans::Uid;
 use blocker_core::config::Mode;
@@ -13,8 +17,31 @@ use super::{Daemon, status};
 use crate::clock::{self, Reading};
 use crate::control::why::{Allowed, Ban, Cause, Count, Dropped, Earlier, Line, Past, Why};
 use crate::control::wire::Reply;
-use crate::kernel::MANUAL_JAIL;
+use crate::kernel::{MANUAL_JAIL, Tallies};
 use crate::store::{PastBan, PastLine, Question};
+
+/// How long the database may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is known, and the way to who asked, until it is told.
+type Unanswered = Mutex<Option<(Why, oneshot::Sender<Vec<Reply>>)>>;
+
+/// Tells what is known, with what the database has, or why that is not known. Whoever comes second says nothing.
+fn answer(unanswered: &Unanswered, found: Result<Vec<PastBan>, &str>, clock: Reading) {
+    let taken = unanswered.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let Some((mut why, reply)) = taken else { return };
+    match found {
+        Ok(account) => complete(&mut why, account, clock),
+        Err(error) => why.missing = Some(error.to_owned()),
+    }
+    if reply.send(vec![Reply::Why(Box::new(why)), Reply::Done]).is_err() {
+        tracing::debug!("a control client went away before its answer");
+    }
+}
+
+fn answer_late(unanswered: &Unanswered, clock: Reading) {
+    answer(unanswered, Err("the database has not answered yet: its disk is busy, or hangs"), clock);
+}
 
 impl Daemon<'_> {
     /// Answers what is known of `whom`.
@@ -22,17 +49,15 @@ impl Daemon<'_> {
         let clock = Reading::take();
         let story = self.engine.why(whom, clock.boot());
         self.carry_out();
-        let mut why = self.so_far(whom, story, clock);
-        let answer = move |found: Result<Vec<PastBan>, &str>| {
-            match found {
-                Ok(account) => complete(&mut why, account, clock),
-                Err(error) => why.missing = Some(error.to_owned()),
-            }
-            if reply.send(vec![Reply::Why(Box::new(why)), Reply::Done]).is_err() {
-                tracing::debug!("a control client went away before its answer");
-            }
-        };
+        let why = self.so_far(whom, story, clock);
+        let unanswered = Arc::new(Mutex::new(Some((why, reply))));
+        let late = Arc::clone(&unanswered);
+        let answer = move |found: Result<Vec<PastBan>, &str>| answer(&unanswered, found, clock);
         self.keeper.ask(Question { whom: whom.exactly(), answer: Box::new(answer) });
+        tokio::spawn(async move {
+            tokio::time::sleep(PATIENCE).await;
+            answer_late(&late, clock);
+        });
     }
 
     /// What is known without the database.
@@ -44,6 +69,10 @@ impl Daemon<'_> {
             (None, true, false) => "counted",
             (None, true, true) => "not-banned",
         };
+        let tallies = self.kernel.tallies().unwrap_or_else(|error| {
+            tracing::warn!("what was dropped lately cannot be read: {error:#}");
+            Tallies::default()
+        });
         let count = |counting: Counting| {
             let Counting { prefix, jail, count, of, find_time, last, evidence } = counting;
             Count {
@@ -65,8 +94,8 @@ impl Daemon<'_> {
             time: clock.wall(clock.boot()),
             verdict: verdict.to_owned(),
             mode: status::mode_name(self.config.daemon.mode).to_owned(),
-            bans: bans.into_iter().map(|ban| self.in_force(ban, clock)).collect(),
-            inside: inside.into_iter().map(|ban| self.in_force(ban, clock)).collect(),
+            bans: bans.into_iter().map(|ban| self.in_force(ban, &tallies, clock)).collect(),
+            inside: inside.into_iter().map(|ban| self.in_force(ban, &tallies, clock)).collect(),
             banned_inside,
             allowed: allowed.map(|allowed| Allowed { prefix: allowed.prefix, reason: allowed.why.to_string() }),
             allowed_inside,
@@ -85,7 +114,7 @@ impl Daemon<'_> {
         }
     }
 
-    fn in_force(&self, info: BanInfo, clock: Reading) -> Ban {
+    fn in_force(&self, info: BanInfo, tallies: &Tallies, clock: Reading) -> Ban {
         let BanInfo { prefix, jail, jail_name, started, until, origin, evidence: _ } = info;
         let config = self.numbered.jails.iter().find(|known| known.id == jail).map(|known| &known.config);
         let ports = match config {
@@ -103,7 +132,7 @@ impl Daemon<'_> {
             }
             Origin::Adopted => ("adopted", Cause::default()),
         };
-        let dropped = self.kernel.dropped(prefix).unwrap_or_else(|error| {
+        let dropped = self.kernel.dropped(prefix, tallies).unwrap_or_else(|error| {
             tracing::warn!("what was dropped of {prefix} cannot be read: {error:#}");
             None
         });
@@ -202,5 +231,94 @@ fn told(line: &Evidence, clock: Reading) -> Line {
         pattern: line.pattern.to_string(),
         attempts: status::number(line.attempts),
         count: status::number(line.count),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_does_not_answer_is_waited_for_no_longer_and_then_no_more() {
+        let clock = Reading::take();
+        let (reply, mut told) = oneshot::channel();
+        let unanswered = Mutex::new(Some((nothing(), reply)));
+
+        answer_late(&unanswered, clock);
+        answer(&unanswered, Ok(Vec::new()), clock);
+
+        let Ok(replies) = told.try_recv() else { panic!("an answer") };
+        let [Reply::Why(why), Reply::Done] = &replies[..] else { panic!("{replies:?}") };
+        assert!(why.missing.as_deref().is_some_and(|why| why.contains("hangs")), "{why:?}");
+    }
+
+    #[test]
+    fn what_the_database_has_goes_to_the_ban_in_force_and_the_rest_is_past() {
+        let mut why = nothing();
+        why.bans.push(in_force("command", Some(5)));
+        let clock = Reading::take();
+        let now = clock.wall_ns();
+        let ban = |until: Option<i64>, ended: Option<i64>| PastBan {
+            prefix: "192.0.2.9".parse().unwrap(),
+            jail: "dovecot".into(),
+            started: now - 1_000,
+            until,
+            origin: "log".into(),
+            attempts: None,
+            max_retry: Some(5),
+            find_time: Some(Duration::from_secs(600)),
+            pattern: Some("auth failed".into()),
+            by: None,
+            reason: None,
+            ended: ended.map(|at| (at, "command".into(), Some(Uid(7)))),
+            lines: Vec::new(),
+        };
+
+        let open = ban(None, None);
+        complete(&mut why, vec![open.clone(), ban(None, Some(now)), ban(Some(now - 1), None)], clock);
+
+        let cause = &why.bans[0].cause;
+        assert_eq!((cause.by_uid, cause.max_retry, cause.pattern.as_deref()), (Some(5), Some(5), Some("auth failed")));
+        let ends: Vec<_> = why.past.iter().map(|past| (past.how.as_str(), past.lifted_by_uid)).collect();
+        assert_eq!(ends, [("command", Some(7)), ("over", None)]);
+
+        let mut why = nothing();
+        complete(&mut why, vec![open], clock);
+        assert_eq!((why.past[0].how.as_str(), why.past[0].ended.as_ref()), ("unknown", None), "it is not in force");
+    }
+
+    fn nothing() -> Why {
+        Why {
+            asked: "192.0.2.9".into(),
+            prefix: "192.0.2.9".parse().unwrap(),
+            time: String::new(),
+            verdict: "not-banned".into(),
+            mode: "enforce".into(),
+            bans: Vec::new(),
+            inside: Vec::new(),
+            banned_inside: 0,
+            allowed: None,
+            allowed_inside: Vec::new(),
+            counts: Vec::new(),
+            earlier: Vec::new(),
+            past: Vec::new(),
+            missing: None,
+            judges: Vec::new(),
+        }
+    }
+
+    fn in_force(origin: &str, by_uid: Option<u32>) -> Ban {
+        Ban {
+            prefix: "192.0.2.9".parse().unwrap(),
+            jail: "dovecot".into(),
+            since: String::new(),
+            until: String::new(),
+            remaining_s: None,
+            ports: None,
+            observes: false,
+            origin: origin.into(),
+            cause: Cause { by_uid, ..Cause::default() },
+            dropped: None,
+        }
     }
 }

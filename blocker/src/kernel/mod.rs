@@ -226,14 +226,23 @@ impl Kernel {
         self.blocklist.lift(&mut self.maps, prefix)
     }
 
+    /// What of the drops is not yet in the bans, for [`Kernel::dropped`].
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn tallies(&self) -> Result<Tallies> {
+        self.maps.tallies()
+    }
+
     /// What has been dropped, or would have been, of exactly `prefix` since its ban began; `None` if it has none.
     ///
     /// # Errors
     ///
     /// The kernel's.
-    pub fn dropped(&self, prefix: Prefix) -> Result<Option<Traces>> {
+    pub fn dropped(&self, prefix: Prefix, tallies: &Tallies) -> Result<Option<Traces>> {
         let Some(ban) = self.maps.ban(prefix)? else { return Ok(None) };
-        let ban = self.maps.tallies()?.complete(prefix, ban);
+        let ban = tallies.complete(prefix, ban);
         let last = i64::try_from(ban.last_drop_ns).ok().filter(|&last| last != 0).map(Timestamp::from_nanos);
         Ok(Some(Traces { packets: ban.packets, bytes: ban.bytes, last }))
     }

@@ -21,6 +21,7 @@ banned by jail dovecot until 2026-11-26T11:00:00Z (59m53s left); closed are 143,
   the lines that earned it:
     2026-11-26T09:59:58Z  +2, 5 in all: dovecot "auth failed", user "bob"
       Nov 26 09:59:58 mx1 dovecot: imap-login: …
+  the lines before these are not kept
 to let it in again: blocker unban 192.0.2.9
 "#
     );
@@ -94,6 +95,7 @@ fn who_is_not_banned_is_told_why_not() {
         "2001:db8::9 is not banned: it has failed, and not often enough
   it is counted, and banned, with its whole network 2001:db8::/64
 3.4 of 5 attempts in 10m in jail dovecot, the last one at 2026-11-26T10:00:00Z
+  the lines are not kept: they are from before a restart, or too many came since
 "
     );
 }
@@ -133,6 +135,20 @@ fn bans_that_are_over_are_told_with_their_ends() {
             "logs have had it banned 4 times by jail dovecot, the last time at T4",
         ]
     );
+}
+
+#[test]
+fn what_is_only_observed_is_not_said_to_be_dropped() {
+    let banned = Why { verdict: "banned".into(), bans: vec![ban("dovecot")], ..nothing("192.0.2.9") };
+    let observed = "192.0.2.9 is banned, but only observed: its packets are counted and pass\n";
+    let everywhere = Why { mode: "observe".into(), ..banned.clone() };
+    assert!(story(&everywhere, nobody).starts_with(observed));
+    let one = Ban { observes: true, ..ban("dovecot") };
+    let jail = Why { bans: vec![one.clone()], ..banned.clone() };
+    let told = story(&jail, nobody);
+    assert!(told.starts_with(observed) && told.contains("; its jail only observes\n"), "{told}");
+    let both = Why { bans: vec![one, ban("sshd")], ..banned };
+    assert!(story(&both, nobody).starts_with("192.0.2.9 is banned\n"), "one of them drops");
 }
 
 #[test]
