@@ -19,7 +19,9 @@
 //! Whoever applies [`Command::Enforce`], [`Command::Lift`], [`Command::Allow`] and [`Command::Disallow`] in order to an
 //! empty table has, at any time, exactly the bans in force: `tests/engine_model.rs` holds it to that.
 
+pub mod account;
 mod command;
+pub mod evidence;
 mod failure;
 mod last;
 mod line;
@@ -29,6 +31,7 @@ mod request;
 mod settings;
 mod stats;
 mod twins;
+mod why;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -37,7 +40,7 @@ use std::time::Duration;
 
 use crate::allowlist::{self, Allowed, Allowlist, Origin as AllowOrigin};
 use crate::attempts::Attempts;
-use crate::bans::{Book, Insertion, Kind, MAX_USER_BYTES, Merged, Removal, Renewal};
+use crate::bans::{Book, Insertion, Kind, MAX_USER_BYTES, Merged, Removal, Renewal, Uid};
 use crate::calendar::Calendar;
 use crate::escalation::History;
 use crate::filter::{Failure, Filter, Label, Prefilter, fail2ban};
@@ -53,6 +56,7 @@ pub use crate::bounds::Bounds;
 pub use crate::jail::{Counter, Jail, JailId, JailSet, Limits, LogId, SourceId};
 pub use crate::policy::IgnoreReason;
 pub use command::{AdoptedBan, Adoption, BanInfo, Command, Event, Found, UnbanReason};
+pub use evidence::Evidence;
 pub use last::LastFailures;
 pub use line::{Line, Lines};
 pub use memory::{Changes, Counted, Key, MAX_RESTORED_TOLD, Memory};
@@ -60,7 +64,9 @@ pub use request::{BanOutcome, Request, Response};
 pub use settings::Settings;
 pub use stats::{JailStats, Stats};
 pub use twins::{Twin, TwinKey};
+pub use why::{Counting, MAX_INSIDE, Story};
 
+use account::{Account, Note};
 use logs::Logs;
 use stats::Counters;
 use twins::Twins;
@@ -81,6 +87,8 @@ pub struct Engine {
     allowlist: Allowlist,
     book: Book,
     tracker: Tracker,
+    /// The lines of whoever is in the tracker.
+    evidence: evidence::Lines,
     history: History,
     /// How long after the last ban of somebody it counts that there was one.
     remember_bans: Duration,
@@ -94,6 +102,9 @@ pub struct Engine {
     /// Whether nobody wants to know of each single failure.
     is_untold: bool,
     commands: VecDeque<Command>,
+    account: Account,
+    /// Whose request is carried out.
+    asker: Option<Uid>,
     counters: Counters,
     now: Timestamp,
 }
@@ -112,6 +123,7 @@ impl Engine {
             allowlist: Allowlist::default(),
             book: Book::new(bounds),
             tracker: Tracker::new(bounds.max_sources),
+            evidence: evidence::Lines::default(),
             history: History::default(),
             remember_bans,
             dice: fastrand::Rng::with_seed(0),
@@ -122,6 +134,8 @@ impl Engine {
             calendar: Calendar::default(),
             is_untold: false,
             commands: VecDeque::new(),
+            account: Account::default(),
+            asker: None,
             counters: Counters::default(),
             now: Timestamp::from_nanos(i64::MIN),
         };
@@ -141,6 +155,7 @@ impl Engine {
             let same_id = jails.iter().find(|new| new.id == old.id);
             if !same_id.is_some_and(|new| new.name == old.name && new.limits == old.limits) {
                 self.tracker.forget_jail(old.id);
+                self.evidence.forget_jail(old.id);
             }
             if same_id.is_some_and(|new| new.name != old.name) {
                 self.counters.jails.remove(&old.id);
@@ -197,12 +212,13 @@ impl Engine {
     pub fn handle_failure(&mut self, jail: JailId, failure: &Failure<'_>, made: Timestamp, now: Timestamp) {
         self.advance(now);
         if let Some(place) = self.jails.iter().position(|known| known.id == jail) {
-            self.judge_failure(place, failure, made, now);
+            self.judge_failure(place, failure, b"", made, now);
         }
     }
 
-    /// As [`Engine::handle_failure`], for the jail at `place`, where the engine has been brought to `now`.
-    fn judge_failure(&mut self, place: usize, failure: &Failure<'_>, made: Timestamp, now: Timestamp) {
+    /// As [`Engine::handle_failure`], for the jail at `place`, where the engine has been brought to `now`. The failure is told by
+    /// `line`; empty if there is none.
+    fn judge_failure(&mut self, place: usize, failure: &Failure<'_>, line: &[u8], made: Timestamp, now: Timestamp) {
         // A live failure is made now, also if the clock has stepped back.
         let made = if made >= now { self.now } else { made.min(self.now) };
         let Some(settings) = self.jails.get(place) else { return };
@@ -217,8 +233,12 @@ impl Engine {
         };
         match policy::decide(failure, settings, known, made, self.now) {
             Decision::Ignore(why) => self.ignored(jail, failure.addr, why),
-            Decision::Count { prefix, count, of } => self.found(jail, failure, prefix, made, count, of),
+            Decision::Count { prefix, count, of } => {
+                self.keep_line(place, failure, line, prefix, made, (count, of));
+                self.found(jail, failure, prefix, made, count, of);
+            }
             Decision::Ban { prefix, count, of, until } => {
+                self.keep_line(place, failure, line, prefix, made, (count, of));
                 self.found(jail, failure, prefix, made, count, of);
                 let user = failure.user.map(|user| cut(user).into());
                 let origin = Origin::Log { attempts: count, user, pattern: failure.pattern.clone() };
@@ -253,13 +273,22 @@ impl Engine {
                 service: Label::from(Filter::RECIDIVE),
                 pattern: Label::from(format!("ban by {}", self.jail_name(jail))),
             };
-            self.judge_failure(recidive, &failure, self.now, self.now);
+            self.judge_failure(recidive, &failure, b"", self.now, self.now);
         }
     }
 
     /// Has the dice fall in another way than in every other run: what they add to bans is not to be foreseen.
     pub fn set_seed(&mut self, seed: u64) {
         self.dice = fastrand::Rng::with_seed(seed);
+        self.evidence.set_seed(seed);
+    }
+
+    /// Does what an administrator asks, of whom `by` is known.
+    pub fn handle_request_by(&mut self, request: Request, by: Option<Uid>, now: Timestamp) -> Response {
+        self.asker = by;
+        let response = self.handle_request(request, now);
+        self.asker = None;
+        response
     }
 
     /// Does what an administrator asks.
@@ -391,11 +420,17 @@ impl Engine {
             self.tell_kernel(prefix, Some(after));
         }
         if renewed {
+            self.account.note(Note::Renewed { prefix, jail, until: new.until });
             self.notify_ban(prefix, jail, Event::Renewed);
             return Ok(BanOutcome::Renewed);
         }
         self.counters.jail(jail).bans_made += 1;
-        self.notify(Event::Banned(new));
+        let evidence = match &new.origin {
+            Origin::Log { .. } => self.take_evidence(prefix, jail),
+            Origin::Command { .. } | Origin::Adopted => Arc::default(),
+        };
+        self.note_beginning(&new, &evidence);
+        self.notify(Event::Banned(BanInfo { evidence, ..new }));
         Ok(BanOutcome::Banned)
     }
 
@@ -438,6 +473,7 @@ impl Engine {
         let Removal { prefix, jails, left } = removal;
         self.tell_kernel(prefix, left);
         for jail in jails.iter() {
+            self.note_end(prefix, jail, why);
             self.notify(Event::Unbanned { prefix, jail, why });
         }
     }
@@ -459,7 +495,7 @@ impl Engine {
     fn info(&self, prefix: Prefix, jail: JailId, ban: &Ban) -> BanInfo {
         let Ban { started, until, origin } = ban.clone();
         let jail_name = self.shared_names.get(&jail).map_or_else(|| self.jail_name(jail).into(), Arc::clone);
-        BanInfo { prefix, jail, jail_name, started, until, origin }
+        BanInfo { prefix, jail, jail_name, started, until, origin, evidence: Arc::default() }
     }
 }
 

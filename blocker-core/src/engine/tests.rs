@@ -1,6 +1,8 @@
 //! The engine from outside: lines and requests in, commands out. Random sequences are in `tests/engine_model.rs`.
 
+mod evidence;
 mod fail2ban;
+mod why;
 
 use std::time::Duration;
 

@@ -7,6 +7,8 @@ use blocker_core::prefix::Prefix;
 use blocker_core::whom::Whom;
 use serde::{Deserialize, Serialize};
 
+use super::why::Why;
+
 /// A question, one line of JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
@@ -38,6 +40,11 @@ pub enum Request {
     },
     /// Lift every ban.
     UnbanAll,
+    /// All that is known of somebody.
+    Why {
+        /// Who.
+        whom: Whom,
+    },
     /// Read the configuration anew.
     Reload,
 }
@@ -52,7 +59,7 @@ impl Request {
         let (prefixes, reason) = match self {
             Self::Ban { prefixes, reason, .. } => (prefixes.len(), reason.as_ref().map_or(0, String::len)),
             Self::Unban { prefixes } => (prefixes.len(), 0),
-            Self::Status | Self::Bans | Self::UnbanAll | Self::Reload => (0, 0),
+            Self::Status | Self::Bans | Self::UnbanAll | Self::Why { .. } | Self::Reload => (0, 0),
         };
         if prefixes > MAX_PREFIXES {
             return Err(format!("{prefixes} prefixes in one request, at most {MAX_PREFIXES} are taken"));
@@ -89,6 +96,8 @@ pub enum Reply {
     Change(Change),
     /// What became of the next ones of a list, all the same; see [`Request::Ban`].
     Run(Run),
+    /// The answer to [`Request::Why`].
+    Why(Box<Why>),
     /// How many bans were lifted.
     Lifted(usize),
     /// It is done, but not all as it should be.
