@@ -58,6 +58,7 @@ fn an_empty_file_is_a_working_configuration() {
         },
         control: Control::default(),
         metrics: None,
+        notify: notify::Notify::default(),
         jails: vec![Jail {
             name: "dovecot".to_owned(),
             enabled: Enabled::Auto,
@@ -144,7 +145,7 @@ fn every_key_is_read() {
         [jails.dovecot]
         enabled = false
     "#;
-    let Config { daemon, control: _, metrics: _, jails } = config(text);
+    let Config { daemon, control: _, metrics: _, notify: _, jails } = config(text);
     let names: Vec<&str> = jails.iter().map(|jail| jail.name.as_str()).collect();
 
     assert_eq!(daemon.interfaces, Interfaces::Named(vec!["eth0".to_owned(), "enp[0-9]s0f*np?".to_owned()]));
