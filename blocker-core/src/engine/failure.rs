@@ -1,10 +1,12 @@
 //! What is counted and told of a single failure.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use super::evidence::{Evidence, Piece};
 use super::{Engine, Event, Found, IgnoreReason, JailId, cut};
 use crate::attempts::Attempts;
-use crate::filter::Failure;
+use crate::filter::{Failure, Filter};
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
 
@@ -62,5 +64,37 @@ impl Engine {
             count,
             of,
         }));
+    }
+
+    /// Keeps the line of a failure that counts, in the jail at `place`: it has come to `count`, and `of` earns a ban.
+    pub(super) fn keep_line(
+        &mut self,
+        place: usize,
+        failure: &Failure<'_>,
+        line: &[u8],
+        prefix: Prefix,
+        made: Timestamp,
+        (count, of): (Attempts, u32),
+    ) {
+        let Some(jail) = self.jails.get(place) else { return };
+        let &Failure { addr, user, attempts, span: _, session: _, service: _, ref pattern } = failure;
+        let filter = jail.filter.as_ref().map_or("", Filter::name);
+        let piece = Piece { line, addr, user, filter, pattern, made, attempts, count, of };
+        self.evidence.note((prefix, jail.id), piece);
+    }
+
+    /// The lines that count against `prefix` in `jail` at this instant.
+    pub(super) fn evidence_against(&self, prefix: Prefix, jail: JailId) -> Vec<Evidence> {
+        let Some(jail) = self.jails.iter().find(|known| known.id == jail) else { return Vec::new() };
+        self.evidence.of((prefix, jail.id), self.now.saturating_sub(jail.limits.find_time))
+    }
+
+    /// The same, told for the last time: they are answered by a ban.
+    pub(super) fn take_evidence(&mut self, prefix: Prefix, jail: JailId) -> Arc<[Evidence]> {
+        let evidence = self.evidence_against(prefix, jail);
+        if !evidence.is_empty() {
+            self.evidence.forget(prefix, Some(jail));
+        }
+        evidence.into()
     }
 }

@@ -20,6 +20,7 @@
 //! empty table has, at any time, exactly the bans in force: `tests/engine_model.rs` holds it to that.
 
 mod command;
+pub mod evidence;
 mod failure;
 mod last;
 mod line;
@@ -53,6 +54,7 @@ pub use crate::bounds::Bounds;
 pub use crate::jail::{Counter, Jail, JailId, JailSet, Limits, LogId, SourceId};
 pub use crate::policy::IgnoreReason;
 pub use command::{AdoptedBan, Adoption, BanInfo, Command, Event, Found, UnbanReason};
+pub use evidence::Evidence;
 pub use last::LastFailures;
 pub use line::{Line, Lines};
 pub use memory::{Changes, Counted, Key, MAX_RESTORED_TOLD, Memory};
@@ -81,6 +83,8 @@ pub struct Engine {
     allowlist: Allowlist,
     book: Book,
     tracker: Tracker,
+    /// The lines of whoever is in the tracker.
+    evidence: evidence::Lines,
     history: History,
     /// How long after the last ban of somebody it counts that there was one.
     remember_bans: Duration,
@@ -112,6 +116,7 @@ impl Engine {
             allowlist: Allowlist::default(),
             book: Book::new(bounds),
             tracker: Tracker::new(bounds.max_sources),
+            evidence: evidence::Lines::default(),
             history: History::default(),
             remember_bans,
             dice: fastrand::Rng::with_seed(0),
@@ -141,6 +146,7 @@ impl Engine {
             let same_id = jails.iter().find(|new| new.id == old.id);
             if !same_id.is_some_and(|new| new.name == old.name && new.limits == old.limits) {
                 self.tracker.forget_jail(old.id);
+                self.evidence.forget_jail(old.id);
             }
             if same_id.is_some_and(|new| new.name != old.name) {
                 self.counters.jails.remove(&old.id);
@@ -197,12 +203,13 @@ impl Engine {
     pub fn handle_failure(&mut self, jail: JailId, failure: &Failure<'_>, made: Timestamp, now: Timestamp) {
         self.advance(now);
         if let Some(place) = self.jails.iter().position(|known| known.id == jail) {
-            self.judge_failure(place, failure, made, now);
+            self.judge_failure(place, failure, b"", made, now);
         }
     }
 
-    /// As [`Engine::handle_failure`], for the jail at `place`, where the engine has been brought to `now`.
-    fn judge_failure(&mut self, place: usize, failure: &Failure<'_>, made: Timestamp, now: Timestamp) {
+    /// As [`Engine::handle_failure`], for the jail at `place`, where the engine has been brought to `now`. The failure is told by
+    /// `line`; empty if there is none.
+    fn judge_failure(&mut self, place: usize, failure: &Failure<'_>, line: &[u8], made: Timestamp, now: Timestamp) {
         // A live failure is made now, also if the clock has stepped back.
         let made = if made >= now { self.now } else { made.min(self.now) };
         let Some(settings) = self.jails.get(place) else { return };
@@ -217,8 +224,12 @@ impl Engine {
         };
         match policy::decide(failure, settings, known, made, self.now) {
             Decision::Ignore(why) => self.ignored(jail, failure.addr, why),
-            Decision::Count { prefix, count, of } => self.found(jail, failure, prefix, made, count, of),
+            Decision::Count { prefix, count, of } => {
+                self.keep_line(place, failure, line, prefix, made, (count, of));
+                self.found(jail, failure, prefix, made, count, of);
+            }
             Decision::Ban { prefix, count, of, until } => {
+                self.keep_line(place, failure, line, prefix, made, (count, of));
                 self.found(jail, failure, prefix, made, count, of);
                 let user = failure.user.map(|user| cut(user).into());
                 let origin = Origin::Log { attempts: count, user, pattern: failure.pattern.clone() };
@@ -253,13 +264,14 @@ impl Engine {
                 service: Label::from(Filter::RECIDIVE),
                 pattern: Label::from(format!("ban by {}", self.jail_name(jail))),
             };
-            self.judge_failure(recidive, &failure, self.now, self.now);
+            self.judge_failure(recidive, &failure, b"", self.now, self.now);
         }
     }
 
     /// Has the dice fall in another way than in every other run: what they add to bans is not to be foreseen.
     pub fn set_seed(&mut self, seed: u64) {
         self.dice = fastrand::Rng::with_seed(seed);
+        self.evidence.set_seed(seed);
     }
 
     /// Does what an administrator asks.
@@ -395,7 +407,11 @@ impl Engine {
             return Ok(BanOutcome::Renewed);
         }
         self.counters.jail(jail).bans_made += 1;
-        self.notify(Event::Banned(new));
+        let evidence = match &new.origin {
+            Origin::Log { .. } => self.take_evidence(prefix, jail),
+            Origin::Command { .. } | Origin::Adopted => Arc::default(),
+        };
+        self.notify(Event::Banned(BanInfo { evidence, ..new }));
         Ok(BanOutcome::Banned)
     }
 
@@ -459,7 +475,7 @@ impl Engine {
     fn info(&self, prefix: Prefix, jail: JailId, ban: &Ban) -> BanInfo {
         let Ban { started, until, origin } = ban.clone();
         let jail_name = self.shared_names.get(&jail).map_or_else(|| self.jail_name(jail).into(), Arc::clone);
-        BanInfo { prefix, jail, jail_name, started, until, origin }
+        BanInfo { prefix, jail, jail_name, started, until, origin, evidence: Arc::default() }
     }
 }
 

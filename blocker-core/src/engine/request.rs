@@ -111,11 +111,13 @@ impl Engine {
         for prefix in prefixes {
             let lifted = self.lift(prefix, UnbanReason::ByCommand) > 0;
             self.tracker.forget_prefix(prefix);
+            self.evidence.forget(prefix, None);
             self.history.forget_prefix(prefix);
 
             let network = policy::counted_by(prefix.addr(), self.ipv6_prefix);
             let network_lifted = if prefix.is_host() && network != prefix {
                 self.tracker.forget_prefix(network);
+                self.evidence.forget(network, None);
                 self.history.forget_prefix(network);
                 self.lift(network, UnbanReason::ByCommand) > 0
             } else {
@@ -133,6 +135,7 @@ impl Engine {
 
     pub(super) fn unban_all(&mut self) -> usize {
         self.tracker.clear();
+        self.evidence.clear();
         self.history.clear();
         let lifted = self.book.prefixes().into_iter().map(|prefix| self.lift(prefix, UnbanReason::ByCommand)).sum();
         self.book.forget_ended();

@@ -250,7 +250,7 @@ pub(super) fn mode_name(mode: Mode) -> &'static str {
 
 /// A ban for people and scripts.
 pub(super) fn ban(info: BanInfo, clock: Reading) -> Ban {
-    let BanInfo { prefix, jail: _, jail_name, started, until, origin } = info;
+    let BanInfo { prefix, jail: _, jail_name, started, until, origin, evidence: _ } = info;
     let (origin, attempts, reason) = match origin {
         Origin::Log { attempts, user: _, pattern } => ("log", number(attempts), Some(pattern.to_string())),
         Origin::Command { reason } => ("command", 0.0, reason.map(|reason| reason.to_string())),
