@@ -492,7 +492,10 @@ fn unknown_keys_get_the_nearest_known_one() {
             "[defaults]\nignoreip = []",
             "line 2: unknown key `defaults.ignoreip`: known are `max_retry`, `find_time`, `ban_time`, `ban_time_multipliers`, `ban_time_formula`, `ban_time_increment`, `ban_time_factor`, `ban_time_max`, `ban_time_random`, `ban_time_all_jails`, `fewer_tries`, `counter`",
         ),
-        ("\"\\n\" = 1", "line 1: unknown key `\"\\n\"`: known are `daemon`, `control`, `metrics`, `defaults`, `jails`"),
+        (
+            "\"\\n\" = 1",
+            "line 1: unknown key `\"\\n\"`: known are `daemon`, `control`, `metrics`, `notify`, `defaults`, `jails`",
+        ),
     ];
     for (text, expected) in rows {
         assert_eq!(errors(text), [expected]);

@@ -174,7 +174,12 @@ impl Changes {
                 self.note(&Change { prefix: whom.exactly(), outcome: outcome.clone(), why: None })
             }),
             Reply::Done => self.print(),
-            Reply::Status(_) | Reply::Ban(_) | Reply::Lifted(_) | Reply::Warning(_) | Reply::Error { .. } => Ok(()),
+            Reply::Status(_)
+            | Reply::Ban(_)
+            | Reply::Lifted(_)
+            | Reply::Tested(_)
+            | Reply::Warning(_)
+            | Reply::Error { .. } => Ok(()),
         }
     }
 

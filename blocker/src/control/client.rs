@@ -97,7 +97,12 @@ impl Client {
                 Reply::Error { message, code: 77 } => return Err(Failure::Permission(message).into()),
                 Reply::Error { message, code: 78 } => return Err(Failure::Configuration(message).into()),
                 Reply::Error { message, code: _ } => bail!("{message}"),
-                reply @ (Reply::Status(_) | Reply::Ban(_) | Reply::Change(_) | Reply::Run(_) | Reply::Lifted(_)) => {
+                reply @ (Reply::Status(_)
+                | Reply::Ban(_)
+                | Reply::Change(_)
+                | Reply::Run(_)
+                | Reply::Lifted(_)
+                | Reply::Tested(_)) => {
                     take(reply)?;
                 }
             }

@@ -27,6 +27,7 @@ mod limits;
 mod logs;
 mod looks;
 mod printed;
+mod receivers;
 mod sources;
 mod status;
 mod supervisor;
@@ -55,6 +56,7 @@ use crate::network::allow_files::AllowFiles;
 use crate::network::changes::Changes;
 use crate::network::connections::Closing;
 use crate::network::default_routes;
+use crate::notify::Notifier;
 use crate::settings;
 use crate::source::{Printed, SourceEvent};
 
@@ -120,6 +122,8 @@ struct Daemon<'a> {
     are_places_due: bool,
     events: EventLog,
     closer: Closer,
+    /// Who is told of bans.
+    notifier: Notifier,
     /// When [`Daemon::look_around`] is due.
     looks: Looks,
     /// Commands that the kernel refused since the start, and its words for the last one.
@@ -164,7 +168,10 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
         tokio::spawn(metrics.run(calls_in.clone()));
     }
     let mut server = tokio::spawn(server.run(calls_in));
+    // From here on: what an earlier run has banned was told then.
+    daemon.notifier = Notifier::start(&daemon.config.notify)?;
     daemon.introduce();
+    daemon.tell_of_start();
     let status = daemon.word();
     daemon.supervisor.ready(status, Instant::now());
 
@@ -198,10 +205,13 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
     }
     daemon.supervisor.stopping(Instant::now());
     drop(calls);
-    let Daemon { keeper, engine, .. } = daemon;
-    if tokio::time::timeout(SAVE_WITHIN, keeper.finish(engine)).await.is_err() {
-        tracing::error!("the database is stuck: what has changed lately is not saved");
-    }
+    let Daemon { keeper, engine, notifier, .. } = daemon;
+    let save = async {
+        if tokio::time::timeout(SAVE_WITHIN, keeper.finish(engine)).await.is_err() {
+            tracing::error!("the database is stuck: what has changed lately is not saved");
+        }
+    };
+    tokio::join!(save, notifier.stop());
     if tokio::time::timeout(STOP_WITHIN, &mut server).await.is_err() {
         // Clients that hang hold every place; the socket goes with the task.
         server.abort();
@@ -225,7 +235,7 @@ impl Options {
 
 /// What changes only at a restart, besides the [`capacity`].
 fn fixed(config: &Config) -> impl PartialEq {
-    let Config { daemon, control, metrics, jails: _ } = config;
+    let Config { daemon, control, metrics, notify: _, jails: _ } = config;
     (&daemon.state, &daemon.runtime, &daemon.pins, daemon.max_line_bytes, control, metrics)
 }
 
@@ -278,6 +288,7 @@ impl<'a> Daemon<'a> {
             are_places_due: false,
             events: EventLog::start()?,
             closer: Closer::start()?,
+            notifier: Notifier::default(),
             looks: Looks::begin(Instant::now()),
             refused: (0, String::new()),
             unsettled: Unsettled::default(),
@@ -409,6 +420,9 @@ impl<'a> Daemon<'a> {
 
     fn handle_call(&mut self, call: Call) {
         let Call { request, reply } = call;
+        if matches!(request, Request::TestNotify) {
+            return self.test_receivers(reply);
+        }
         let is_change = matches!(request, Request::Ban { .. } | Request::Unban { .. } | Request::UnbanAll);
         let mut replies = match self.answer(request) {
             Ok(replies) => replies,
@@ -440,6 +454,7 @@ impl<'a> Daemon<'a> {
         let request = match request {
             Request::Status => return Ok(vec![Reply::Status(Box::new(self.status()?))]),
             Request::Reload => return self.reload().map(|()| Vec::new()),
+            Request::TestNotify => return Ok(Vec::new()),
             Request::Bans => engine::Request::Bans,
             Request::Ban { prefixes: whom, jail, ban_time, reason, runs } => {
                 asked = runs.then(|| whom.clone());
@@ -505,8 +520,10 @@ impl<'a> Daemon<'a> {
         let routes = default_routes()?;
         let (numbered, ports) = jails::number(&config, &self.kernel, &mut self.sources)?;
         self.engine.reconfigure(jails::settings(&config, &numbered, self.capacity), clock::now());
+        let notifier = (config.notify != self.config.notify).then(|| Notifier::start(&config.notify)).transpose()?;
         self.config = config;
         self.numbered = numbered;
+        self.take_up_receivers(notifier);
         self.allow_files.set_paths(&self.config.daemon.allow_files);
         self.find_allowed(&routes);
         self.start_sources()?;
@@ -567,6 +584,7 @@ impl<'a> Daemon<'a> {
         prefixes.clear();
         self.close_connections();
         let engine = &self.engine;
+        self.notifier.tell_all(self.batch.events.iter(), |event| jails::name_in(event, engine));
         let events = &mut self.batch.events;
         self.events.send_all(events.drain(..), |event| jails::name_in(event, engine));
         for (prefix, error) in refused {

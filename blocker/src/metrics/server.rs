@@ -149,6 +149,7 @@ impl Server {
             | Reply::Change(_)
             | Reply::Run(_)
             | Reply::Lifted(_)
+            | Reply::Tested(_)
             | Reply::Warning(_)
             | Reply::Done
             | Reply::Error { .. } => None,

@@ -9,8 +9,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
+use super::notice::plain;
 use super::worker::Failed;
-use crate::process_group::ProcessGroup;
+use crate::process_group::{ProcessGroup, ended};
 
 /// Where programs find others. Everything else of the daemon's environment stays with the daemon.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -24,6 +25,23 @@ pub(super) struct Left {
     pub(super) status: ExitStatus,
     /// The beginning of both its outputs.
     pub(super) output: Vec<u8>,
+}
+
+impl Left {
+    /// How it ended, in words.
+    pub(super) fn ended(&self) -> String {
+        ended(self.status)
+    }
+
+    /// What it printed, on one line that can be shown.
+    pub(super) fn words(&self) -> String {
+        plain(self.output.trim_ascii())
+    }
+
+    /// Whether it asks to be run again later: `EX_TEMPFAIL` of sysexits(3).
+    pub(super) fn is_temporary(&self) -> bool {
+        self.status.code() == Some(75)
+    }
 }
 
 /// Runs a program with `input` as its standard input, for `limit` at most, and keeps `most` bytes of what it prints.
@@ -155,7 +173,8 @@ mod tests {
         let left = run(&shell(script), b"input\n", LIMIT, 4096).await.expect("it runs");
 
         let text = String::from_utf8(left.output).expect("text");
-        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("_=") && !line.starts_with("SHLVL=")).collect();
+        let lines: Vec<&str> =
+            text.lines().filter(|line| !line.starts_with("_=") && !line.starts_with("SHLVL=")).collect();
         assert_eq!(lines, ["input", "LANG=C.UTF-8", &format!("PATH={PATH}"), "/", "error"]);
         assert_eq!(left.status.code(), Some(3));
     }
@@ -203,6 +222,9 @@ mod tests {
     async fn a_program_that_is_not_there_is_never_there() {
         let failed = run(&["/nonexistent/program".to_owned()], b"", LIMIT, 100).await.expect_err("it is not there");
 
-        assert!(matches!(&failed, Failed::Never(why) if why.starts_with("/nonexistent/program: cannot be run: ")), "{failed:?}");
+        assert!(
+            matches!(&failed, Failed::Never(why) if why.starts_with("/nonexistent/program: cannot be run: ")),
+            "{failed:?}"
+        );
     }
 }

@@ -154,7 +154,7 @@ impl Notice {
 
 impl Ban {
     fn of(info: &BanInfo, clock: Reading) -> Self {
-        let BanInfo { prefix, jail: _, jail_name, started: _, until, origin } = info;
+        let BanInfo { prefix, jail: _, jail_name, started: _, until, origin, evidence } = info;
         let (origin, attempts, reason, user) = match origin {
             Origin::Log { attempts, user, pattern } => {
                 ("log", number(*attempts), Some(plain(pattern.as_bytes())), user.as_deref().map(plain))
@@ -173,7 +173,8 @@ impl Ban {
             attempts,
             reason,
             user,
-            lines: Vec::new(),
+            // A ban that another jail made counts without a line.
+            lines: evidence.iter().filter(|told| !told.line.is_empty()).map(|told| plain(&told.line)).collect(),
         }
     }
 }
@@ -266,6 +267,7 @@ fn number(attempts: Attempts) -> f64 {
 pub(super) mod testing {
     //! Notices of a hostile world.
 
+    use blocker_core::engine::Evidence;
     use blocker_core::time::{Timestamp, Until};
 
     use super::*;
@@ -288,8 +290,24 @@ pub(super) mod testing {
                 user: Some(user.into()),
                 pattern: "auth failed".to_owned().into(),
             },
+            evidence: [user.to_vec()].into_iter().map(evidence).collect(),
         };
         Happening { what: What::Banned(ban), clock: Reading::at(boot, 1_795_716_000_000_000_000) }
+    }
+
+    fn evidence(line: Vec<u8>) -> Evidence {
+        Evidence {
+            line: line.into(),
+            is_cut: false,
+            addr: std::net::Ipv4Addr::new(192, 0, 2, 7).into(),
+            user: None,
+            filter: "dovecot".to_owned().into(),
+            pattern: "auth failed".to_owned().into(),
+            made: Timestamp::from_nanos(0),
+            attempts: Attempts::whole(5),
+            count: Attempts::whole(5),
+            of: 5,
+        }
     }
 
     pub(crate) fn ban(prefix: &str, user: &[u8]) -> Notice {
@@ -319,12 +337,15 @@ mod tests {
 
         let document: serde_json::Value = serde_json::from_slice(&batch.json("mx1")).expect("JSON");
 
-        assert_eq!((&document["version"], &document["host"], &document["left_out"]), (&1.into(), &"mx1".into(), &7.into()));
+        assert_eq!(
+            (&document["version"], &document["host"], &document["left_out"]),
+            (&1.into(), &"mx1".into(), &7.into())
+        );
         assert!(document["sent_at"].as_str().is_some_and(|time| time.ends_with('Z')), "{document}");
         let expected = serde_json::json!({
-            "event": "ban", "time": "2026-11-26T18:40:00Z", "jail": "dovecot", "prefix": "192.0.2.9",
-            "until": "2026-11-26T19:40:00Z", "seconds": 3600, "origin": "log", "attempts": 5.0,
-            "reason": "auth failed", "user": "bob\"\\n", "lines": [],
+            "event": "ban", "time": "2026-11-26T18:00:00Z", "jail": "dovecot", "prefix": "192.0.2.9",
+            "until": "2026-11-26T19:00:00Z", "seconds": 3600, "origin": "log", "attempts": 5.0,
+            "reason": "auth failed", "user": "bob\"\\n", "lines": ["bob\"\\n"],
         });
         assert_eq!(document["events"], serde_json::json!([expected]));
     }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::notice::{Batch, Happening, Notice, What};
 use crate::clock::Reading;
 
-/// Things that may wait for a receiver; some 400 bytes each.
+/// Things that may wait for a receiver; some 400 bytes each, and up to 6 KiB with the lines of a ban, which receivers share.
 pub(super) const MAX_WAITING: usize = 1_024;
 
 /// Bans and ends of bans that are told one by one in a piece; further ones wait, or are counted.

@@ -31,10 +31,13 @@ fn a_mail_needs_an_addressee_and_goes_by_the_local_sendmail() {
 
 #[test]
 fn a_server_on_this_machine_is_spoken_to_without_tls_and_others_never() {
-    let way = |server: &str| match notify_of(&format!("[notify.mail]\nto = \"a@example.org\"\nserver = {server:?}\n")).mail {
-        Some(Mail { way: MailWay::Server(MailServer { host, port, security, login: None }), .. }) => (host, port, security),
-        other => panic!("{other:?}"),
-    };
+    let way =
+        |server: &str| match notify_of(&format!("[notify.mail]\nto = \"a@example.org\"\nserver = {server:?}\n")).mail {
+            Some(Mail { way: MailWay::Server(MailServer { host, port, security, login: None }), .. }) => {
+                (host, port, security)
+            }
+            other => panic!("{other:?}"),
+        };
 
     for (server, host, port, security) in [
         ("smtp://localhost", "localhost", 25, MailSecurity::Plain),
@@ -47,7 +50,9 @@ fn a_server_on_this_machine_is_spoken_to_without_tls_and_others_never() {
         assert_eq!(way(server), (host.to_owned(), port, security), "{server}");
     }
     let plain = "[notify.mail]\nto = \"a@example.org\"\nserver = \"smtp://mail.example.org\"\nstarttls = false\n";
-    assert!(matches!(notify_of(plain).mail.unwrap().way, MailWay::Server(server) if server.security == MailSecurity::Plain));
+    assert!(
+        matches!(notify_of(plain).mail.unwrap().way, MailWay::Server(server) if server.security == MailSecurity::Plain)
+    );
     let faults = errors(&format!("{plain}user = \"bob\"\npassword_file = \"/etc/blocker/password\"\n"));
     assert!(faults[0].contains("everybody on the way"), "{faults:?}");
 }
@@ -58,7 +63,10 @@ fn keys_that_need_or_exclude_one_another_are_told() {
 
     for (keys, words) in [
         ("user = \"bob\"\nserver = \"smtps://example.org\"\n", "line 3: `notify.mail.user` needs `password_file`"),
-        ("password_file = \"/p\"\nserver = \"smtps://example.org\"\n", "line 3: `notify.mail.password_file` needs `user`"),
+        (
+            "password_file = \"/p\"\nserver = \"smtps://example.org\"\n",
+            "line 3: `notify.mail.password_file` needs `user`",
+        ),
         ("starttls = true\n", "line 3: `notify.mail.starttls` needs `server`"),
         ("server = \"smtp://localhost\"\nsendmail = \"/s\"\n", "line 4: `notify.mail.sendmail` and `server` exclude"),
     ] {
