@@ -58,7 +58,7 @@ fn an_empty_file_is_a_working_configuration() {
         },
         control: Control::default(),
         metrics: None,
-        notify: notify::Notify::default(),
+        notify: Notify::default(),
         jails: vec![Jail {
             name: "dovecot".to_owned(),
             enabled: Enabled::Auto,
