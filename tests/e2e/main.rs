@@ -24,6 +24,7 @@ mod lists;
 mod logs;
 mod memory;
 mod metrics;
+mod notify;
 mod past;
 mod refusals;
 mod reload;
