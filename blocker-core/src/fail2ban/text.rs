@@ -42,7 +42,7 @@ impl Import {
 fn mail(told: &Mail, text: &mut String) {
     let Mail { to, from, jails, whois } = told;
     text.push_str(&format!(
-        "\n# Mails at the start, at the stop and at bans, as by fail2ban's actions.\n[notify.mail]\nto = {}\n",
+        "\n# Mails at the start, at the stop and at bans, as by fail2ban's actions.\n# Under systemd server = \"smtp://localhost\" is less trouble: see docs/operations.md.\n[notify.mail]\nto = {}\n",
         list(to)
     ));
     if let Some(from) = from {

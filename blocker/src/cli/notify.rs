@@ -23,11 +23,8 @@ pub(super) fn notify(globals: &Globals, options: &Options) -> Result<()> {
     let (mut sent, mut failed) = (0, 0);
     Client::connect(&places.runtime)?.ask(&Request::TestNotify, |reply| {
         let Reply::Tested(tested) = reply else { return Ok(()) };
-        if tested.error.is_some() {
-            failed += 1
-        } else {
-            sent += 1
-        }
+        failed += usize::from(tested.error.is_some());
+        sent += usize::from(tested.error.is_none());
         if globals.json {
             return output::json(&tested);
         }

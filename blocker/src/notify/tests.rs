@@ -23,7 +23,7 @@ fn program(name: &str, script: &str, on: &[Occasion], jails: &[&str]) -> Program
 fn ban(prefix: &str) -> Event {
     match happening(prefix, b"bob").what {
         What::Banned(ban) => Event::Banned(ban),
-        other => panic!("{other:?}"),
+        What::Started { .. } | What::Stopping | What::Unbanned { .. } | What::Test => panic!("it is a ban"),
     }
 }
 

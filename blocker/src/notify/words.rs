@@ -93,7 +93,7 @@ fn say(notice: &Notice, host: &str, text: &mut String) {
             ),
         ),
         Detail::None {} => {
-            push(text, format_args!("{time}  This is a test of blocker on {host}. Nothing has happened.\n"))
+            push(text, format_args!("{time}  This is a test of blocker on {host}. Nothing has happened.\n"));
         }
     }
 }
