@@ -351,6 +351,48 @@ fn receivers_that_hang_delay_no_ban_and_no_stop() -> Result<()> {
 }
 
 #[test]
+fn what_the_unit_leaves_of_root_suffices_to_tell() -> Result<()> {
+    let unit = include_str!("../../dist/blocker.service");
+    let listed = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).context("it is limited")?;
+    let kept: String = listed.split_whitespace().map(|name| name.replace("CAP_", ",+")).collect();
+    let net = Net::new()?;
+    let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
+    let directory = daemon.directory().to_owned();
+    let server = MailServer::start(&net, 2525, &directory.join("mails"), &[])?;
+    let hooks = HookServer::start(&net, 9000, &directory, "sesame", None)?;
+    let secret = directory.join("secret");
+    fs::write(&secret, "sesame\n")?;
+    let hangs = directory.join("hangs");
+    executable(&hangs, "#!/bin/sh\nsleep 600 & wait\n")?;
+    configure(
+        &daemon,
+        &format!(
+            "[notify.mail]\nto = \"root@localhost\"\nserver = \"smtp://localhost:2525\"\n\
+             [notify.webhook.desk]\nurl = \"http://127.0.0.1:9000/hooks/bans\"\nsecret_file = \"{}\"\n\
+             [notify.exec.hangs]\ncommand = [\"{}\"]\ntime_limit = \"1s\"\n\
+             [notify.exec.works]\ncommand = [\"/bin/cat\"]\n",
+            secret.display(),
+            hangs.display()
+        ),
+    )?;
+
+    let only = format!("-all{}", kept.to_lowercase());
+    daemon.start_confined(&["setpriv", "--no-new-privs", "--bounding-set", &only, "--inh-caps=-all"])?;
+
+    await_mail(&server, "started")?;
+    let tested = daemon.cli(&["notify", "--test"])?;
+    let lines: Vec<&str> = tested.stdout.lines().collect();
+    let [mail, desk, hangs, works] = lines.as_slice() else { anyhow::bail!("{tested:?}") };
+    ensure!(
+        [*mail, *desk, *works] == ["notify.mail: sent", "notify.webhook.desk: sent", "notify.exec.works: sent"],
+        "{tested:?}"
+    );
+    ensure!(hangs.ends_with("took longer than 1 s and was ended") && tested.code == Some(1), "{tested:?}");
+    ensure!(await_events(&hooks, 1)?[0]["event"] == "test", "it was told");
+    daemon.stop()
+}
+
+#[test]
 fn nobody_is_told_and_a_test_says_so_and_a_faulty_table_is_refused() -> Result<()> {
     let net = Net::new()?;
     let mut daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
