@@ -218,7 +218,7 @@ impl Notifier {
 
 impl Named {
     fn start<R: worker::Receiver>(name: String, wanted: Wanted, receiver: R) -> Result<Self> {
-        let handle = worker::start(&format!("to-{name}"), receiver)?;
+        let handle = worker::start(&name, receiver)?;
         Ok(Self { name, wanted, handle })
     }
 

@@ -115,6 +115,8 @@ impl Handle {
 }
 
 struct Worker<R> {
+    /// For the log.
+    name: String,
     receiver: R,
     queue: mpsc::Receiver<Arc<Happening>>,
     untold: Arc<AtomicU64>,
@@ -123,11 +125,11 @@ struct Worker<R> {
     stop: watch::Receiver<bool>,
 }
 
-/// Starts a worker for `receiver`, on a thread called `name`.
+/// Starts a worker for `receiver`, which is called `name`.
 pub(super) fn start<R: Receiver>(name: &str, receiver: R) -> Result<Handle> {
-    let (handle, worker, end) = worker(receiver);
+    let (handle, worker, end) = worker(name, receiver);
     thread::Builder::new()
-        .name(name.chars().take(15).collect())
+        .name(format!("to-{name}").chars().take(15).collect())
         .spawn(move || {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
@@ -138,32 +140,33 @@ pub(super) fn start<R: Receiver>(name: &str, receiver: R) -> Result<Handle> {
             // A look-up of a name may still be under way: nobody waits for that.
             runtime.shutdown_background();
         })
-        .with_context(|| format!("starting the thread {name}"))?;
+        .with_context(|| format!("starting the thread that tells notify.{name}"))?;
     Ok(handle)
 }
 
-fn worker<R: Receiver>(receiver: R) -> (Handle, Worker<R>, oneshot::Sender<()>) {
+fn worker<R: Receiver>(name: &str, receiver: R) -> (Handle, Worker<R>, oneshot::Sender<()>) {
     let (queue_in, queue) = mpsc::channel(MAX_WAITING);
     let (tests_in, tests) = mpsc::channel(1);
     let (state_in, state) = watch::channel(State::default());
     let (stop_in, stop) = watch::channel(false);
     let (end, ended) = oneshot::channel();
     let untold = Arc::new(AtomicU64::new(0));
-    let worker = Worker { receiver, queue, untold: Arc::clone(&untold), tests, state: state_in, stop };
+    let worker =
+        Worker { name: name.to_owned(), receiver, queue, untold: Arc::clone(&untold), tests, state: state_in, stop };
     (Handle { queue: queue_in, untold, left_out: 0, tests: tests_in, state, stop: stop_in, ended }, worker, end)
 }
 
 impl<R: Receiver> Worker<R> {
     /// Works until the daemon stops, and then for a little while.
     async fn run(mut self) {
-        let mut stop = self.stop.clone();
+        let (mut stop, name) = (self.stop.clone(), self.name.clone());
         let end = async move {
             until_stopped(&mut stop).await;
             sleep(END_WITHIN).await;
         };
         tokio::select! {
             () = self.work() => {}
-            () = end => tracing::warn!("a receiver of notifications took too long at the stop"),
+            () = end => tracing::warn!(receiver = name, "a receiver of notifications took too long at the stop"),
         }
     }
 
@@ -233,10 +236,14 @@ impl<R: Receiver> Worker<R> {
                 Err(Failed::Never(why)) => (why, true),
             };
             let lost = batch.notices.len() as u64 + batch.left_out - counted;
+            let is_news = self.state.borrow().problem.is_none();
+            let receiver = &self.name;
             if is_given_up {
-                tracing::warn!(lost, "a notification is given up: {why}");
+                tracing::warn!(receiver, lost, why, "a notification is given up");
+            } else if is_news {
+                tracing::warn!(receiver, why, "a notification was not taken: it is tried again");
             } else {
-                tracing::debug!(again_in = ?wait, "a notification was not taken: {why}");
+                tracing::debug!(receiver, why, again_in = ?wait, "a notification was not taken again");
             }
             self.state.send_modify(|state| {
                 state.failed += 1;

@@ -37,7 +37,7 @@ impl Receiver for Scripted {
 
 fn begin(every: Duration, hangs: bool, answers: impl IntoIterator<Item = Result<(), Failed>>) -> (Handle, Told) {
     let (told, tolds) = mpsc::unbounded_channel();
-    let (handle, worker, end) = worker(Scripted { answers: answers.into_iter().collect(), told, every, hangs });
+    let (handle, worker, end) = worker("test", Scripted { answers: answers.into_iter().collect(), told, every, hangs });
     tokio::spawn(async move {
         worker.run().await;
         drop(end);
