@@ -353,7 +353,7 @@ mod tests {
         }
 
         fn ban(&mut self, whom: &str, jail: JailId, from_secs: i64, until_secs: i64) {
-            let origin = Origin::Command { reason: None };
+            let origin = Origin::Command { reason: None, by: None };
             let ban = Ban { started: secs(from_secs), until: Until::At(secs(until_secs)), origin };
             self.book.insert(prefix(whom), jail, ban, Renewal::Exactly).expect("the book is empty");
         }

@@ -41,7 +41,7 @@ use lengths::Lengths;
 use recent::Recent;
 use table::{Ends, Table};
 
-pub use ban::{Ban, Kind, MAX_USER_BYTES, Origin, Refusal};
+pub use ban::{Ban, Kind, MAX_USER_BYTES, Origin, Refusal, Uid};
 pub use recent::{LATE_LINES, MAX_RECENT};
 
 /// All that is in force for one prefix: what the kernel is told.
@@ -276,6 +276,17 @@ impl Book {
     #[must_use]
     pub fn ban(&self, prefix: Prefix, jail: JailId) -> Option<Ban> {
         self.bans.get(prefix, jail)
+    }
+
+    /// The bans of exactly `prefix`.
+    pub fn bans_of(&self, prefix: Prefix) -> impl Iterator<Item = (JailId, Ban)> {
+        self.bans.of(prefix).filter_map(move |(jail, _)| Some((jail, self.bans.get(prefix, jail)?)))
+    }
+
+    /// The banned prefixes that cover `prefix`, itself included; the narrowest first.
+    #[must_use]
+    pub fn covering_all(&self, prefix: Prefix) -> Vec<Prefix> {
+        self.lengths.covering(prefix).filter(|&covering| self.bans.of(covering).next().is_some()).collect()
     }
 
     /// The narrowest prefix under which `jail` bans `addr`.

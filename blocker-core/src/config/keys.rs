@@ -59,6 +59,7 @@ fn daemon(section: &mut Section<'_, '_>) -> Daemon {
         ipv6_prefix: section.get("ipv6_prefix", &IPV6_PREFIX, 64),
         max_line_bytes: section.get("max_line_bytes", &LINE_BYTES, 8 * 1024),
         remember_bans: section.get("remember_bans", &SPAN, Duration::from_secs(30 * 24 * 60 * 60)),
+        fail2ban_log: section.get("fail2ban_log", &LOG_FILE, None),
         state: section.get("state", &DIRECTORY, PathBuf::from("/var/lib/blocker")),
         runtime: section.get("runtime", &SOCKET_DIRECTORY, PathBuf::from("/run/blocker")),
         pins: section.get("pins", &DIRECTORY, PathBuf::from("/sys/fs/bpf/blocker")),
@@ -299,6 +300,14 @@ const ALLOW_FILES: Kind<Vec<PathBuf>> = Kind {
 
 pub(super) const TRUTH: Kind<bool> =
     Kind { expected: "true or false", read: |value| value.or_unexpected(value.truth()) };
+
+const LOG_FILE: Kind<Option<PathBuf>> = Kind {
+    expected: "the absolute path of a file, or \"\" for none",
+    read: |value| match value.text() {
+        Some("") => Ok(None),
+        _ => path(value, MAX_PATH_BYTES).map(Some),
+    },
+};
 
 const DIRECTORY: Kind<PathBuf> = Kind { expected: "an absolute path", read: |value| path(value, MAX_PATH_BYTES) };
 

@@ -102,6 +102,8 @@ pub struct Daemon {
     /// The longest line that is judged, in bytes before its newline, 1 to 64 KiB; longer ones are skipped whole. 8 KiB is what
     /// rsyslog keeps of a message by default; RFC 5424 asks of receivers no more than 2,048.
     pub max_line_bytes: usize,
+    /// The file in which a log as fail2ban's is kept, if anywhere; absolute.
+    pub fail2ban_log: Option<PathBuf>,
     /// The directory of what outlives a reboot; absolute.
     pub state: PathBuf,
     /// The directory of the control socket; absolute, and short enough for a socket in it.

@@ -52,6 +52,7 @@ fn an_empty_file_is_a_working_configuration() {
             max_bans_ipv6: None,
             ipv6_prefix: 64,
             max_line_bytes: 8 * 1024,
+            fail2ban_log: None,
             state: "/var/lib/blocker".into(),
             runtime: "/run/blocker".into(),
             pins: "/sys/fs/bpf/blocker".into(),
@@ -104,6 +105,7 @@ fn the_shipped_file_shows_every_key_with_its_default() {
         "max_bans_ipv4",
         "max_bans_ipv6",
         "max_line_bytes",
+        "fail2ban_log",
         "state",
         "runtime",
         "pins",
@@ -126,6 +128,7 @@ fn every_key_is_read() {
         interfaces = ["eth0", "enp[0-9]s0f*np?"]
         mode = "observe"
         allow = ["192.0.2.0/28", "2001:db8::9", "::ffff:198.51.100.7"]
+        fail2ban_log = "/srv/log/fail2ban.log"
         state = "/srv/state"
         runtime = "/srv/run"
         pins = "/sys/fs/bpf/second"
@@ -155,8 +158,9 @@ fn every_key_is_read() {
         ["192.0.2.0/28", "2001:db8::9", "198.51.100.7"]
     );
     assert_eq!(
-        [daemon.state, daemon.runtime, daemon.pins].map(|path| path.display().to_string()),
-        ["/srv/state", "/srv/run", "/sys/fs/bpf/second"]
+        [daemon.fail2ban_log.clone().unwrap(), daemon.state, daemon.runtime, daemon.pins]
+            .map(|path| path.display().to_string()),
+        ["/srv/log/fail2ban.log", "/srv/state", "/srv/run", "/sys/fs/bpf/second"]
     );
     assert_eq!(names, ["webmail", "dovecot"], "jails keep the order of the file");
     assert_eq!(jails[0].enabled, Enabled::Yes);

@@ -315,6 +315,8 @@ fn cut_text(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const JAIL: JailId = JailId::MIN;
@@ -433,6 +435,43 @@ mod tests {
         assert!((fit..=RING_BYTES / MAX_EVIDENCE_LINE_BYTES).contains(&kept.len()), "{}", kept.len());
         assert_eq!(kept.last(), Some(&(hosts - 1)));
         assert_eq!(kept.len(), usize::try_from(hosts - kept[0]).unwrap(), "and those are the last ones");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_noted_and_forgotten_the_last_lines_that_are_left_are_told(
+            steps in proptest::collection::vec((0_u8..6, 0_u8..3, 0_u8..8), 1..200)
+        ) {
+            let mut lines = Lines::default();
+            let mut model: Vec<((Prefix, JailId), usize)> = Vec::new();
+            let host = |n: u8| Prefix::host(std::net::Ipv4Addr::new(192, 0, 2, n).into());
+            for (number, (host_number, jail, what)) in steps.into_iter().enumerate() {
+                let (prefix, jail) = (host(host_number), JailId::new(jail).expect("it is small"));
+                match what {
+                    0 => {
+                        lines.forget(prefix, Some(jail));
+                        model.retain(|&(key, _)| key != (prefix, jail));
+                    }
+                    1 => {
+                        lines.forget(prefix, None);
+                        model.retain(|&((known, _), _)| known != prefix);
+                    }
+                    2 => {
+                        lines.forget_jail(jail);
+                        model.retain(|&((_, known), _)| known != jail);
+                    }
+                    _ => {
+                        let text = number.to_string();
+                        lines.note((prefix, jail), Piece { addr: prefix.addr(), ..piece("192.0.2.1", text.as_bytes(), 1) });
+                        model.push(((prefix, jail), number));
+                    }
+                }
+                let left: Vec<String> =
+                    model.iter().filter(|(key, _)| *key == (prefix, jail)).map(|(_, number)| number.to_string()).collect();
+                let last = &left[left.len().saturating_sub(MAX_EVIDENCE_LINES)..];
+                prop_assert_eq!(told(&lines, &prefix.to_string(), jail), last);
+            }
+        }
     }
 
     fn piece<'a>(from: &str, line: &'a [u8], made_secs: i64) -> Piece<'a> {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::evidence::{Evidence, Piece};
-use super::{Engine, Event, Found, IgnoreReason, JailId, cut};
+use super::{Ban, BanInfo, Engine, Event, Found, IgnoreReason, JailId, Note, Origin, UnbanReason, cut};
 use crate::attempts::Attempts;
 use crate::filter::{Failure, Filter};
 use crate::prefix::Prefix;
@@ -15,6 +15,12 @@ impl Engine {
     /// otherwise; the counters do not depend on it.
     pub fn tell_failures(&mut self, wanted: bool) {
         self.is_untold = !wanted;
+    }
+
+    /// How many failures counted while nobody wanted to know of each.
+    #[must_use]
+    pub fn untold(&self) -> u64 {
+        self.counters.untold
     }
 
     /// A failure that does not count.
@@ -49,6 +55,7 @@ impl Engine {
         counters.failures += 1;
         counters.attempts += attempts;
         if self.is_untold {
+            self.counters.untold += 1;
             return;
         }
         self.notify(Event::Found(Found {
@@ -81,6 +88,33 @@ impl Engine {
         let filter = jail.filter.as_ref().map_or("", Filter::name);
         let piece = Piece { line, addr, user, filter, pattern, made, attempts, count, of };
         self.evidence.note((prefix, jail.id), piece);
+    }
+
+    /// Notes a ban that begins.
+    pub(super) fn note_beginning(&mut self, ban: &BanInfo, evidence: &Arc<[Evidence]>) {
+        if !self.account.wants() {
+            return;
+        }
+        let BanInfo { prefix, jail, jail_name: _, started, until, ref origin, evidence: _ } = *ban;
+        let limits = match origin {
+            Origin::Log { .. } => self.jails.iter().find(|known| known.id == jail).map(|jail| {
+                let of = evidence.last().map_or(jail.limits.max_retry, |last| last.of);
+                (of, jail.limits.find_time)
+            }),
+            Origin::Command { .. } | Origin::Adopted => None,
+        };
+        let (ban, evidence) = (Ban { started, until, origin: origin.clone() }, Arc::clone(evidence));
+        self.account.note(Note::Began { prefix, jail, ban, limits, evidence });
+    }
+
+    /// Notes the end of a ban, if it was not due.
+    pub(super) fn note_end(&mut self, prefix: Prefix, jail: JailId, why: UnbanReason) {
+        match why {
+            UnbanReason::Expired => {}
+            UnbanReason::ByCommand | UnbanReason::AllowListed(_) | UnbanReason::Evicted => {
+                self.account.note(Note::Ended { prefix, jail, at: self.now, why, by: self.asker });
+            }
+        }
     }
 
     /// The lines that count against `prefix` in `jail` at this instant.

@@ -11,6 +11,7 @@
 
 use std::collections::BTreeSet;
 
+use super::account::Note;
 use super::twins::{Twin, TwinKey};
 use super::{AdoptedBan, Adoption, Ban, Engine, Entry, Event, Jail, JailId, JailSet, Origin};
 use crate::attempts::Attempts;
@@ -51,15 +52,18 @@ pub struct Changes {
     pub all_twins: bool,
     /// Messages that another log may tell too; `None` if it has.
     pub twins: Vec<(TwinKey, Option<Twin>)>,
+    /// What happened to single bans, in its order.
+    pub account: Vec<Note>,
 }
 
 impl Changes {
     /// Whether nothing has changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { all_bans, bans, all_counts, counts, all_history, history, all_twins, twins } = self;
+        let Self { all_bans, bans, all_counts, counts, all_history, history, all_twins, twins, account } = self;
         let is_all = *all_bans || *all_counts || *all_history || *all_twins;
-        !is_all && bans.is_empty() && counts.is_empty() && history.is_empty() && twins.is_empty()
+        let is_none = bans.is_empty() && counts.is_empty() && history.is_empty() && twins.is_empty();
+        !is_all && is_none && account.is_empty()
     }
 }
 
@@ -85,6 +89,7 @@ impl Engine {
         self.tracker.touched.begin();
         self.history.touched.begin();
         self.twins.touched.begin();
+        self.account.begin();
     }
 
     /// Has messages hashed by `key`. To be called before lines are handed in and before [`Engine::restore`], with the key
@@ -115,13 +120,15 @@ impl Engine {
     /// How many entries have changed.
     #[must_use]
     pub fn changed(&self) -> usize {
-        self.book.touched.len() + self.tracker.touched.len() + self.history.touched.len() + self.twins.touched.len()
+        let touched = self.book.touched.len() + self.tracker.touched.len() + self.history.touched.len();
+        touched + self.twins.touched.len() + self.account.len()
     }
 
     /// The present values of what has changed since they were last taken.
     pub fn take_changes(&mut self) -> Changes {
         let (bans, counts) = (self.book.touched.take(), self.tracker.touched.take());
         let (earlier, messages) = (self.history.touched.take(), self.twins.touched.take());
+        let account = self.account.take();
         let Self { book, tracker, history, twins, .. } = self;
         let counted = |(prefix, jail): Key| ((prefix, jail), tracker.failures(jail, prefix).to_vec());
         Changes {
@@ -145,6 +152,7 @@ impl Engine {
                 Some(keys) => keys.into_iter().map(|key| (key, twins.told(key))).collect(),
                 None => twins.all().map(|(key, told)| (key, Some(told))).collect(),
             },
+            account,
         }
     }
 
@@ -384,7 +392,7 @@ mod tests {
     }
 
     fn ban(until_secs: i64) -> Ban {
-        let origin = Origin::Command { reason: Some("spam".into()) };
+        let origin = Origin::Command { reason: Some("spam".into()), by: None };
         Ban { started: secs(1), until: Until::At(secs(until_secs)), origin }
     }
 

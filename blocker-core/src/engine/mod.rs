@@ -19,6 +19,7 @@
 //! Whoever applies [`Command::Enforce`], [`Command::Lift`], [`Command::Allow`] and [`Command::Disallow`] in order to an
 //! empty table has, at any time, exactly the bans in force: `tests/engine_model.rs` holds it to that.
 
+pub mod account;
 mod command;
 pub mod evidence;
 mod failure;
@@ -30,6 +31,7 @@ mod request;
 mod settings;
 mod stats;
 mod twins;
+mod why;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -38,7 +40,7 @@ use std::time::Duration;
 
 use crate::allowlist::{self, Allowed, Allowlist, Origin as AllowOrigin};
 use crate::attempts::Attempts;
-use crate::bans::{Book, Insertion, Kind, MAX_USER_BYTES, Merged, Removal, Renewal};
+use crate::bans::{Book, Insertion, Kind, MAX_USER_BYTES, Merged, Removal, Renewal, Uid};
 use crate::calendar::Calendar;
 use crate::escalation::History;
 use crate::filter::{Failure, Filter, Label, Prefilter, fail2ban};
@@ -62,7 +64,9 @@ pub use request::{BanOutcome, Request, Response};
 pub use settings::Settings;
 pub use stats::{JailStats, Stats};
 pub use twins::{Twin, TwinKey};
+pub use why::{Counting, MAX_INSIDE, Story};
 
+use account::{Account, Note};
 use logs::Logs;
 use stats::Counters;
 use twins::Twins;
@@ -98,6 +102,9 @@ pub struct Engine {
     /// Whether nobody wants to know of each single failure.
     is_untold: bool,
     commands: VecDeque<Command>,
+    account: Account,
+    /// Whose request is carried out.
+    asker: Option<Uid>,
     counters: Counters,
     now: Timestamp,
 }
@@ -127,6 +134,8 @@ impl Engine {
             calendar: Calendar::default(),
             is_untold: false,
             commands: VecDeque::new(),
+            account: Account::default(),
+            asker: None,
             counters: Counters::default(),
             now: Timestamp::from_nanos(i64::MIN),
         };
@@ -274,6 +283,14 @@ impl Engine {
         self.evidence.set_seed(seed);
     }
 
+    /// Does what an administrator asks, of whom `by` is known.
+    pub fn handle_request_by(&mut self, request: Request, by: Option<Uid>, now: Timestamp) -> Response {
+        self.asker = by;
+        let response = self.handle_request(request, now);
+        self.asker = None;
+        response
+    }
+
     /// Does what an administrator asks.
     pub fn handle_request(&mut self, request: Request, now: Timestamp) -> Response {
         self.advance(now);
@@ -403,6 +420,7 @@ impl Engine {
             self.tell_kernel(prefix, Some(after));
         }
         if renewed {
+            self.account.note(Note::Renewed { prefix, jail, until: new.until });
             self.notify_ban(prefix, jail, Event::Renewed);
             return Ok(BanOutcome::Renewed);
         }
@@ -411,6 +429,7 @@ impl Engine {
             Origin::Log { .. } => self.take_evidence(prefix, jail),
             Origin::Command { .. } | Origin::Adopted => Arc::default(),
         };
+        self.note_beginning(&new, &evidence);
         self.notify(Event::Banned(BanInfo { evidence, ..new }));
         Ok(BanOutcome::Banned)
     }
@@ -454,6 +473,7 @@ impl Engine {
         let Removal { prefix, jails, left } = removal;
         self.tell_kernel(prefix, left);
         for jail in jails.iter() {
+            self.note_end(prefix, jail, why);
             self.notify(Event::Unbanned { prefix, jail, why });
         }
     }

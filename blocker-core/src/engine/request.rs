@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::account::{MAX_NOTED_SINGLY, Note};
 use super::{BanInfo, Engine, Origin, Refusal, UnbanReason};
 use crate::bans::{Ban, Renewal};
 use crate::policy;
@@ -86,7 +87,8 @@ impl Engine {
             return Response::UnknownJail { name, known: self.jails.iter().map(|jail| jail.name.clone()).collect() };
         };
         let (jail, until) = (jail.id, ban_time.unwrap_or(jail.limits.ban_time).end_from(self.now));
-        let origin = Origin::Command { reason: reason.map(Arc::from) };
+        let origin = Origin::Command { reason: reason.map(Arc::from), by: self.asker };
+        self.account.pause(whom.len() > MAX_NOTED_SINGLY);
         let outcomes = whom.into_iter().map(|whom| {
             let prefix = match whom {
                 Whom::Prefix(prefix) => prefix,
@@ -103,7 +105,9 @@ impl Engine {
             let ban = Ban { started: self.now, until, origin: origin.clone() };
             (prefix, self.ban(prefix, jail, ban, Renewal::Exactly).unwrap_or_else(BanOutcome::Refused))
         });
-        Response::Ban(outcomes.collect())
+        let outcomes = outcomes.collect();
+        self.account.pause(false);
+        Response::Ban(outcomes)
     }
 
     pub(super) fn unban(&mut self, prefixes: Vec<Prefix>) -> Vec<(Prefix, bool)> {
@@ -137,7 +141,10 @@ impl Engine {
         self.tracker.clear();
         self.evidence.clear();
         self.history.clear();
+        self.account.note(Note::AllEnded { at: self.now, by: self.asker });
+        self.account.pause(true);
         let lifted = self.book.prefixes().into_iter().map(|prefix| self.lift(prefix, UnbanReason::ByCommand)).sum();
+        self.account.pause(false);
         self.book.forget_ended();
         lifted
     }

@@ -40,6 +40,8 @@ pub struct Stats {
     pub refused: u64,
     /// Beginnings of ended bans that were forgotten early because their table was full.
     pub late_forgotten: u64,
+    /// What happened to single bans and could not be noted, because nobody took the notes.
+    pub notes_left_out: u64,
     /// What filters of fail2ban met at their bounds.
     pub fail2ban: fail2ban::Counts,
 }
@@ -70,7 +72,8 @@ pub struct JailStats {
 impl Stats {
     /// Reads off all of them.
     pub(super) fn read(engine: &Engine) -> Self {
-        let Counters { lines, malformed, no_match, ignored, failures, evicted, refused, jails: _ } = engine.counters;
+        let Counters { lines, malformed, no_match, ignored, failures, evicted, refused, untold: _, jails: _ } =
+            engine.counters;
         Self {
             lines,
             malformed,
@@ -87,6 +90,7 @@ impl Stats {
             evicted,
             refused,
             late_forgotten: engine.book.late_forgotten(),
+            notes_left_out: engine.account.left_out(),
             fail2ban: engine.memory.counts(),
         }
     }
@@ -120,6 +124,7 @@ pub(super) struct Counters {
     pub(super) failures: u64,
     pub(super) evicted: u64,
     pub(super) refused: u64,
+    pub(super) untold: u64,
     pub(super) jails: BTreeMap<JailId, JailCounters>,
 }
 

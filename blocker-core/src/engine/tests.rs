@@ -2,6 +2,7 @@
 
 mod evidence;
 mod fail2ban;
+mod why;
 
 use std::time::Duration;
 

@@ -15,6 +15,7 @@ mod targets;
 mod test;
 mod unban;
 mod way;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -60,6 +61,8 @@ enum Command {
     Ban(ban::Options),
     /// Lifts bans
     Unban(unban::Options),
+    /// Tells everything known of an address: who bans it and for which lines, or why it is not banned
+    Why(why::Options),
     /// Says what filters make of logs: what matches, what is missed, who would be banned and when
     Test(test::Options),
     /// Says what of another program's set-up is carried over, changed and refused, and takes over its bans
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Bans(options) => bans::bans(&globals, &options),
         Command::Ban(options) => ban::ban(&globals, &options),
         Command::Unban(options) => unban::unban(&globals, &options),
+        Command::Why(options) => why::why(&globals, &options),
         Command::Test(options) => test::test(&globals, &options),
         Command::Import(options) => import::import(&globals, &options),
         Command::Notify(options) => notify::notify(&globals, &options),

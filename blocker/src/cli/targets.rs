@@ -176,6 +176,7 @@ impl Changes {
             Reply::Done => self.print(),
             Reply::Status(_)
             | Reply::Ban(_)
+            | Reply::Why(_)
             | Reply::Lifted(_)
             | Reply::Tested(_)
             | Reply::Warning(_)

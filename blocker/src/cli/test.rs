@@ -9,7 +9,7 @@
 
 mod clock;
 mod jails;
-mod json;
+pub(super) mod json;
 mod judge;
 mod people;
 mod progress;

@@ -39,6 +39,7 @@ pub(super) fn unban(globals: &Globals, options: &Options) -> Result<()> {
                 | Reply::Change(_)
                 | Reply::Run(_)
                 | Reply::Tested(_)
+                | Reply::Why(_)
                 | Reply::Warning(_)
                 | Reply::Done
                 | Reply::Error { .. } => Ok(()),

@@ -71,7 +71,7 @@ impl Right {
     /// Whether it is enough for `request`.
     pub(super) fn covers(self, request: &Request) -> bool {
         let needed = match request {
-            Request::Status | Request::Bans => Self::Look,
+            Request::Status | Request::Bans | Request::Why { .. } => Self::Look,
             Request::Ban { .. } | Request::Unban { .. } | Request::UnbanAll | Request::TestNotify | Request::Reload => {
                 Self::Change
             }
@@ -122,7 +122,8 @@ mod tests {
             assert!(Right::Change.covers(&request) && !Right::Look.covers(&request), "{request:?}");
             assert!(!Right::None.covers(&request));
         }
-        for request in [Request::Status, Request::Bans] {
+        let why = Request::Why { whom: "192.0.2.9".parse().unwrap() };
+        for request in [Request::Status, Request::Bans, why] {
             assert!(Right::Change.covers(&request) && Right::Look.covers(&request) && !Right::None.covers(&request));
         }
     }

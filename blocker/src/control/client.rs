@@ -101,6 +101,7 @@ impl Client {
                 | Reply::Ban(_)
                 | Reply::Change(_)
                 | Reply::Run(_)
+                | Reply::Why(_)
                 | Reply::Lifted(_)
                 | Reply::Tested(_)) => {
                     take(reply)?;

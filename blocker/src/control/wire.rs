@@ -7,6 +7,8 @@ use blocker_core::prefix::Prefix;
 use blocker_core::whom::Whom;
 use serde::{Deserialize, Serialize};
 
+use super::why::Why;
+
 /// A question, one line of JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
@@ -38,6 +40,11 @@ pub enum Request {
     },
     /// Lift every ban.
     UnbanAll,
+    /// All that is known of somebody.
+    Why {
+        /// Who.
+        whom: Whom,
+    },
     /// Send a test to everybody who is told of bans.
     TestNotify,
     /// Read the configuration anew.
@@ -54,7 +61,7 @@ impl Request {
         let (prefixes, reason) = match self {
             Self::Ban { prefixes, reason, .. } => (prefixes.len(), reason.as_ref().map_or(0, String::len)),
             Self::Unban { prefixes } => (prefixes.len(), 0),
-            Self::Status | Self::Bans | Self::UnbanAll | Self::TestNotify | Self::Reload => (0, 0),
+            Self::Status | Self::Bans | Self::UnbanAll | Self::Why { .. } | Self::TestNotify | Self::Reload => (0, 0),
         };
         if prefixes > MAX_PREFIXES {
             return Err(format!("{prefixes} prefixes in one request, at most {MAX_PREFIXES} are taken"));
@@ -91,6 +98,8 @@ pub enum Reply {
     Change(Change),
     /// What became of the next ones of a list, all the same; see [`Request::Ban`].
     Run(Run),
+    /// The answer to [`Request::Why`].
+    Why(Box<Why>),
     /// How many bans were lifted.
     Lifted(usize),
     /// What became of a test; see [`Request::TestNotify`].

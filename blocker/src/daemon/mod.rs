@@ -12,12 +12,15 @@
 //! The order at the start keeps the gate closed: maps are brought up to date before the program is attached anew, and an
 //! adopted link enforces the adopted maps all the while. At a stop nothing is detached and nothing lifted.
 
+mod allowance;
 mod answers;
 mod around;
 mod closer;
 mod cursors;
 mod drops;
+mod entries;
 mod events;
+mod fail2ban_log;
 mod fill;
 mod interfaces;
 mod jails;
@@ -32,6 +35,7 @@ mod sources;
 mod status;
 mod supervisor;
 mod unsettled;
+mod why;
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
@@ -39,6 +43,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use blocker_core::bans::Uid;
 use blocker_core::config::{self, Attach, Config, Input, Mode};
 use blocker_core::engine::{self, AdoptedBan, Command, Engine, Event, JailSet, Memory, Origin, Response};
 use blocker_core::prefix::Prefix;
@@ -236,7 +241,8 @@ impl Options {
 /// What changes only at a restart, besides the [`capacity`].
 fn fixed(config: &Config) -> impl PartialEq {
     let Config { daemon, control, metrics, notify: _, jails: _ } = config;
-    (&daemon.state, &daemon.runtime, &daemon.pins, daemon.max_line_bytes, control, metrics)
+    let config::Daemon { state, runtime, pins, fail2ban_log, max_line_bytes, .. } = daemon;
+    (state, runtime, pins, fail2ban_log, max_line_bytes, control, metrics)
 }
 
 /// How many bans the maps are to take.
@@ -272,6 +278,7 @@ impl<'a> Daemon<'a> {
         if keeper.is_on() {
             engine.track_changes();
         }
+        let fail2ban_log = config.daemon.fail2ban_log.clone();
         let mut daemon = Self {
             config_path,
             options,
@@ -286,7 +293,7 @@ impl<'a> Daemon<'a> {
             interfaces: Interfaces::default(),
             allow_files: AllowFiles::default(),
             are_places_due: false,
-            events: EventLog::start()?,
+            events: EventLog::start(fail2ban_log)?,
             closer: Closer::start()?,
             notifier: Notifier::default(),
             looks: Looks::begin(Instant::now()),
@@ -298,6 +305,7 @@ impl<'a> Daemon<'a> {
             supervisor: Supervisor::of_environment(Instant::now()),
             is_reload_refused: false,
         };
+        daemon.keeper.remember_bans = daemon.config.daemon.remember_bans;
         // Whom never to drop comes before whatever may drop more.
         daemon.allow_files.set_paths(&daemon.config.daemon.allow_files);
         let allow_logins = daemon.config.daemon.allow_logins;
@@ -356,7 +364,7 @@ impl<'a> Daemon<'a> {
                         tracing::trace!(line = %bytes.escape_ascii(), "judges");
                     }
                 }
-                self.engine.tell_failures(events::wants_failures());
+                self.engine.tell_failures(self.events.wants_failures());
                 let mut lines = batch.to_judge();
                 // They have arrived together.
                 let arrived = clock::now();
@@ -413,18 +421,22 @@ impl<'a> Daemon<'a> {
         self.flush();
         self.settle_allowed();
         self.keeper.hand_over(&mut self.engine);
+        self.events.say_left_out(self.engine.untold());
         let now = Instant::now();
         let status = self.supervisor.is_status_due(now).then(|| self.word());
         self.supervisor.turn(now, status);
     }
 
     fn handle_call(&mut self, call: Call) {
-        let Call { request, reply } = call;
+        let Call { request, uid, reply } = call;
         if matches!(request, Request::TestNotify) {
             return self.test_receivers(reply);
         }
+        if let Request::Why { whom } = request {
+            return self.tell_why(whom, reply);
+        }
         let is_change = matches!(request, Request::Ban { .. } | Request::Unban { .. } | Request::UnbanAll);
-        let mut replies = match self.answer(request) {
+        let mut replies = match self.answer(request, uid.map(Uid)) {
             Ok(replies) => replies,
             Err(error) => {
                 let code = error.downcast_ref::<crate::exit::Failure>().map_or(1, crate::exit::Failure::code);
@@ -448,7 +460,7 @@ impl<'a> Daemon<'a> {
         if is_change { self.keeper.tell_when_written(Box::new(answer)) } else { answer(Ok(())) }
     }
 
-    fn answer(&mut self, request: Request) -> Result<Vec<Reply>> {
+    fn answer(&mut self, request: Request, by: Option<Uid>) -> Result<Vec<Reply>> {
         let clock = Reading::take();
         let mut asked = None;
         let request = match request {
@@ -463,9 +475,10 @@ impl<'a> Daemon<'a> {
             }
             Request::Unban { prefixes } => engine::Request::Unban { prefixes },
             Request::UnbanAll => engine::Request::UnbanAll,
+            Request::Why { .. } => anyhow::bail!("this is answered elsewhere"),
         };
         let refused_before = self.refused.0;
-        let response = self.engine.handle_request(request, clock.boot());
+        let response = self.engine.handle_request_by(request, by, clock.boot());
         self.carry_out();
         if self.refused.0 > refused_before {
             anyhow::bail!("the kernel did not take all of it yet, and is asked again: {}", self.refused.1);
@@ -511,17 +524,18 @@ impl<'a> Daemon<'a> {
         let config = self.options.apply(settings::load(self.config_path)?);
         if fixed(&config) != fixed(&self.config) || capacity(&config) != self.capacity {
             return Err(crate::exit::Failure::Configuration(format!(
-                "{}: `state`, `runtime`, `pins`, `max_bans_ipv4`, `max_bans_ipv6` and `max_line_bytes` in `daemon`, `control` and `metrics`, \
+                "{}: `state`, `runtime`, `pins`, `max_bans_ipv4`, `max_bans_ipv6`, `fail2ban_log` and `max_line_bytes` in `daemon`, `control` and `metrics`, \
                  change only at a restart, which keeps all bans",
                 self.config_path.display()
             ))
             .into());
         }
         let routes = default_routes()?;
+        let notifier = (config.notify != self.config.notify).then(|| Notifier::start(&config.notify)).transpose()?;
         let (numbered, ports) = jails::number(&config, &self.kernel, &mut self.sources)?;
         self.engine.reconfigure(jails::settings(&config, &numbered, self.capacity), clock::now());
-        let notifier = (config.notify != self.config.notify).then(|| Notifier::start(&config.notify)).transpose()?;
         self.config = config;
+        self.keeper.remember_bans = self.config.daemon.remember_bans;
         self.numbered = numbered;
         self.take_up_receivers(notifier);
         self.allow_files.set_paths(&self.config.daemon.allow_files);
@@ -603,7 +617,7 @@ impl<'a> Daemon<'a> {
             let Event::Banned(ban) = event else { continue };
             let Some(ports) = self.numbered.closed_by(ban.jail) else { continue };
             let allowed = if ban.prefix.is_host() { Vec::new() } else { self.engine.allowed_in(ban.prefix) };
-            let listed = matches!(ban.origin, Origin::Command { reason: _ });
+            let listed = matches!(ban.origin, Origin::Command { .. });
             self.closer.close(Closing { prefix: ban.prefix, ports, allowed }, listed);
         }
     }

@@ -192,6 +192,12 @@ impl Daemon<'_> {
         if left_out > 0 {
             problems.push(format!("{left_out} lines are missing from the daemon's log: its reader is too slow"));
         }
+        if stats.notes_left_out > 0 {
+            let left_out = stats.notes_left_out;
+            problems.push(format!(
+                "of {left_out} bans not all is kept that `blocker why` tells: the database takes too long"
+            ));
+        }
         let left_open = self.closer.left_out();
         if left_open > 0 {
             problems.push(format!(
@@ -255,7 +261,7 @@ pub(super) fn ban(info: BanInfo, clock: Reading) -> Ban {
     let BanInfo { prefix, jail: _, jail_name, started, until, origin, evidence: _ } = info;
     let (origin, attempts, reason) = match origin {
         Origin::Log { attempts, user: _, pattern } => ("log", number(attempts), Some(pattern.to_string())),
-        Origin::Command { reason } => ("command", 0.0, reason.map(|reason| reason.to_string())),
+        Origin::Command { reason, by: _ } => ("command", 0.0, reason.map(|reason| reason.to_string())),
         Origin::Adopted => ("adopted", 0.0, None),
     };
     Ban {
@@ -270,6 +276,7 @@ pub(super) fn ban(info: BanInfo, clock: Reading) -> Ban {
     }
 }
 
-fn number(attempts: Attempts) -> f64 {
+/// Attempts as a number, perhaps with a fraction.
+pub(super) fn number(attempts: Attempts) -> f64 {
     f64::from(attempts.as_tenths()) / 10.0
 }

@@ -139,7 +139,7 @@ impl Server {
         }
         let (reply, answer) = oneshot::channel();
         let ask = async {
-            calls.send(Call { request: Asked::Status, reply }).await.ok()?;
+            calls.send(Call { request: Asked::Status, uid: None, reply }).await.ok()?;
             answer.await.ok()
         };
         let Ok(replies) = timeout(ANSWER_WITHIN, ask).await else { return Err("the daemon is busy") };
@@ -148,6 +148,7 @@ impl Server {
             Reply::Ban(_)
             | Reply::Change(_)
             | Reply::Run(_)
+            | Reply::Why(_)
             | Reply::Lifted(_)
             | Reply::Tested(_)
             | Reply::Warning(_)

@@ -159,7 +159,7 @@ impl Ban {
             Origin::Log { attempts, user, pattern } => {
                 ("log", number(*attempts), Some(plain(pattern.as_bytes())), user.as_deref().map(plain))
             }
-            Origin::Command { reason } => {
+            Origin::Command { reason, by: _ } => {
                 ("command", 0.0, reason.as_deref().map(|reason| plain(reason.as_bytes())), None)
             }
             Origin::Adopted => ("adopted", 0.0, None, None),

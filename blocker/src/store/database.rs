@@ -5,15 +5,18 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use blocker_core::engine::account::Note;
 use blocker_core::engine::{Changes, JailId, Key, SourceId};
 use blocker_core::keyed::HashKey;
+use blocker_core::prefix::Prefix;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Result, TransactionBehavior, params};
 
 use super::lists::{self, Lists};
 use super::schema::{self, Refusal};
 use super::wall::{Offset, Stamp, boot_id};
-use super::{FILE_NAME, Loaded, Transaction, history, printed, rows, twins};
+use super::{FILE_NAME, Loaded, PastBan, Transaction, account, history, printed, rows, twins};
 use crate::clock::Reading;
 use crate::source::JournalMark;
 
@@ -243,10 +246,13 @@ impl Database {
             printed,
             all_printed,
             durable,
+            remember_bans: _,
+            questions: _,
             in_force: _,
             told: _,
         } = transaction;
-        let Changes { all_bans, bans, all_counts, counts, all_history, history, all_twins, twins } = changes;
+        let Changes { all_bans, bans, all_counts, counts, all_history, history, all_twins, twins, account: notes } =
+            changes;
         let present = Offset::now(clock);
         let step = present.step_from(self.offset);
         let offset = if step.is_some() { present } else { self.offset };
@@ -296,6 +302,16 @@ impl Database {
         for (key, earlier) in history {
             history::put(&written, names.of(*key), *earlier, offset)?;
         }
+        for note in notes {
+            let jail = match note {
+                Note::Began { jail, .. } | Note::Renewed { jail, .. } | Note::Ended { jail, .. } => Some(*jail),
+                Note::AllEnded { .. } => None,
+            };
+            account::write(&written, note, jail.map_or("", |jail| names.of_jail(jail)), offset)?;
+        }
+        if !notes.is_empty() {
+            account::trim(&written)?;
+        }
         for ((jail, message), told) in twins {
             twins::put(&written, (names.of_jail(*jail), *message), told.as_ref(), sources, offset)?;
         }
@@ -332,14 +348,21 @@ impl Database {
         self.lists.are_sprawling(in_force)
     }
 
-    /// Removes what is of no use any more: bans of jails that are gone, when they are over, and files beyond [`MAX_LOGS`];
+    /// The last bans of somebody that there is an account of.
+    pub(super) fn account_of(&self, whom: Prefix) -> Result<Vec<PastBan>> {
+        account::of(&self.connection, whom)
+    }
+
+    /// Removes what is of no use any more: what was over longer than `remember_bans` ago, bans of jails that are gone, when they are over, and files beyond [`MAX_LOGS`];
     /// and gives room back to the file system.
-    pub(super) fn clean(&mut self, clock: Reading) -> Result<()> {
+    pub(super) fn clean(&mut self, remember_bans: Duration, clock: Reading) -> Result<()> {
         let now = self.offset.wall(clock.boot());
         let late = i64::try_from(blocker_core::bans::LATE_LINES.as_nanos()).unwrap_or(i64::MAX);
         let cleaned = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         cleaned.execute("DELETE FROM bans WHERE until < ?1 - ?2 OR ended AND started < ?1 - ?2", [now, late])?;
         self.lists.clean(&cleaned, now.saturating_sub(late))?;
+        let age = i64::try_from(remember_bans.as_nanos()).unwrap_or(i64::MAX);
+        account::clean(&cleaned, now.saturating_sub(age))?;
         cleaned.execute(
             "DELETE FROM logs WHERE id <= (SELECT max(id) FROM logs AS newer WHERE newer.source = logs.source) - ?1",
             [MAX_LOGS],
@@ -370,6 +393,11 @@ fn move_rows(connection: &Connection, step: i64) -> Result<()> {
     connection.execute(&failures, [step, latest, earliest])?;
     connection.execute(&history, [step, latest, earliest])?;
     connection.execute(&twins, [step, latest, earliest])?;
+    for (table, columns) in account::TIMES {
+        let columns: Vec<String> = columns.iter().map(|column| moved(column)).collect();
+        let times = format!("UPDATE {table} SET {}", columns.join(", "));
+        connection.execute(&times, [step, latest, earliest])?;
+    }
     Ok(())
 }
 

@@ -18,10 +18,12 @@
 //! A database that is damaged is set aside and begun anew; one of a later version is left alone. Both are told, and neither
 //! keeps the daemon from enforcing. See [`schema`] for the tables and [`wall`] for their times.
 
+mod account;
 mod database;
 mod history;
 mod lists;
 mod printed;
+mod questions;
 mod rows;
 mod schema;
 #[cfg(test)]
@@ -33,6 +35,7 @@ mod writer;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use blocker_core::engine::{Changes, JailId, Memory, SourceId};
 use blocker_core::keyed::HashKey;
@@ -40,7 +43,9 @@ use blocker_core::keyed::HashKey;
 use crate::clock::Reading;
 use crate::source::{JournalMark, Mark, Marks};
 
+pub use account::{MAX_TOLD, PastBan, PastLine};
 pub use database::{Database, Opened};
+pub use questions::{Answer, Question, Questions};
 pub use writer::{Report, Writer};
 
 /// The database in the directory `daemon.state`.
@@ -73,6 +78,10 @@ pub struct Transaction {
     pub printed: Vec<(String, i64, Vec<PrintedPiece>)>,
     /// Whether `printed` is all there is, so that what is not in it is gone.
     pub all_printed: bool,
+    /// How long what is over is kept in the account.
+    pub remember_bans: Duration,
+    /// What is asked, to be answered when this is written.
+    pub questions: Questions,
     /// How many bans are in force, or lately ended.
     pub in_force: usize,
     /// Whether it must outlast a power loss from here on.

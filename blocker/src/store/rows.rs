@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use blocker_core::attempts::Attempts;
-use blocker_core::bans::MAX_USER_BYTES;
+use blocker_core::bans::{MAX_USER_BYTES, Uid};
 use blocker_core::engine::{Ban, Counted, Entry, Origin};
 use blocker_core::time::Until;
 use rusqlite::{Connection, Result, Row, params};
@@ -20,7 +20,7 @@ use crate::source::{JournalMark, Mark};
 const FAILURE_BYTES: usize = 12;
 
 pub(super) const BANS: &str =
-    "SELECT prefix, jail, started, until, ended, origin, attempts, user, pattern, reason FROM bans";
+    "SELECT prefix, jail, started, until, ended, origin, attempts, user, pattern, reason, uid FROM bans";
 
 /// A ban from a row of [`BANS`].
 pub(super) fn ban(row: &Row<'_>, offset: Offset) -> Result<Option<Entry>> {
@@ -39,7 +39,10 @@ pub(super) fn ban(row: &Row<'_>, offset: Offset) -> Result<Option<Entry>> {
             }),
             pattern: row.get::<_, Option<String>>(8)?.unwrap_or_default().into(),
         },
-        "command" => Origin::Command { reason: row.get::<_, Option<String>>(9)?.map(Arc::from) },
+        "command" => Origin::Command {
+            reason: row.get::<_, Option<String>>(9)?.map(Arc::from),
+            by: row.get::<_, Option<u32>>(10)?.map(Uid),
+        },
         "adopted" => Origin::Adopted,
         _ => return Ok(None),
     };
@@ -58,8 +61,8 @@ pub(super) fn put_ban(
         return delete.execute([prefix, jail]).map(drop);
     };
     let mut put = connection.prepare_cached(
-        "INSERT OR REPLACE INTO bans (prefix, jail, started, until, ended, origin, attempts, user, pattern, reason)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "INSERT OR REPLACE INTO bans (prefix, jail, started, until, ended, origin, attempts, user, pattern, reason, uid)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?;
     match entry {
         Entry::Ended { started } => put.execute(params![
@@ -72,7 +75,8 @@ pub(super) fn put_ban(
             None::<u32>,
             None::<&[u8]>,
             None::<&str>,
-            None::<&str>
+            None::<&str>,
+            None::<u32>
         ]),
         Entry::InForce(Ban { started, until, origin }) => {
             let started = offset.wall(*started);
@@ -80,14 +84,16 @@ pub(super) fn put_ban(
                 Until::At(end) => Some(offset.wall(*end)),
                 Until::Forever => None,
             };
-            let (origin, attempts, user, pattern, reason) = match origin {
+            let (origin, attempts, user, pattern, reason, uid) = match origin {
                 Origin::Log { attempts, user, pattern } => {
-                    ("log", Some(attempts.as_tenths()), user.as_deref(), Some(&**pattern), None)
+                    ("log", Some(attempts.as_tenths()), user.as_deref(), Some(&**pattern), None, None)
                 }
-                Origin::Command { reason } => ("command", None, None, None, reason.as_deref()),
-                Origin::Adopted => ("adopted", None, None, None, None),
+                Origin::Command { reason, by } => {
+                    ("command", None, None, None, reason.as_deref(), by.map(|Uid(uid)| uid))
+                }
+                Origin::Adopted => ("adopted", None, None, None, None, None),
             };
-            put.execute(params![prefix, jail, started, until, false, origin, attempts, user, pattern, reason])
+            put.execute(params![prefix, jail, started, until, false, origin, attempts, user, pattern, reason, uid])
         }
     }
     .map(drop)

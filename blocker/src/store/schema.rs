@@ -5,9 +5,11 @@
 //!
 //! - `meta`: one row. `boot`, `offset`, `written`: see [`wall`](super::wall). `hash_key`: 16 secret bytes, by which texts that
 //!   need only be known again are hashed ([`blocker_core::keyed`]).
-//! - `bans`: a ban of `prefix` by `jail`, from `started` to `until` (NULL: for ever), and what it came from. One that has
+//! - `bans`: a ban of `prefix` by `jail`, from `started` to `until` (NULL: for ever), and what it came from; `uid` is the user
+//!   who asked for it. One that has
 //!   `ended` is kept as long as lines about the time before it may come.
 //! - `lists`: many bans that have all but the prefix in common, `size` of them, a line of `prefixes` each.
+//! - `account`, `evidence`: how single bans began, and what became of them: see [`account`].
 //! - `lifted`: what a list names and is banned no more. See [`lists`] for what holds if several tables name a prefix.
 //! - `failures`: what counts against `prefix` in `jail`: the `latest` failure, and in `list` all of them in the order of time,
 //!   12 bytes each: nanoseconds before the latest (8 bytes) and tenths of attempts (4 bytes), both little-endian.
@@ -23,10 +25,10 @@
 
 use rusqlite::{Connection, Result, TransactionBehavior};
 
-use super::lists;
+use super::{account, lists};
 
 /// What makes a database of each version out of one of the version before.
-pub(super) const MIGRATIONS: [&str; 6] = [FIRST, SECOND, THIRD, FOURTH, FIFTH, lists::TABLES];
+pub(super) const MIGRATIONS: [&str; 7] = [FIRST, SECOND, THIRD, FOURTH, FIFTH, lists::TABLES, account::TABLES];
 
 const FIRST: &str = "CREATE TABLE meta (
         id INTEGER PRIMARY KEY CHECK (id = 1),

@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use blocker_core::attempts::Attempts;
+use blocker_core::bans::Uid;
 use blocker_core::engine::{Ban, Counted, Entry, Key, Origin};
 use blocker_core::prefix::Prefix;
 use blocker_core::time::{Timestamp, Until};
@@ -16,6 +17,7 @@ use rusqlite::Connection;
 use super::*;
 use crate::source::testing::TempDir;
 
+mod account;
 mod again;
 
 const DOVECOT: JailId = JailId::MIN;
@@ -124,7 +126,7 @@ fn rows_of_jails_that_are_gone_and_rows_that_mean_nothing_are_left_out() {
         ..Changes::default()
     };
     write(&dir, &Transaction { changes, jails: BTreeMap::from([(gone, "gone".into())]), ..txn() });
-    let sql = "INSERT INTO bans VALUES ('nonsense', 'dovecot', 1, NULL, 0, 'adopted', NULL, NULL, NULL, NULL)";
+    let sql = "INSERT INTO bans VALUES ('nonsense', 'dovecot', 1, NULL, 0, 'adopted', NULL, NULL, NULL, NULL, NULL)";
     Connection::open(dir.path("state/blocker.db")).and_then(|c| c.execute(sql, [])).expect("nobody has it open");
 
     let loaded = load(&dir);
@@ -195,7 +197,7 @@ fn an_earlier_version_s_database_keeps_what_it_holds() {
     Connection::open(dir.path("state/blocker.db"))
         .and_then(|c| {
             c.execute_batch(
-                "DROP TABLE cursors; DROP TABLE printed; DROP TABLE twins; DROP TABLE history; DROP TABLE lists; DROP TABLE lifted;
+                "DROP TABLE account; DROP TABLE evidence; ALTER TABLE bans DROP COLUMN uid; DROP TABLE cursors; DROP TABLE printed; DROP TABLE twins; DROP TABLE history; DROP TABLE lists; DROP TABLE lifted;
                  ALTER TABLE meta DROP COLUMN hash_key; PRAGMA user_version = 1",
             )
         })
@@ -432,7 +434,7 @@ fn log_ban(started: i64, until: Until) -> Entry {
 }
 
 fn command_ban(reason: Option<&str>) -> Entry {
-    let origin = Origin::Command { reason: reason.map(Into::into) };
+    let origin = Origin::Command { reason: reason.map(Into::into), by: Some(Uid(1_000)) };
     Entry::InForce(Ban { origin, ..ban(3, Until::At(secs(99))) })
 }
 

@@ -101,7 +101,7 @@ fn engine(source: SourceId) -> Engine {
         remember_bans: Duration::from_secs(30 * 24 * 60 * 60),
         bounds: Bounds::default(),
     });
-    // As the daemon's does, unless it logs at DEBUG.
+    // As the daemon's does under a flood, unless it logs at DEBUG.
     engine.tell_failures(false);
     engine
 }
