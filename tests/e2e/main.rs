@@ -25,6 +25,7 @@ mod log_words;
 mod logs;
 mod memory;
 mod metrics;
+mod notify;
 mod past;
 mod refusals;
 mod reload;

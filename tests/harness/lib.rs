@@ -29,6 +29,7 @@ pub mod log_file;
 pub mod netns;
 pub mod probe;
 pub mod process;
+pub mod receivers;
 pub mod report;
 pub mod story;
 pub mod wait;

@@ -40,6 +40,12 @@ pub(crate) const LAB: &[Need] = &[
     Need { what: "journalctl", package: "systemd" },
     Need { what: "/usr/lib/systemd/systemd-journal-remote", package: "systemd-journal-remote" },
     Need { what: "promtool", package: "prometheus" },
+    Need { what: "aiosmtpd", package: "python3-aiosmtpd" },
+    Need { what: "/usr/bin/python3", package: "python3" },
+    Need { what: "msmtp", package: "msmtp" },
+    Need { what: "whois", package: "whois" },
+    Need { what: "webhook", package: "webhook" },
+    Need { what: "openssl", package: "openssl" },
 ];
 
 /// To run other kernels in virtual machines: what fetches and unpacks them, and what runs in them.

@@ -10,6 +10,7 @@ use super::control::control;
 use super::error::Problem;
 use super::input::{Input, input};
 use super::metrics::METRICS;
+use super::notify::notify;
 use super::ports::{PortRange, Ports, Protocol};
 use super::repeat;
 use super::usual::{UNMENTIONED, Usual};
@@ -30,9 +31,10 @@ pub(super) fn config(root: &mut Section<'_, '_>) -> Option<Config> {
     let daemon = root.table("daemon", daemon);
     let control = root.table("control", control);
     let metrics = root.table("metrics", |section| section.get("listen", &METRICS, None));
+    let notify = root.table("notify", notify);
     let defaults = root.table("defaults", |section| limits(section, &LIMITS));
     let jails = root.table("jails", |section| jails(section, &defaults));
-    Some(Config { daemon, control, metrics, jails: jails? })
+    Some(Config { daemon, control, metrics, notify, jails: jails? })
 }
 
 /// Where the daemon is found, by what can be read.
@@ -123,11 +125,16 @@ fn jails(section: &mut Section<'_, '_>, defaults: &Limits) -> Option<Vec<Jail>> 
 }
 
 fn name_problem(name: &str) -> Option<Problem> {
-    let is_plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte));
-    if !is_plain || !(1..=MAX_JAIL_NAME_BYTES).contains(&name.len()) {
+    if !is_name(name) {
         return Some(Problem::JailName);
     }
     (name == MANUAL).then_some(Problem::ReservedName)
+}
+
+/// Whether a jail, or a receiver, may be called so.
+pub(super) fn is_name(name: &str) -> bool {
+    let is_plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte));
+    is_plain && (1..=MAX_JAIL_NAME_BYTES).contains(&name.len())
 }
 
 fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<Jail> {
@@ -318,7 +325,7 @@ pub(super) fn is_path(text: &str, max_bytes: usize) -> bool {
 }
 
 /// Longest path the kernel takes: `PATH_MAX` less its final zero.
-const MAX_PATH_BYTES: usize = 4_095;
+pub(super) const MAX_PATH_BYTES: usize = 4_095;
 
 /// What `sun_path` leaves beside `/control.sock` and a final zero (unix(7): 108 bytes).
 const MAX_SOCKET_DIRECTORY_BYTES: usize = 108 - "/control.sock".len() - 1;

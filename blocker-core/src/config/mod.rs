@@ -12,6 +12,7 @@ mod error;
 mod input;
 mod keys;
 mod metrics;
+pub mod notify;
 mod ports;
 mod repeat;
 mod services;
@@ -28,6 +29,7 @@ pub use self::control::Control;
 pub use self::error::{Error, Hint, Problem};
 pub use self::input::{Input, MAX_SOCKET_BYTES, SyslogSocket};
 pub use self::metrics::MetricsSocket;
+pub use self::notify::Notify;
 pub use self::ports::{PortRange, Ports, Protocol};
 pub use self::services::Services;
 use crate::filter::Filter;
@@ -63,6 +65,8 @@ pub struct Config {
     pub control: Control,
     /// The table `[metrics]`: where metrics are told, if anywhere.
     pub metrics: Option<MetricsSocket>,
+    /// The table `[notify]`: who is told of bans.
+    pub notify: Notify,
     /// The jails, in the order of the file; a built-in jail that the file does not mention comes first. Names are
     /// unique; jails that are off are among them.
     pub jails: Vec<Jail>,

@@ -6,6 +6,7 @@ mod check;
 mod detach;
 mod doctor;
 mod import;
+mod notify;
 mod output;
 mod reload;
 mod run;
@@ -66,6 +67,8 @@ enum Command {
     Test(test::Options),
     /// Says what of another program's set-up is carried over, changed and refused, and takes over its bans
     Import(import::Options),
+    /// Has the daemon send a test to everybody it tells of bans, and says what became of it
+    Notify(notify::Options),
     /// Makes the daemon read its configuration anew; a faulty one changes nothing
     Reload,
     /// Lets go of every interface and removes every pin, and the bans with them; the daemon must be stopped
@@ -101,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Why(options) => why::why(&globals, &options),
         Command::Test(options) => test::test(&globals, &options),
         Command::Import(options) => import::import(&globals, &options),
+        Command::Notify(options) => notify::notify(&globals, &options),
         Command::Reload => reload::reload(&globals),
         Command::Detach => detach::detach(&globals),
     };

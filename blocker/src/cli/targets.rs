@@ -178,6 +178,7 @@ impl Changes {
             | Reply::Ban(_)
             | Reply::Why(_)
             | Reply::Lifted(_)
+            | Reply::Tested(_)
             | Reply::Warning(_)
             | Reply::Error { .. } => Ok(()),
         }

@@ -38,6 +38,7 @@ pub(super) fn unban(globals: &Globals, options: &Options) -> Result<()> {
                 | Reply::Ban(_)
                 | Reply::Change(_)
                 | Reply::Run(_)
+                | Reply::Tested(_)
                 | Reply::Why(_)
                 | Reply::Warning(_)
                 | Reply::Done

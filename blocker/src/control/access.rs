@@ -72,7 +72,9 @@ impl Right {
     pub(super) fn covers(self, request: &Request) -> bool {
         let needed = match request {
             Request::Status | Request::Bans | Request::Why { .. } => Self::Look,
-            Request::Ban { .. } | Request::Unban { .. } | Request::UnbanAll | Request::Reload => Self::Change,
+            Request::Ban { .. } | Request::Unban { .. } | Request::UnbanAll | Request::TestNotify | Request::Reload => {
+                Self::Change
+            }
         };
         match self {
             Self::Change => true,
@@ -114,7 +116,9 @@ mod tests {
     #[test]
     fn to_look_is_not_to_change() {
         let ban = Request::Ban { prefixes: Vec::new(), jail: None, ban_time: None, reason: None, runs: false };
-        for request in [ban, Request::Unban { prefixes: Vec::new() }, Request::UnbanAll, Request::Reload] {
+        for request in
+            [ban, Request::Unban { prefixes: Vec::new() }, Request::UnbanAll, Request::TestNotify, Request::Reload]
+        {
             assert!(Right::Change.covers(&request) && !Right::Look.covers(&request), "{request:?}");
             assert!(!Right::None.covers(&request));
         }

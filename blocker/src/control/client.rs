@@ -102,7 +102,8 @@ impl Client {
                 | Reply::Change(_)
                 | Reply::Run(_)
                 | Reply::Why(_)
-                | Reply::Lifted(_)) => {
+                | Reply::Lifted(_)
+                | Reply::Tested(_)) => {
                     take(reply)?;
                 }
             }

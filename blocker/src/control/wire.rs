@@ -45,6 +45,8 @@ pub enum Request {
         /// Who.
         whom: Whom,
     },
+    /// Send a test to everybody who is told of bans.
+    TestNotify,
     /// Read the configuration anew.
     Reload,
 }
@@ -59,7 +61,7 @@ impl Request {
         let (prefixes, reason) = match self {
             Self::Ban { prefixes, reason, .. } => (prefixes.len(), reason.as_ref().map_or(0, String::len)),
             Self::Unban { prefixes } => (prefixes.len(), 0),
-            Self::Status | Self::Bans | Self::UnbanAll | Self::Why { .. } | Self::Reload => (0, 0),
+            Self::Status | Self::Bans | Self::UnbanAll | Self::Why { .. } | Self::TestNotify | Self::Reload => (0, 0),
         };
         if prefixes > MAX_PREFIXES {
             return Err(format!("{prefixes} prefixes in one request, at most {MAX_PREFIXES} are taken"));
@@ -100,6 +102,8 @@ pub enum Reply {
     Why(Box<Why>),
     /// How many bans were lifted.
     Lifted(usize),
+    /// What became of a test; see [`Request::TestNotify`].
+    Tested(Tested),
     /// It is done, but not all as it should be.
     Warning(String),
     /// That was all.
@@ -154,6 +158,17 @@ pub struct Run {
     pub count: usize,
 }
 
+/// What became of a test of somebody who is told of bans: a line of `blocker notify --test --json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tested {
+    /// Who, as the table is called: `mail`, `webhook.NAME` or `exec.NAME`.
+    pub receiver: String,
+    /// `sent` or `failed`.
+    pub outcome: String,
+    /// What was wrong.
+    pub error: Option<String>,
+}
+
 /// `blocker status --json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
@@ -187,6 +202,9 @@ pub struct Status {
     /// What lines are read from.
     #[serde(default)]
     pub sources: Vec<SourceStatus>,
+    /// Who is told of bans.
+    #[serde(default)]
+    pub receivers: Vec<ReceiverStatus>,
     /// What must not happen, counted.
     #[serde(default)]
     pub alarms: Alarms,
@@ -230,6 +248,23 @@ pub struct SourceStatus {
     pub rotations: u64,
     /// What hinders it now.
     pub problems: usize,
+}
+
+/// Somebody who is told of bans.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiverStatus {
+    /// As the table is called: `mail`, `webhook.NAME` or `exec.NAME`.
+    pub name: String,
+    /// Mails, POSTs or runs that went well.
+    pub sent: u64,
+    /// Those that did not, each try by itself.
+    pub failed: u64,
+    /// Bans and ends of bans that were never told, or only their number.
+    pub dropped: u64,
+    /// What waits to be told.
+    pub waiting: usize,
+    /// What was wrong with the last try, if it failed.
+    pub error: Option<String>,
 }
 
 /// What must not happen, counted since the daemon started; each is a problem in [`Status::problems`], too.

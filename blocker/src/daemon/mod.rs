@@ -30,6 +30,7 @@ mod limits;
 mod logs;
 mod looks;
 mod printed;
+mod receivers;
 mod sources;
 mod status;
 mod supervisor;
@@ -60,6 +61,7 @@ use crate::network::allow_files::AllowFiles;
 use crate::network::changes::Changes;
 use crate::network::connections::Closing;
 use crate::network::default_routes;
+use crate::notify::Notifier;
 use crate::settings;
 use crate::source::{Printed, SourceEvent};
 
@@ -125,6 +127,8 @@ struct Daemon<'a> {
     are_places_due: bool,
     events: EventLog,
     closer: Closer,
+    /// Who is told of bans.
+    notifier: Notifier,
     /// When [`Daemon::look_around`] is due.
     looks: Looks,
     /// Commands that the kernel refused since the start, and its words for the last one.
@@ -169,7 +173,10 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
         tokio::spawn(metrics.run(calls_in.clone()));
     }
     let mut server = tokio::spawn(server.run(calls_in));
+    // From here on: what an earlier run has banned was told then.
+    daemon.notifier = Notifier::start(&daemon.config.notify)?;
     daemon.introduce();
+    daemon.tell_of_start();
     let status = daemon.word();
     daemon.supervisor.ready(status, Instant::now());
 
@@ -203,10 +210,13 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
     }
     daemon.supervisor.stopping(Instant::now());
     drop(calls);
-    let Daemon { keeper, engine, .. } = daemon;
-    if tokio::time::timeout(SAVE_WITHIN, keeper.finish(engine)).await.is_err() {
-        tracing::error!("the database is stuck: what has changed lately is not saved");
-    }
+    let Daemon { keeper, engine, notifier, .. } = daemon;
+    let save = async {
+        if tokio::time::timeout(SAVE_WITHIN, keeper.finish(engine)).await.is_err() {
+            tracing::error!("the database is stuck: what has changed lately is not saved");
+        }
+    };
+    tokio::join!(save, notifier.stop());
     if tokio::time::timeout(STOP_WITHIN, &mut server).await.is_err() {
         // Clients that hang hold every place; the socket goes with the task.
         server.abort();
@@ -230,7 +240,7 @@ impl Options {
 
 /// What changes only at a restart, besides the [`capacity`].
 fn fixed(config: &Config) -> impl PartialEq {
-    let Config { daemon, control, metrics, jails: _ } = config;
+    let Config { daemon, control, metrics, notify: _, jails: _ } = config;
     let config::Daemon { state, runtime, pins, fail2ban_log, max_line_bytes, .. } = daemon;
     (state, runtime, pins, fail2ban_log, max_line_bytes, control, metrics)
 }
@@ -285,6 +295,7 @@ impl<'a> Daemon<'a> {
             are_places_due: false,
             events: EventLog::start(fail2ban_log)?,
             closer: Closer::start()?,
+            notifier: Notifier::default(),
             looks: Looks::begin(Instant::now()),
             refused: (0, String::new()),
             unsettled: Unsettled::default(),
@@ -418,6 +429,9 @@ impl<'a> Daemon<'a> {
 
     fn handle_call(&mut self, call: Call) {
         let Call { request, uid, reply } = call;
+        if matches!(request, Request::TestNotify) {
+            return self.test_receivers(reply);
+        }
         if let Request::Why { whom } = request {
             return self.tell_why(whom, reply);
         }
@@ -452,6 +466,7 @@ impl<'a> Daemon<'a> {
         let request = match request {
             Request::Status => return Ok(vec![Reply::Status(Box::new(self.status()?))]),
             Request::Reload => return self.reload().map(|()| Vec::new()),
+            Request::TestNotify => return Ok(Vec::new()),
             Request::Bans => engine::Request::Bans,
             Request::Ban { prefixes: whom, jail, ban_time, reason, runs } => {
                 asked = runs.then(|| whom.clone());
@@ -516,11 +531,13 @@ impl<'a> Daemon<'a> {
             .into());
         }
         let routes = default_routes()?;
+        let notifier = (config.notify != self.config.notify).then(|| Notifier::start(&config.notify)).transpose()?;
         let (numbered, ports) = jails::number(&config, &self.kernel, &mut self.sources)?;
         self.engine.reconfigure(jails::settings(&config, &numbered, self.capacity), clock::now());
         self.config = config;
         self.keeper.remember_bans = self.config.daemon.remember_bans;
         self.numbered = numbered;
+        self.take_up_receivers(notifier);
         self.allow_files.set_paths(&self.config.daemon.allow_files);
         self.find_allowed(&routes);
         self.start_sources()?;
@@ -581,6 +598,7 @@ impl<'a> Daemon<'a> {
         prefixes.clear();
         self.close_connections();
         let engine = &self.engine;
+        self.notifier.tell_all(self.batch.events.iter(), |event| jails::name_in(event, engine));
         let events = &mut self.batch.events;
         self.events.send_all(events.drain(..), |event| jails::name_in(event, engine));
         for (prefix, error) in refused {

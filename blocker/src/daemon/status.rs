@@ -49,6 +49,7 @@ impl Daemon<'_> {
             counters: counts(counters),
             tables: fill::tables(&stats, self.capacity).iter().map(fill::Table::status).collect(),
             sources: self.source_states(),
+            receivers: self.notifier.status().collect(),
             alarms: Alarms {
                 refused_updates: self.refused.0,
                 waiting_updates: self.unsettled.waiting() as u64,
@@ -166,6 +167,7 @@ impl Daemon<'_> {
             .chain(self.interfaces.problem())
             .chain(self.keeper.problems())
             .chain(self.allow_files.problems())
+            .chain(self.notifier.problems())
             .chain(self.sources.states().flat_map(|state| state.problems.iter().cloned()))
             .collect();
         problems.extend(fill::warnings(stats, self.capacity));

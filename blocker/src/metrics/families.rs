@@ -8,7 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, prometheus_text
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use crate::control::wire::{JailStatus, PacketCount, SourceStatus, Status};
+use crate::control::wire::{JailStatus, PacketCount, ReceiverStatus, SourceStatus, Status};
 
 /// All metrics in Prometheus' text format. `started` is when the daemon did, in seconds since 1970.
 ///
@@ -70,6 +70,7 @@ fn families(status: &Status, started: f64) -> Vec<Family> {
     let mut families = whole(status, started);
     families.extend(jails(&status.jails));
     families.extend(sources(&status.sources));
+    families.extend(receivers(&status.receivers));
     families.extend(interfaces(status));
     families
 }
@@ -173,6 +174,23 @@ fn sources(sources: &[SourceStatus]) -> Vec<Family> {
         counter("blocker_source_truncations", "Files found truncated or rewritten", of(|source| source.truncations)),
         counter("blocker_source_rotations", "Files that were rotated", of(|source| source.rotations)),
         gauge("blocker_source_problems", "What hinders a source", of(|source| source.problems as u64)),
+    ]
+}
+
+fn receivers(receivers: &[ReceiverStatus]) -> Vec<Family> {
+    let of = |value: fn(&ReceiverStatus) -> u64| {
+        receivers.iter().map(move |receiver| sample([("receiver", &receiver.name)], float(value(receiver))))
+    };
+    vec![
+        counter("blocker_notifications_sent", "Mails, POSTs and runs of programs that went well", of(|one| one.sent)),
+        counter("blocker_notifications_failed", "Those that did not, each try by itself", of(|one| one.failed)),
+        counter(
+            "blocker_notifications_dropped",
+            "Bans and ends of bans that were never told, or only their number",
+            of(|one| one.dropped),
+        ),
+        gauge("blocker_notifications_waiting", "What waits to be told", of(|one| one.waiting as u64)),
+        gauge("blocker_notifications_failing", "1 if the last try failed", of(|one| one.error.is_some().into())),
     ]
 }
 

@@ -150,6 +150,7 @@ impl Server {
             | Reply::Run(_)
             | Reply::Why(_)
             | Reply::Lifted(_)
+            | Reply::Tested(_)
             | Reply::Warning(_)
             | Reply::Done
             | Reply::Error { .. } => None,

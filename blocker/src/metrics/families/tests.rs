@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::control::wire::{Alarms, BanCounts, InterfaceStatus, LineCounts, TableStatus};
+use crate::control::wire::{Alarms, BanCounts, InterfaceStatus, LineCounts, ReceiverStatus, TableStatus};
 
 /// A text of metrics as Prometheus reads it.
 #[derive(Debug, Default)]
@@ -111,6 +111,14 @@ fn status() -> Status {
             rotations: 6,
             problems: 1,
         }],
+        receivers: vec![ReceiverStatus {
+            name: "webhook.chat".to_owned(),
+            sent: 21,
+            failed: 3,
+            dropped: 17,
+            waiting: 2,
+            error: Some("no route to host".to_owned()),
+        }],
         alarms: Alarms { refused_updates: 8, evicted_bans: 9, store_problems: 1, ..Alarms::default() },
         problems: vec!["eth1 is not attached".to_owned()],
     }
@@ -149,6 +157,11 @@ fn every_number_is_read_back_with_its_labels() {
         (r#"blocker_table_capacity_bans{table="ipv4"}"#, 1000.0),
         (r#"blocker_table_nearly_full{table="ipv4"}"#, 1.0),
         (r#"blocker_table_nearly_full{table="ipv6"}"#, 0.0),
+        (r#"blocker_notifications_sent_total{receiver="webhook.chat"}"#, 21.0),
+        (r#"blocker_notifications_failed_total{receiver="webhook.chat"}"#, 3.0),
+        (r#"blocker_notifications_dropped_total{receiver="webhook.chat"}"#, 17.0),
+        (r#"blocker_notifications_waiting{receiver="webhook.chat"}"#, 2.0),
+        (r#"blocker_notifications_failing{receiver="webhook.chat"}"#, 1.0),
         ("blocker_refused_updates_total", 8.0),
         ("blocker_evicted_bans_total", 9.0),
         ("blocker_store_problems", 1.0),
