@@ -20,6 +20,7 @@ pub mod engine;
 pub mod escalation;
 pub mod fail2ban;
 pub mod filter;
+pub mod grants;
 pub mod jail;
 pub mod journal;
 pub mod keyed;

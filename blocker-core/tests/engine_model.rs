@@ -11,8 +11,9 @@ use std::time::Duration;
 use blocker_core::allowlist::{AllowReason, Allowed};
 use blocker_core::attempts::Attempts;
 use blocker_core::engine::{
-    AdoptedBan, BanOutcome, Bounds, Changes, Command, Counted, Counter, Engine, Entry, Jail, JailId, JailSet, Key,
-    Limits, Line, LogId, Memory, Request, Response, Settings, SourceId, Twin, TwinKey,
+    AdoptedBan, AllowOutcome, BanOutcome, Bounds, Changes, Command, Counted, Counter, DisallowOutcome, Engine, Entry,
+    Grant, Jail, JailId, JailSet, Key, Limits, Line, LogId, Memory, Request, Response, Settings, SourceId, Twin,
+    TwinKey,
 };
 use blocker_core::filter::{Failure, Filter};
 use blocker_core::jail::Repeat;
@@ -101,6 +102,15 @@ enum Step {
         configured: bool,
         prefixes: Vec<usize>,
     },
+    /// Allows by command.
+    Grant {
+        prefix: usize,
+        secs: Option<u32>,
+        persists: bool,
+    },
+    Disallow {
+        prefix: usize,
+    },
     Adopt {
         prefix: usize,
         jails: u64,
@@ -141,6 +151,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::UnbanAll),
         1 => (any::<bool>(), prop::collection::vec(prefix.clone(), 0..3))
             .prop_map(|(configured, prefixes)| Step::Allow { configured, prefixes }),
+        2 => (prefix.clone(), prop::option::of(1..300u32), any::<bool>())
+            .prop_map(|(prefix, secs, persists)| Step::Grant { prefix, secs, persists }),
+        1 => prefix.clone().prop_map(|prefix| Step::Disallow { prefix }),
         2 => (prefix, prop_oneof![Just(0u64), any::<u64>(), Just(1), Just(1 << 7)], -5..200i64)
             .prop_map(|(prefix, jails, secs)| Step::Adopt { prefix, jails, secs }),
         8 => prop_oneof![0..3i64, 10..70i64, Just(60), Just(40), Just(180), -20..0i64].prop_map(|secs| Step::Wait { secs }),
@@ -172,6 +185,8 @@ struct Model {
     ended: Vec<ModelBan>,
     configured: BTreeSet<Prefix>,
     found: BTreeSet<Prefix>,
+    /// By command: until when, and whether over a restart.
+    granted: BTreeMap<Prefix, (Until, bool)>,
 }
 
 impl Model {
@@ -180,10 +195,15 @@ impl Model {
         let (over, in_force) = self.bans.drain(..).partition(|ban| ban.until.is_past(secs(self.now)));
         self.ended.extend::<Vec<_>>(over);
         self.bans = in_force;
+        self.granted.retain(|_, (until, _)| !until.is_past(secs(self.now)));
+    }
+
+    fn all_allowed(&self) -> BTreeSet<Prefix> {
+        self.configured.iter().chain(&self.found).chain(self.granted.keys()).copied().collect()
     }
 
     fn allowed(&self, prefix: Prefix) -> bool {
-        self.configured.iter().chain(&self.found).any(|allowed| allowed.covers(prefix))
+        self.all_allowed().iter().any(|allowed| allowed.covers(prefix))
     }
 
     /// A failure that was made so long ago.
@@ -258,14 +278,21 @@ impl Model {
     }
 
     fn allow(&mut self, configured: bool, prefixes: BTreeSet<Prefix>) {
-        let old: BTreeSet<Prefix> = self.configured.union(&self.found).copied().collect();
+        let old = self.all_allowed();
         *(if configured { &mut self.configured } else { &mut self.found }) = prefixes;
-        let new: BTreeSet<Prefix> = self.configured.union(&self.found).copied().collect();
-        for added in new.difference(&old) {
+        self.lift_what_is_allowed_since(&old);
+    }
+
+    /// Whose bans were lifted.
+    fn lift_what_is_allowed_since(&mut self, old: &BTreeSet<Prefix>) -> BTreeSet<Prefix> {
+        let mut all = BTreeSet::new();
+        for added in self.all_allowed().difference(old) {
             let lifted: BTreeSet<Prefix> = self.bans.iter().map(|b| b.prefix).filter(|p| added.covers(*p)).collect();
             self.bans.retain(|ban| !lifted.contains(&ban.prefix));
             self.ended.retain(|ban| !lifted.contains(&ban.prefix));
+            all.extend(lifted);
         }
+        all
     }
 
     fn in_force(&self) -> BTreeMap<Prefix, (JailSet, Until)> {
@@ -285,6 +312,7 @@ struct Store {
     bans: BTreeMap<Key, Entry>,
     counts: BTreeMap<Key, Counted>,
     twins: BTreeMap<TwinKey, Twin>,
+    grants: Vec<(Prefix, Grant)>,
 }
 
 impl Store {
@@ -308,6 +336,9 @@ impl Store {
                 Some(told) => drop(self.twins.insert(key, told)),
                 None => drop(self.twins.remove(&key)),
             }
+        }
+        if let Some(grants) = changes.grants {
+            self.grants = grants;
         }
     }
 
@@ -377,6 +408,7 @@ proptest! {
                 store.apply(engine.take_changes());
             }
             if let Step::Restart { reboot } = step {
+                model.granted.retain(|_, (_, persists)| *persists);
                 engine = restarted(&model, &mut kernel, &mut store, reboot)?;
                 model.last = None;
             }
@@ -397,6 +429,7 @@ fn restarted(model: &Model, kernel: &mut Kernel, store: &mut Store, reboot: bool
     let mut engine = Engine::new(settings(&model.configured));
     engine.track_changes();
     engine.set_found_allowed(allowed(&model.found, AllowReason::OwnAddress), now);
+    engine.restore_grants(store.grants.clone(), now);
     kernel.apply(&mut engine)?;
     let adopted = kernel.banned.iter().map(|(&prefix, &(jails, until))| AdoptedBan { prefix, jails, until }).collect();
     engine.restore(adopted, !reboot, store.memory(), now);
@@ -440,6 +473,7 @@ fn take(
         | Step::BanForever { .. }
         | Step::Unban { .. } => {}
         Step::UnbanAll | Step::Allow { .. } | Step::Adopt { .. } | Step::Timeout => {}
+        Step::Grant { .. } | Step::Disallow { .. } => {}
         Step::Restart { .. } | Step::Tell => {}
     }
     let now = secs(*clock);
@@ -517,6 +551,32 @@ fn take(
             }
             model.allow(configured, prefixes);
         }
+        Step::Grant { prefix: n, secs: time, persists } => {
+            let lasts = time.map_or(BanTime::Forever, |n| BanTime::For(Duration::from_secs(n.into())));
+            let request = Request::Allow { prefixes: vec![prefix(n)], lasts, persists, reason: None };
+            let old = model.all_allowed();
+            model.granted.insert(prefix(n), (lasts.end_from(secs(model.now)), persists));
+            let gone = model.lift_what_is_allowed_since(&old);
+            let around = model.bans.iter().map(|ban| ban.prefix).filter(|p| *p != prefix(n) && p.covers(prefix(n)));
+            let inside = around.max_by_key(|p| p.len());
+            let Response::Allow { outcomes, lifted } = engine.handle_request(request, now) else { panic!("it allows") };
+            prop_assert_eq!(outcomes, vec![(prefix(n), AllowOutcome::Allowed { inside })]);
+            prop_assert_eq!(lifted.into_iter().collect::<BTreeSet<_>>(), gone);
+        }
+        Step::Disallow { prefix: n } => {
+            let was_granted = model.granted.remove(&prefix(n)).is_some();
+            let request = Request::Disallow { prefixes: vec![prefix(n)] };
+            let Response::Disallow(outcomes) = engine.handle_request(request, now) else { panic!("it disallows") };
+            let is_allowed = model.allowed(prefix(n));
+            match outcomes[..] {
+                [(_, DisallowOutcome::Disallowed { still })] => {
+                    prop_assert!(was_granted && still.is_some() == is_allowed);
+                }
+                [(_, DisallowOutcome::Kept(_))] => prop_assert!(!was_granted && is_allowed),
+                [(_, DisallowOutcome::NotAllowed)] => prop_assert!(!was_granted && !is_allowed),
+                ref other => prop_assert!(false, "{:?}", other),
+            }
+        }
         Step::Adopt { prefix: n, jails, secs: time } => {
             // What is due anyway is done before the kernel gets an entry that the engine has yet to hear of.
             engine.handle_timeout(now);
@@ -537,8 +597,7 @@ fn take(
 fn compare(engine: &Engine, model: &Model, kernel: &Kernel) -> Result<(), TestCaseError> {
     let wanted = model.in_force();
     prop_assert_eq!(&kernel.banned, &wanted, "at {} s", model.now);
-    let allowed: BTreeSet<Prefix> = model.configured.union(&model.found).copied().collect();
-    prop_assert_eq!(&kernel.allowed, &allowed);
+    prop_assert_eq!(&kernel.allowed, &model.all_allowed());
 
     let now = secs(model.now);
     for addr in ADDRS.iter().chain(&["192.0.2.3", "198.51.100.7", "203.0.113.1", "2001:db8:9::1"]) {
@@ -555,6 +614,12 @@ fn compare(engine: &Engine, model: &Model, kernel: &Kernel) -> Result<(), TestCa
     let first_end = model.bans.iter().map(|ban| ban.until).min();
     if let Some(Until::At(end)) = first_end {
         prop_assert!(engine.poll_timeout().is_some_and(|due| due <= end), "a ban would end unnoticed");
+    }
+    if let Some(Until::At(end)) = model.granted.values().map(|(until, _)| *until).min() {
+        prop_assert!(
+            engine.poll_timeout().is_some_and(|due| due <= end),
+            "what is allowed by command would end unnoticed"
+        );
     }
     prop_assert_eq!(engine.bans().len(), model.bans.len());
     let tracked: BTreeSet<(JailId, Prefix)> = model
@@ -639,6 +704,7 @@ fn was_banned(response: &Response) -> Option<bool> {
             BanOutcome::Refused(_) => false,
         }),
         Response::Unban(_) | Response::UnbanAll(_) | Response::Bans(_) | Response::UnknownJail { .. } => None,
+        Response::Allow { .. } | Response::Disallow(_) => None,
     }
 }
 

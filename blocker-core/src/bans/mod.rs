@@ -284,6 +284,12 @@ impl Book {
         self.lengths.covering(Prefix::host(addr)).find(|&prefix| self.bans.has(prefix, jail))
     }
 
+    /// The narrowest banned prefix around `prefix`, itself excluded, whoever bans it.
+    #[must_use]
+    pub fn around(&self, prefix: Prefix) -> Option<Prefix> {
+        self.lengths.covering(prefix).find(|&wider| wider != prefix && self.merged(wider).is_some())
+    }
+
     /// When a ban by `jail` that covered `prefix` and is over began, if it was within the last [`LATE_LINES`].
     #[must_use]
     pub fn ended_ban_start(&self, prefix: Prefix, jail: JailId) -> Option<Timestamp> {

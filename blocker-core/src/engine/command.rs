@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::allowlist::Allowed;
 use crate::attempts::Attempts;
 use crate::bans::{Kind, Origin, Refusal};
-use crate::engine::{JailId, JailSet};
+use crate::engine::{AllowChange, JailId, JailSet};
 use crate::filter::Label;
 use crate::policy::IgnoreReason;
 use crate::prefix::Prefix;
@@ -63,6 +63,13 @@ pub enum Event {
         jail: JailId,
         /// Why it ended.
         why: UnbanReason,
+    },
+    /// The allowlist was changed by command, or what a command allowed was over.
+    Allowlist {
+        /// Whom it concerns.
+        prefix: Prefix,
+        /// What became of it.
+        change: AllowChange,
     },
     /// A failure did not count.
     Ignored {

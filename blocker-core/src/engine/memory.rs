@@ -12,7 +12,7 @@
 use std::collections::BTreeSet;
 
 use super::twins::{Twin, TwinKey};
-use super::{AdoptedBan, Adoption, Ban, Engine, Entry, Event, Jail, JailId, JailSet, Origin};
+use super::{AdoptedBan, Adoption, Ban, Engine, Entry, Event, Grant, Jail, JailId, JailSet, Origin};
 use crate::attempts::Attempts;
 use crate::bans::{Merged, Renewal};
 use crate::escalation::Earlier;
@@ -51,15 +51,17 @@ pub struct Changes {
     pub all_twins: bool,
     /// Messages that another log may tell too; `None` if it has.
     pub twins: Vec<(TwinKey, Option<Twin>)>,
+    /// All that is allowed by command over a restart, if that has changed.
+    pub grants: Option<Vec<(Prefix, Grant)>>,
 }
 
 impl Changes {
     /// Whether nothing has changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { all_bans, bans, all_counts, counts, all_history, history, all_twins, twins } = self;
+        let Self { all_bans, bans, all_counts, counts, all_history, history, all_twins, twins, grants } = self;
         let is_all = *all_bans || *all_counts || *all_history || *all_twins;
-        !is_all && bans.is_empty() && counts.is_empty() && history.is_empty() && twins.is_empty()
+        !is_all && grants.is_none() && bans.is_empty() && counts.is_empty() && history.is_empty() && twins.is_empty()
     }
 }
 
@@ -99,6 +101,7 @@ impl Engine {
         self.tracker.touched.touch_all();
         self.history.touched.touch_all();
         self.twins.touched.touch_all();
+        self.grants.forget_told();
     }
 
     /// Has every ban count as changed: whoever keeps them wants to begin anew.
@@ -115,14 +118,16 @@ impl Engine {
     /// How many entries have changed.
     #[must_use]
     pub fn changed(&self) -> usize {
-        self.book.touched.len() + self.tracker.touched.len() + self.history.touched.len() + self.twins.touched.len()
+        let grants = usize::from(self.grants.is_changed());
+        let told = self.tracker.touched.len() + self.history.touched.len() + self.twins.touched.len();
+        self.book.touched.len() + told + grants
     }
 
     /// The present values of what has changed since they were last taken.
     pub fn take_changes(&mut self) -> Changes {
         let (bans, counts) = (self.book.touched.take(), self.tracker.touched.take());
         let (earlier, messages) = (self.history.touched.take(), self.twins.touched.take());
-        let Self { book, tracker, history, twins, .. } = self;
+        let Self { book, tracker, history, twins, grants, .. } = self;
         let counted = |(prefix, jail): Key| ((prefix, jail), tracker.failures(jail, prefix).to_vec());
         Changes {
             all_bans: bans.is_none(),
@@ -145,6 +150,7 @@ impl Engine {
                 Some(keys) => keys.into_iter().map(|key| (key, twins.told(key))).collect(),
                 None => twins.all().map(|(key, told)| (key, Some(told))).collect(),
             },
+            grants: grants.take_changed(),
         }
     }
 

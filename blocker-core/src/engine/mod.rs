@@ -19,6 +19,7 @@
 //! Whoever applies [`Command::Enforce`], [`Command::Lift`], [`Command::Allow`] and [`Command::Disallow`] in order to an
 //! empty table has, at any time, exactly the bans in force: `tests/engine_model.rs` holds it to that.
 
+mod allow;
 mod command;
 mod failure;
 mod last;
@@ -35,12 +36,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::allowlist::{self, Allowed, Allowlist, Origin as AllowOrigin};
+use crate::allowlist::{Allowed, Allowlist, Origin as AllowOrigin};
 use crate::attempts::Attempts;
 use crate::bans::{Book, Insertion, Kind, MAX_USER_BYTES, Merged, Removal, Renewal};
 use crate::calendar::Calendar;
 use crate::escalation::History;
 use crate::filter::{Failure, Filter, Label, Prefilter, fail2ban};
+use crate::grants::Grants;
 use crate::policy::{self, Decision, Known};
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
@@ -50,8 +52,10 @@ pub use crate::allowlist::AllowReason;
 pub use crate::bans::{Ban, Entry};
 pub use crate::bans::{Origin, Refusal};
 pub use crate::bounds::Bounds;
+pub use crate::grants::Grant;
 pub use crate::jail::{Counter, Jail, JailId, JailSet, Limits, LogId, SourceId};
 pub use crate::policy::IgnoreReason;
+pub use allow::{AllowChange, AllowOutcome, DisallowOutcome};
 pub use command::{AdoptedBan, Adoption, BanInfo, Command, Event, Found, UnbanReason};
 pub use last::LastFailures;
 pub use line::{Line, Lines};
@@ -79,6 +83,8 @@ pub struct Engine {
     manual: JailId,
     ipv6_prefix: u8,
     allowlist: Allowlist,
+    /// What of it is allowed by command.
+    grants: Grants,
     book: Book,
     tracker: Tracker,
     history: History,
@@ -110,6 +116,7 @@ impl Engine {
             manual,
             ipv6_prefix,
             allowlist: Allowlist::default(),
+            grants: Grants::default(),
             book: Book::new(bounds),
             tracker: Tracker::new(bounds.max_sources),
             history: History::default(),
@@ -270,6 +277,11 @@ impl Engine {
             Request::Unban { prefixes } => Response::Unban(self.unban(prefixes)),
             Request::UnbanAll => Response::UnbanAll(self.unban_all()),
             Request::Bans => Response::Bans(self.bans()),
+            Request::Allow { prefixes, lasts, persists, reason } => {
+                let (outcomes, lifted) = self.allow_all(prefixes, lasts, persists, reason);
+                Response::Allow { outcomes, lifted }
+            }
+            Request::Disallow { prefixes } => Response::Disallow(self.disallow_all(prefixes)),
         }
     }
 
@@ -291,7 +303,8 @@ impl Engine {
     /// When to call [`Engine::handle_timeout`] next: when the next ban ends, or something has to be forgotten.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.book.next_end().into_iter().chain(self.tracker.next_purge()).min()
+        let ends = self.book.next_end().into_iter().chain(self.grants.next_end());
+        ends.chain(self.tracker.next_purge()).min()
     }
 
     /// The bans in force, by prefix and then by jail.
@@ -367,20 +380,9 @@ impl Engine {
         while let Some(removal) = self.book.expire_next(self.now) {
             self.removed(removal, UnbanReason::Expired);
         }
+        self.expire_grants();
         self.tracker.purge(self.now);
         self.history.purge(self.now, self.remember_bans);
-    }
-
-    /// Tells the kernel of a changed allowlist, and lifts the bans that lie wholly inside what is newly allowed.
-    fn carry_out(&mut self, changes: allowlist::Changes) {
-        let allowlist::Changes { added, removed } = changes;
-        for allowed in added {
-            self.commands.push_back(Command::Allow { prefix: allowed.prefix });
-            for prefix in self.book.inside(allowed.prefix) {
-                self.lift(prefix, UnbanReason::AllowListed(allowed));
-            }
-        }
-        self.commands.extend(removed.into_iter().map(|prefix| Command::Disallow { prefix }));
     }
 
     /// Bans `prefix`, tells the kernel if that changes anything for it, and then tells people.

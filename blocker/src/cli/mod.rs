@@ -1,5 +1,6 @@
 //! The command line: a file per command.
 
+mod allow;
 mod ban;
 mod bans;
 mod check;
@@ -59,6 +60,10 @@ enum Command {
     Ban(ban::Options),
     /// Lifts bans
     Unban(unban::Options),
+    /// Never bans addresses or networks, from now on, and lifts the bans inside them; or lists who is never banned, and why
+    Allow(allow::Options),
+    /// Takes back what `blocker allow` allowed
+    Disallow(allow::Disallowing),
     /// Says what filters make of logs: what matches, what is missed, who would be banned and when
     Test(test::Options),
     /// Says what of another program's set-up is carried over, changed and refused, and takes over its bans
@@ -95,6 +100,8 @@ pub fn main() -> ExitCode {
         Command::Bans(options) => bans::bans(&globals, &options),
         Command::Ban(options) => ban::ban(&globals, &options),
         Command::Unban(options) => unban::unban(&globals, &options),
+        Command::Allow(options) => allow::allow(&globals, &options),
+        Command::Disallow(options) => allow::disallow(&globals, &options),
         Command::Test(options) => test::test(&globals, &options),
         Command::Import(options) => import::import(&globals, &options),
         Command::Reload => reload::reload(&globals),

@@ -36,6 +36,7 @@ pub(super) fn unban(globals: &Globals, options: &Options) -> Result<()> {
                 Reply::Lifted(lifted) => print_lifted(globals, lifted),
                 Reply::Status(_)
                 | Reply::Ban(_)
+                | Reply::Allowed(_)
                 | Reply::Change(_)
                 | Reply::Run(_)
                 | Reply::Warning(_)

@@ -71,8 +71,9 @@ impl Right {
     /// Whether it is enough for `request`.
     pub(super) fn covers(self, request: &Request) -> bool {
         let needed = match request {
-            Request::Status | Request::Bans => Self::Look,
+            Request::Status | Request::Bans | Request::Allowed => Self::Look,
             Request::Ban { .. } | Request::Unban { .. } | Request::UnbanAll | Request::Reload => Self::Change,
+            Request::Allow { .. } | Request::Disallow { .. } => Self::Change,
         };
         match self {
             Self::Change => true,
@@ -114,11 +115,13 @@ mod tests {
     #[test]
     fn to_look_is_not_to_change() {
         let ban = Request::Ban { prefixes: Vec::new(), jail: None, ban_time: None, reason: None, runs: false };
-        for request in [ban, Request::Unban { prefixes: Vec::new() }, Request::UnbanAll, Request::Reload] {
+        let allow = Request::Allow { prefixes: Vec::new(), lasts: None, persist: false, reason: None };
+        let (unban, disallow) = (Request::Unban { prefixes: Vec::new() }, Request::Disallow { prefixes: Vec::new() });
+        for request in [ban, unban, Request::UnbanAll, allow, disallow, Request::Reload] {
             assert!(Right::Change.covers(&request) && !Right::Look.covers(&request), "{request:?}");
             assert!(!Right::None.covers(&request));
         }
-        for request in [Request::Status, Request::Bans] {
+        for request in [Request::Status, Request::Bans, Request::Allowed] {
             assert!(Right::Change.covers(&request) && Right::Look.covers(&request) && !Right::None.covers(&request));
         }
     }

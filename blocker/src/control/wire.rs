@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use blocker_core::allowlist::AllowReason;
 use blocker_core::prefix::Prefix;
 use blocker_core::whom::Whom;
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,26 @@ pub enum Request {
     },
     /// Lift every ban.
     UnbanAll,
+    /// Never ban some prefixes, and lift the bans inside them.
+    Allow {
+        /// Whom; at most [`MAX_PREFIXES`].
+        #[serde(with = "listed")]
+        prefixes: Vec<Prefix>,
+        /// How long at most: `3d`, `forever`, which is meant if it is absent.
+        lasts: Option<String>,
+        /// Whether also beyond the daemon's next start.
+        persist: bool,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Take back what a command allowed.
+    Disallow {
+        /// Whom; at most [`MAX_PREFIXES`].
+        #[serde(with = "listed")]
+        prefixes: Vec<Prefix>,
+    },
+    /// Who is never banned.
+    Allowed,
     /// Read the configuration anew.
     Reload,
 }
@@ -51,8 +72,9 @@ impl Request {
     pub fn check(&self) -> Result<(), String> {
         let (prefixes, reason) = match self {
             Self::Ban { prefixes, reason, .. } => (prefixes.len(), reason.as_ref().map_or(0, String::len)),
-            Self::Unban { prefixes } => (prefixes.len(), 0),
-            Self::Status | Self::Bans | Self::UnbanAll | Self::Reload => (0, 0),
+            Self::Allow { prefixes, reason, .. } => (prefixes.len(), reason.as_ref().map_or(0, String::len)),
+            Self::Unban { prefixes } | Self::Disallow { prefixes } => (prefixes.len(), 0),
+            Self::Status | Self::Bans | Self::UnbanAll | Self::Allowed | Self::Reload => (0, 0),
         };
         if prefixes > MAX_PREFIXES {
             return Err(format!("{prefixes} prefixes in one request, at most {MAX_PREFIXES} are taken"));
@@ -74,7 +96,7 @@ pub const MAX_UNDER_WAY: usize = 8;
 /// Longest line of a request, in bytes: [`MAX_PREFIXES`] of the longest prefixes, and a reason.
 pub const MAX_REQUEST_BYTES: usize = 256 * 1024;
 
-/// Longest reason of a ban, in bytes.
+/// Longest reason of a ban, or of what is allowed, in bytes.
 pub const MAX_REASON_BYTES: usize = 1024;
 
 /// A line of an answer. An answer is any number of rows, then `done` or `error`.
@@ -85,6 +107,8 @@ pub enum Reply {
     Status(Box<Status>),
     /// A ban in force.
     Ban(Ban),
+    /// Who is never banned, and why.
+    Allowed(Allowed),
     /// What became of one prefix.
     Change(Change),
     /// What became of the next ones of a list, all the same; see [`Request::Ban`].
@@ -125,14 +149,33 @@ pub struct Ban {
     pub reason: Option<String>,
 }
 
-/// What became of one prefix: a line of `blocker ban --json` and `unban --json`.
+/// Why one prefix is never banned: a line of `blocker allow --list --json`. A prefix that is allowed for several reasons has
+/// several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allowed {
+    /// Whom.
+    pub prefix: Prefix,
+    /// `configured`, `file`, `by-command`, `own-address`, `loopback`, `link-local`, `multicast`, `gateway`, `resolver` or
+    /// `remote-login`.
+    pub why: AllowReason,
+    /// More of why, for people: the file, the interface, who is logged in, an administrator's words.
+    pub detail: Option<String>,
+    /// Since when, RFC 3339, where that is known.
+    pub since: Option<String>,
+    /// Of what a command allowed: when it ends, RFC 3339; `restart`, which is the daemon's next start; or `forever`.
+    pub until: Option<String>,
+    /// Of what a command allowed: whether it holds over a restart.
+    pub persist: Option<bool>,
+}
+
+/// What became of one prefix: a line of `--json` of `blocker ban`, `unban`, `allow` and `disallow`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// Which.
     pub prefix: Prefix,
-    /// `banned`, `renewed`, `refused`, `unbanned` or `not-banned`.
+    /// `banned`, `renewed`, `refused`, `unbanned`, `not-banned`, `allowed`, `disallowed` or `not-allowed`.
     pub outcome: Cow<'static, str>,
-    /// Why it was refused.
+    /// Why it was refused, or what else holds.
     pub why: Option<String>,
 }
 

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 
 use anyhow::{Context, Result};
-use blocker_core::engine::{BanInfo, Event, Found, Origin, UnbanReason};
+use blocker_core::engine::{AllowChange, BanInfo, Event, Found, Origin, UnbanReason};
 
 use crate::clock::Reading;
 
@@ -104,6 +104,7 @@ fn by_command(event: &Event) -> Option<Change> {
         Event::Found(_) | Event::Restored(_) | Event::Ignored { .. } | Event::Refused { .. } | Event::Full { .. } => {
             None
         }
+        Event::Allowlist { .. } => None,
     }
 }
 
@@ -139,6 +140,11 @@ fn log(jail: &str, event: &Event, clock: Reading) {
             UnbanReason::ByCommand => tracing::info!(why = "by command", "[{jail}] Unban {prefix}"),
             UnbanReason::AllowListed(allowed) => tracing::info!(why = %allowed, "[{jail}] Unban {prefix}"),
             UnbanReason::Evicted => tracing::warn!(why = "gave way in a full table", "[{jail}] Unban {prefix}"),
+        },
+        Event::Allowlist { prefix, change } => match change {
+            AllowChange::Allowed => tracing::info!("Allow {prefix}"),
+            AllowChange::Disallowed => tracing::info!(why = "by command", "Disallow {prefix}"),
+            AllowChange::Expired => tracing::info!(why = "its time is over", "Disallow {prefix}"),
         },
         Event::Ignored { jail: _, addr, why } => tracing::debug!(%why, "[{jail}] Ignore {addr}"),
         Event::Refused { prefix, jail: _, why } => tracing::warn!(%why, "[{jail}] Ban of {prefix} refused"),

@@ -50,7 +50,7 @@ pub(super) fn name_in(event: &Event, engine: &Engine) -> String {
         Event::Unbanned { jail, .. } | Event::Ignored { jail, .. } | Event::Refused { jail, .. } => {
             engine.jail_name(*jail)
         }
-        Event::Full { .. } => String::new(),
+        Event::Full { .. } | Event::Allowlist { .. } => String::new(),
     }
 }
 

@@ -12,6 +12,7 @@
 //! The order at the start keeps the gate closed: maps are brought up to date before the program is attached anew, and an
 //! adopted link enforces the adopted maps all the while. At a stop nothing is detached and nothing lifted.
 
+mod allowing;
 mod answers;
 mod around;
 mod closer;
@@ -54,7 +55,7 @@ use crate::metrics;
 use crate::network::allow_files::AllowFiles;
 use crate::network::changes::Changes;
 use crate::network::connections::Closing;
-use crate::network::default_routes;
+use crate::network::{Found, default_routes};
 use crate::settings;
 use crate::source::{Printed, SourceEvent};
 
@@ -116,6 +117,8 @@ struct Daemon<'a> {
     interfaces: Interfaces,
     /// Who is never banned because a file says so.
     allow_files: AllowFiles,
+    /// Who is never banned because of what was found, files included.
+    found: Vec<Found>,
     /// Whether [`Daemon::take_places`] has something to tell.
     are_places_due: bool,
     events: EventLog,
@@ -275,6 +278,7 @@ impl<'a> Daemon<'a> {
             sources,
             interfaces: Interfaces::default(),
             allow_files: AllowFiles::default(),
+            found: Vec::new(),
             are_places_due: false,
             events: EventLog::start()?,
             closer: Closer::start()?,
@@ -291,7 +295,8 @@ impl<'a> Daemon<'a> {
         daemon.allow_files.set_paths(&daemon.config.daemon.allow_files);
         let allow_logins = daemon.config.daemon.allow_logins;
         let found = around::all_allowed(&default_routes()?, allow_logins, &mut daemon.allow_files)?;
-        daemon.engine.set_found_allowed(found, clock::now());
+        daemon.set_found(found);
+        daemon.engine.restore_grants(loaded.grants, clock::now());
         let allowed = daemon.carry_out();
         daemon.kernel.set_jails(ports)?;
         let is_kernel_whole = daemon.kernel.were_pinned() && loaded.is_of_this_boot;
@@ -409,7 +414,11 @@ impl<'a> Daemon<'a> {
 
     fn handle_call(&mut self, call: Call) {
         let Call { request, reply } = call;
-        let is_change = matches!(request, Request::Ban { .. } | Request::Unban { .. } | Request::UnbanAll);
+        let is_change = match &request {
+            Request::Ban { .. } | Request::Unban { .. } | Request::UnbanAll => true,
+            Request::Allow { .. } | Request::Disallow { .. } => true,
+            Request::Status | Request::Bans | Request::Allowed | Request::Reload => false,
+        };
         let mut replies = match self.answer(request) {
             Ok(replies) => replies,
             Err(error) => {
@@ -441,6 +450,12 @@ impl<'a> Daemon<'a> {
             Request::Status => return Ok(vec![Reply::Status(Box::new(self.status()?))]),
             Request::Reload => return self.reload().map(|()| Vec::new()),
             Request::Bans => engine::Request::Bans,
+            Request::Allowed => return Ok(self.allowed(clock).into_iter().map(Reply::Allowed).collect()),
+            Request::Allow { prefixes, lasts, persist, reason } => {
+                let lasts = lasts.map_or(Ok(BanTime::Forever), |text| text.parse())?;
+                engine::Request::Allow { prefixes, lasts, persists: persist, reason }
+            }
+            Request::Disallow { prefixes } => engine::Request::Disallow { prefixes },
             Request::Ban { prefixes: whom, jail, ban_time, reason, runs } => {
                 asked = runs.then(|| whom.clone());
                 let ban_time = ban_time.map(|text| text.parse::<BanTime>()).transpose()?;
@@ -465,6 +480,8 @@ impl<'a> Daemon<'a> {
                 })
                 .collect(),
             Response::UnbanAll(lifted) => vec![Reply::Lifted(lifted)],
+            Response::Allow { outcomes, lifted } => allowing::allowed(outcomes, &lifted),
+            Response::Disallow(outcomes) => self.disallowed(outcomes),
             Response::Bans(bans) => bans.into_iter().map(|ban| Reply::Ban(status::ban(ban, clock))).collect(),
             Response::UnknownJail { name, known } => {
                 anyhow::bail!("no jail `{name}`: there are {}", known.join(", "))

@@ -146,6 +146,7 @@ impl Server {
         let status = replies.into_iter().flatten().find_map(|reply| match reply {
             Reply::Status(status) => Some(status),
             Reply::Ban(_)
+            | Reply::Allowed(_)
             | Reply::Change(_)
             | Reply::Run(_)
             | Reply::Lifted(_)

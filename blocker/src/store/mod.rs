@@ -19,6 +19,7 @@
 //! keeps the daemon from enforcing. See [`schema`] for the tables and [`wall`] for their times.
 
 mod database;
+mod grants;
 mod history;
 mod lists;
 mod printed;
@@ -34,8 +35,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use blocker_core::engine::{Changes, JailId, Memory, SourceId};
+use blocker_core::engine::{Changes, Grant, JailId, Memory, SourceId};
 use blocker_core::keyed::HashKey;
+use blocker_core::prefix::Prefix;
 
 use crate::clock::Reading;
 use crate::source::{JournalMark, Mark, Marks};
@@ -128,6 +130,8 @@ impl Waiting {
 pub struct Loaded {
     /// Bans and counts, on the present boot's clock.
     pub memory: Memory,
+    /// What is allowed by command over a restart, on the same clock.
+    pub grants: Vec<(Prefix, Grant)>,
     /// By which texts in it were hashed, if there are any.
     pub hash_key: Option<HashKey>,
     /// What was read of each source.
