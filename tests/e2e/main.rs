@@ -9,6 +9,7 @@ mod allowlist;
 mod bad_input;
 mod brute_force;
 mod closing;
+mod confirm;
 mod control;
 mod crashes;
 mod daemon_log;

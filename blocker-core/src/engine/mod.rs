@@ -325,6 +325,12 @@ impl Engine {
         self.allowlist.inside(prefix).collect()
     }
 
+    /// Every banned prefix.
+    #[must_use]
+    pub fn banned(&self) -> Vec<Prefix> {
+        self.book.prefixes()
+    }
+
     /// What holds for exactly `prefix` now, as a command for a kernel that refused an earlier one:
     /// [`Command::Enforce`] or [`Command::Lift`].
     #[must_use]

@@ -4,6 +4,7 @@ mod allow;
 mod ban;
 mod bans;
 mod check;
+mod confirm;
 mod detach;
 mod doctor;
 mod import;
@@ -68,6 +69,8 @@ enum Command {
     Test(test::Options),
     /// Says what of another program's set-up is carried over, changed and refused, and takes over its bans
     Import(import::Options),
+    /// Keeps enforcement on that a daemon started by `run --confirm TIME` would end
+    Confirm,
     /// Makes the daemon read its configuration anew; a faulty one changes nothing
     Reload,
     /// Lets go of every interface and removes every pin, and the bans with them; the daemon must be stopped
@@ -104,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Disallow(options) => allow::disallow(&globals, &options),
         Command::Test(options) => test::test(&globals, &options),
         Command::Import(options) => import::import(&globals, &options),
+        Command::Confirm => confirm::confirm(&globals),
         Command::Reload => reload::reload(&globals),
         Command::Detach => detach::detach(&globals),
     };

@@ -175,7 +175,7 @@ impl Changes {
             }),
             Reply::Done => self.print(),
             Reply::Status(_) | Reply::Ban(_) | Reply::Allowed(_) | Reply::Lifted(_) => Ok(()),
-            Reply::Warning(_) | Reply::Error { .. } => Ok(()),
+            Reply::Said(_) | Reply::Warning(_) | Reply::Error { .. } => Ok(()),
         }
     }
 

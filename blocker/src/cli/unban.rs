@@ -39,6 +39,7 @@ pub(super) fn unban(globals: &Globals, options: &Options) -> Result<()> {
                 | Reply::Allowed(_)
                 | Reply::Change(_)
                 | Reply::Run(_)
+                | Reply::Said(_)
                 | Reply::Warning(_)
                 | Reply::Done
                 | Reply::Error { .. } => Ok(()),

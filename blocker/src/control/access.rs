@@ -73,7 +73,7 @@ impl Right {
         let needed = match request {
             Request::Status | Request::Bans | Request::Allowed => Self::Look,
             Request::Ban { .. } | Request::Unban { .. } | Request::UnbanAll | Request::Reload => Self::Change,
-            Request::Allow { .. } | Request::Disallow { .. } => Self::Change,
+            Request::Allow { .. } | Request::Disallow { .. } | Request::Confirm => Self::Change,
         };
         match self {
             Self::Change => true,
@@ -117,7 +117,7 @@ mod tests {
         let ban = Request::Ban { prefixes: Vec::new(), jail: None, ban_time: None, reason: None, runs: false };
         let allow = Request::Allow { prefixes: Vec::new(), lasts: None, persist: false, reason: None };
         let (unban, disallow) = (Request::Unban { prefixes: Vec::new() }, Request::Disallow { prefixes: Vec::new() });
-        for request in [ban, unban, Request::UnbanAll, allow, disallow, Request::Reload] {
+        for request in [ban, unban, Request::UnbanAll, allow, disallow, Request::Confirm, Request::Reload] {
             assert!(Right::Change.covers(&request) && !Right::Look.covers(&request), "{request:?}");
             assert!(!Right::None.covers(&request));
         }

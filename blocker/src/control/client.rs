@@ -98,7 +98,7 @@ impl Client {
                 Reply::Error { message, code: 78 } => return Err(Failure::Configuration(message).into()),
                 Reply::Error { message, code: _ } => bail!("{message}"),
                 reply @ (Reply::Status(_) | Reply::Ban(_) | Reply::Allowed(_)) => take(reply)?,
-                reply @ (Reply::Change(_) | Reply::Run(_) | Reply::Lifted(_)) => take(reply)?,
+                reply @ (Reply::Change(_) | Reply::Run(_) | Reply::Lifted(_) | Reply::Said(_)) => take(reply)?,
             }
         }
     }

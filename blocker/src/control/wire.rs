@@ -59,6 +59,8 @@ pub enum Request {
     },
     /// Who is never banned.
     Allowed,
+    /// Keep enforcement on.
+    Confirm,
     /// Read the configuration anew.
     Reload,
 }
@@ -74,7 +76,7 @@ impl Request {
             Self::Ban { prefixes, reason, .. } => (prefixes.len(), reason.as_ref().map_or(0, String::len)),
             Self::Allow { prefixes, reason, .. } => (prefixes.len(), reason.as_ref().map_or(0, String::len)),
             Self::Unban { prefixes } | Self::Disallow { prefixes } => (prefixes.len(), 0),
-            Self::Status | Self::Bans | Self::UnbanAll | Self::Allowed | Self::Reload => (0, 0),
+            Self::Status | Self::Bans | Self::UnbanAll | Self::Allowed | Self::Confirm | Self::Reload => (0, 0),
         };
         if prefixes > MAX_PREFIXES {
             return Err(format!("{prefixes} prefixes in one request, at most {MAX_PREFIXES} are taken"));
@@ -115,6 +117,8 @@ pub enum Reply {
     Run(Run),
     /// How many bans were lifted.
     Lifted(usize),
+    /// What was done, in words.
+    Said(String),
     /// It is done, but not all as it should be.
     Warning(String),
     /// That was all.
@@ -199,6 +203,9 @@ pub struct Status {
     pub uptime_s: u64,
     /// `enforce` or `observe`.
     pub mode: String,
+    /// How it is with `run --confirm`; none without that.
+    #[serde(default)]
+    pub confirm: Option<Confirmation>,
     /// The configuration file.
     pub config: String,
     /// Where the maps are pinned.
@@ -226,6 +233,17 @@ pub struct Status {
     pub alarms: Alarms,
     /// What is not as it should be, a sentence each.
     pub problems: Vec<String>,
+}
+
+/// Whether enforcement is confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// `pending`, `confirmed`, or `over`: not confirmed in time, so that nothing is dropped.
+    pub state: String,
+    /// While it is pending: when enforcement ends, RFC 3339.
+    pub ends: Option<String>,
+    /// While it is pending: seconds until then.
+    pub remaining_s: Option<u64>,
 }
 
 /// A table of bans in the kernel.

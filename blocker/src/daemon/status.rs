@@ -28,7 +28,8 @@ impl Daemon<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             uptime_s: self.started.elapsed().as_secs(),
-            mode: mode_name(self.config.daemon.mode).to_owned(),
+            mode: mode_name(self.mode()).to_owned(),
+            confirm: self.confirmation(Reading::take()),
             config: self.config_path.display().to_string(),
             pins: self.config.daemon.pins.display().to_string(),
             interfaces: self
@@ -163,6 +164,7 @@ impl Daemon<'_> {
                 State::Detached { why } => Some(format!("{name} is not attached: {why}")),
                 State::Attached { .. } => None,
             })
+            .chain(self.trial_problem())
             .chain(self.interfaces.problem())
             .chain(self.keeper.problems())
             .chain(self.allow_files.problems())

@@ -150,6 +150,7 @@ impl Server {
             | Reply::Change(_)
             | Reply::Run(_)
             | Reply::Lifted(_)
+            | Reply::Said(_)
             | Reply::Warning(_)
             | Reply::Done
             | Reply::Error { .. } => None,

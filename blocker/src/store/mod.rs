@@ -43,6 +43,7 @@ use crate::clock::Reading;
 use crate::source::{JournalMark, Mark, Marks};
 
 pub use database::{Database, Opened};
+pub use wall::boot_id;
 pub use writer::{Report, Writer};
 
 /// The database in the directory `daemon.state`.
