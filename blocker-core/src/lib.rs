@@ -14,6 +14,7 @@ pub mod allowlist;
 pub mod attempts;
 pub mod bans;
 pub mod bounds;
+pub mod brake;
 pub mod calendar;
 pub mod config;
 pub mod engine;

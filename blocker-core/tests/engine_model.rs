@@ -187,6 +187,11 @@ struct Model {
     found: BTreeSet<Prefix>,
     /// By command: until when, and whether over a restart.
     granted: BTreeMap<Prefix, (Until, bool)>,
+    /// Bans that logs may earn within a minute.
+    brake: Option<u32>,
+    /// When the failures were made that earned one, in this run; and the failures that were held.
+    earned: Vec<i64>,
+    held: u64,
 }
 
 impl Model {
@@ -231,9 +236,17 @@ impl Model {
             .filter(|f| (f.1, f.2) == (jail, counted_by) && self.now - f.0 < spec.find_secs)
             .map(|f| f.3)
             .sum();
-        if sum >= spec.max_retry * 10 {
-            self.failures.retain(|f| (f.1, f.2) != (jail, counted_by));
-            self.ban(jail, counted_by, Until::At(secs(self.now + spec.ban_secs)), false);
+        if sum < spec.max_retry * 10 {
+            return;
+        }
+        let within = self.earned.iter().filter(|&&at| (made - 60..=made).contains(&at)).count();
+        if self.brake.is_some_and(|most| within >= most as usize) {
+            self.held += 1;
+            return;
+        }
+        self.failures.retain(|f| (f.1, f.2) != (jail, counted_by));
+        if self.ban(jail, counted_by, Until::At(secs(self.now + spec.ban_secs)), false) {
+            self.earned.push(made);
         }
     }
 
@@ -395,9 +408,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_kernel_holds_what_a_naive_recount_says(steps in prop::collection::vec(step(), 1..80)) {
-        let mut engine = Engine::new(settings(&BTreeSet::new()));
-        let mut model = Model::default();
+    fn the_kernel_holds_what_a_naive_recount_says(
+        steps in prop::collection::vec(step(), 1..80),
+        brake in prop::option::of(1..3u32),
+    ) {
+        let mut engine = Engine::new(settings(&BTreeSet::new(), brake));
+        let mut model = Model { brake, ..Model::default() };
         let mut kernel = Kernel::default();
         let mut store = Store::default();
         let mut clock = 0i64;
@@ -409,6 +425,7 @@ proptest! {
             }
             if let Step::Restart { reboot } = step {
                 model.granted.retain(|_, (_, persists)| *persists);
+                (model.earned, model.held) = (Vec::new(), 0);
                 engine = restarted(&model, &mut kernel, &mut store, reboot)?;
                 model.last = None;
             }
@@ -426,7 +443,7 @@ fn restarted(model: &Model, kernel: &mut Kernel, store: &mut Store, reboot: bool
     if reboot {
         kernel.banned.clear();
     }
-    let mut engine = Engine::new(settings(&model.configured));
+    let mut engine = Engine::new(settings(&model.configured, model.brake));
     engine.track_changes();
     engine.set_found_allowed(allowed(&model.found, AllowReason::OwnAddress), now);
     engine.restore_grants(store.grants.clone(), now);
@@ -545,7 +562,7 @@ fn take(
         Step::Allow { configured, prefixes } => {
             let prefixes: BTreeSet<Prefix> = prefixes.into_iter().map(prefix).collect();
             if configured {
-                engine.reconfigure(settings(&prefixes), now);
+                engine.reconfigure(settings(&prefixes, model.brake), now);
             } else {
                 engine.set_found_allowed(allowed(&prefixes, AllowReason::OwnAddress), now);
             }
@@ -629,10 +646,11 @@ fn compare(engine: &Engine, model: &Model, kernel: &Kernel) -> Result<(), TestCa
         .map(|f| (f.1, f.2))
         .collect();
     prop_assert_eq!(engine.stats().tracked, tracked.len());
+    prop_assert_eq!(engine.stats().brake.held, model.held);
     Ok(())
 }
 
-fn settings(configured: &BTreeSet<Prefix>) -> Settings {
+fn settings(configured: &BTreeSet<Prefix>, brake: Option<u32>) -> Settings {
     let jails = (0..JAILS.len()).map(|n| {
         let spec = &JAILS[n];
         Jail {
@@ -655,6 +673,7 @@ fn settings(configured: &BTreeSet<Prefix>) -> Settings {
         allow: allowed(configured, AllowReason::Configured),
         ipv6_prefix: 64,
         remember_bans: Duration::from_secs(30 * 24 * 60 * 60),
+        bans_per_minute: brake,
         bounds: Bounds { max_nesting: MAX_NESTING, ..Bounds::default() },
     }
 }

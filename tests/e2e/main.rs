@@ -7,6 +7,7 @@ mod allow_command;
 mod allowed;
 mod allowlist;
 mod bad_input;
+mod brake;
 mod brute_force;
 mod closing;
 mod confirm;

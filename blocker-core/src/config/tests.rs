@@ -57,6 +57,7 @@ fn an_empty_file_is_a_working_configuration() {
             pins: "/sys/fs/bpf/blocker".into(),
         },
         control: Control::default(),
+        brake: Brake { bans_per_minute: Some(3_000) },
         metrics: None,
         jails: vec![Jail {
             name: "dovecot".to_owned(),
@@ -144,7 +145,7 @@ fn every_key_is_read() {
         [jails.dovecot]
         enabled = false
     "#;
-    let Config { daemon, control: _, metrics: _, jails } = config(text);
+    let Config { daemon, control: _, brake: _, metrics: _, jails } = config(text);
     let names: Vec<&str> = jails.iter().map(|jail| jail.name.as_str()).collect();
 
     assert_eq!(daemon.interfaces, Interfaces::Named(vec!["eth0".to_owned(), "enp[0-9]s0f*np?".to_owned()]));
@@ -491,7 +492,7 @@ fn unknown_keys_get_the_nearest_known_one() {
             "[defaults]\nignoreip = []",
             "line 2: unknown key `defaults.ignoreip`: known are `max_retry`, `find_time`, `ban_time`, `ban_time_multipliers`, `ban_time_formula`, `ban_time_increment`, `ban_time_factor`, `ban_time_max`, `ban_time_random`, `ban_time_all_jails`, `fewer_tries`, `counter`",
         ),
-        ("\"\\n\" = 1", "line 1: unknown key `\"\\n\"`: known are `daemon`, `control`, `metrics`, `defaults`, `jails`"),
+        ("\"\\n\" = 1", "line 1: unknown key `\"\\n\"`: known are `daemon`, `control`, `brake`, `metrics`, `defaults`, `jails`"),
     ];
     for (text, expected) in rows {
         assert_eq!(errors(text), [expected]);

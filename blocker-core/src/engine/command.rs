@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::allowlist::Allowed;
 use crate::attempts::Attempts;
 use crate::bans::{Kind, Origin, Refusal};
-use crate::engine::{AllowChange, JailId, JailSet};
+use crate::engine::{AllowChange, BrakeChange, JailId, JailSet};
 use crate::filter::Label;
 use crate::policy::IgnoreReason;
 use crate::prefix::Prefix;
@@ -71,6 +71,8 @@ pub enum Event {
         /// What became of it.
         change: AllowChange,
     },
+    /// Bans that logs earn are held, or are no more: the first must wake someone.
+    Brake(BrakeChange),
     /// A failure did not count.
     Ignored {
         /// The jail that judged it.

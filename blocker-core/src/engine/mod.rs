@@ -39,6 +39,7 @@ use std::time::Duration;
 use crate::allowlist::{Allowed, Allowlist, Origin as AllowOrigin};
 use crate::attempts::Attempts;
 use crate::bans::{Book, Insertion, Kind, MAX_USER_BYTES, Merged, Removal, Renewal};
+use crate::brake::Brake;
 use crate::calendar::Calendar;
 use crate::escalation::History;
 use crate::filter::{Failure, Filter, Label, Prefilter, fail2ban};
@@ -52,6 +53,7 @@ pub use crate::allowlist::AllowReason;
 pub use crate::bans::{Ban, Entry};
 pub use crate::bans::{Origin, Refusal};
 pub use crate::bounds::Bounds;
+pub use crate::brake::{BrakeChange, BrakeStats, HoldReason};
 pub use crate::grants::Grant;
 pub use crate::jail::{Counter, Jail, JailId, JailSet, Limits, LogId, SourceId};
 pub use crate::policy::IgnoreReason;
@@ -90,6 +92,8 @@ pub struct Engine {
     history: History,
     /// How long after the last ban of somebody it counts that there was one.
     remember_bans: Duration,
+    /// Holds bans that logs earn when there are too many.
+    brake: Brake,
     dice: fastrand::Rng,
     logs: Logs,
     twins: Twins,
@@ -108,7 +112,7 @@ impl Engine {
     /// An engine without bans. Emits [`Command::Allow`] for each allowed prefix.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let Settings { jails, manual, allow, ipv6_prefix, remember_bans, bounds } = settings;
+        let Settings { jails, manual, allow, ipv6_prefix, remember_bans, bans_per_minute, bounds } = settings;
         let mut engine = Self {
             names: jails.iter().map(|jail| (jail.id, jail.name.clone())).collect(),
             shared_names: BTreeMap::new(),
@@ -121,6 +125,7 @@ impl Engine {
             tracker: Tracker::new(bounds.max_sources),
             history: History::default(),
             remember_bans,
+            brake: Brake::default(),
             dice: fastrand::Rng::with_seed(0),
             logs: Logs::default(),
             twins: Twins::default(),
@@ -132,6 +137,7 @@ impl Engine {
             counters: Counters::default(),
             now: Timestamp::from_nanos(i64::MIN),
         };
+        engine.brake.set_limit(bans_per_minute);
         engine.share_names();
         engine.set_prefilters();
         let changes = engine.allowlist.replace(AllowOrigin::Settings, allow);
@@ -143,7 +149,7 @@ impl Engine {
     /// number, name and limits do.
     pub fn reconfigure(&mut self, settings: Settings, now: Timestamp) {
         self.advance(now);
-        let Settings { jails, manual, allow, ipv6_prefix, remember_bans, bounds } = settings;
+        let Settings { jails, manual, allow, ipv6_prefix, remember_bans, bans_per_minute, bounds } = settings;
         for old in &self.jails {
             let same_id = jails.iter().find(|new| new.id == old.id);
             if !same_id.is_some_and(|new| new.name == old.name && new.limits == old.limits) {
@@ -160,6 +166,7 @@ impl Engine {
         self.manual = manual;
         self.ipv6_prefix = ipv6_prefix;
         self.remember_bans = remember_bans;
+        self.brake.set_limit(bans_per_minute);
         self.book.set_bounds(bounds);
         self.tracker.set_max_sources(bounds.max_sources);
         let changes = self.allowlist.replace(AllowOrigin::Settings, allow);
@@ -219,12 +226,19 @@ impl Engine {
             book: &self.book,
             tracker: &mut self.tracker,
             history: &self.history,
+            brake: &self.brake,
             random: self.dice.f64(),
             ipv6_prefix: self.ipv6_prefix,
         };
         match policy::decide(failure, settings, known, made, self.now) {
             Decision::Ignore(why) => self.ignored(jail, failure.addr, why),
             Decision::Count { prefix, count, of } => self.found(jail, failure, prefix, made, count, of),
+            Decision::Hold { prefix, count, of, why } => {
+                self.found(jail, failure, prefix, made, count, of);
+                if self.brake.hold(why, self.now) {
+                    self.notify(Event::Brake(BrakeChange::On(why)));
+                }
+            }
             Decision::Ban { prefix, count, of, until } => {
                 self.found(jail, failure, prefix, made, count, of);
                 let user = failure.user.map(|user| cut(user).into());
@@ -232,6 +246,7 @@ impl Engine {
                 let ban = Ban { started: self.now, until, origin };
                 match self.ban(prefix, jail, ban, Renewal::Longest) {
                     Ok(BanOutcome::Banned) => {
+                        self.brake.note(made);
                         self.history.note(prefix, jail, self.now);
                         self.tell_recidive(failure.addr, jail);
                     }
@@ -304,7 +319,7 @@ impl Engine {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let ends = self.book.next_end().into_iter().chain(self.grants.next_end());
-        ends.chain(self.tracker.next_purge()).min()
+        ends.chain(self.tracker.next_purge()).chain(self.brake.next_release()).min()
     }
 
     /// The bans in force, by prefix and then by jail.
@@ -387,6 +402,9 @@ impl Engine {
             self.removed(removal, UnbanReason::Expired);
         }
         self.expire_grants();
+        if let Some(held) = self.brake.release(self.now) {
+            self.notify(Event::Brake(BrakeChange::Off { held }));
+        }
         self.tracker.purge(self.now);
         self.history.purge(self.now, self.remember_bans);
     }

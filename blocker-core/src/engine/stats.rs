@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Engine, Jail, JailId};
+use super::{BrakeStats, Engine, Jail, JailId};
 use crate::attempts::Attempts;
 use crate::bans::Kind;
 use crate::filter::fail2ban;
@@ -38,6 +38,8 @@ pub struct Stats {
     pub evicted: u64,
     /// Bans refused, whatever asked for them.
     pub refused: u64,
+    /// Bans that logs earned and that were held.
+    pub brake: BrakeStats,
     /// Beginnings of ended bans that were forgotten early because their table was full.
     pub late_forgotten: u64,
     /// What filters of fail2ban met at their bounds.
@@ -86,6 +88,7 @@ impl Stats {
             forgotten: engine.tracker.forgotten(),
             evicted,
             refused,
+            brake: engine.brake.stats(),
             late_forgotten: engine.book.late_forgotten(),
             fail2ban: engine.memory.counts(),
         }

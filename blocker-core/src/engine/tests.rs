@@ -1,5 +1,6 @@
 //! The engine from outside: lines and requests in, commands out. Random sequences are in `tests/engine_model.rs`.
 
+mod brake;
 mod fail2ban;
 
 use std::time::Duration;
@@ -583,6 +584,7 @@ fn settings() -> Settings {
         manual: MANUAL,
         allow: vec![],
         ipv6_prefix: 64,
+        bans_per_minute: None,
         remember_bans: Duration::from_secs(30 * 24 * 60 * 60),
         bounds: Bounds::default(),
     }

@@ -297,6 +297,9 @@ pub struct Alarms {
     pub evicted_bans: u64,
     /// Bans refused, whatever asked for them.
     pub refused_bans: u64,
+    /// Failures that would have earned a ban, and were held because too many had within a minute.
+    #[serde(default)]
+    pub held_bans: u64,
     /// Counts of failures forgotten because there were too many.
     pub forgotten_counts: u64,
     /// Ended bans forgotten early.

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 
 use anyhow::{Context, Result};
-use blocker_core::engine::{AllowChange, BanInfo, Event, Found, Origin, UnbanReason};
+use blocker_core::engine::{AllowChange, BanInfo, BrakeChange, Event, Found, HoldReason, Origin, UnbanReason};
 
 use crate::clock::Reading;
 
@@ -104,7 +104,7 @@ fn by_command(event: &Event) -> Option<Change> {
         Event::Found(_) | Event::Restored(_) | Event::Ignored { .. } | Event::Refused { .. } | Event::Full { .. } => {
             None
         }
-        Event::Allowlist { .. } => None,
+        Event::Allowlist { .. } | Event::Brake(_) => None,
     }
 }
 
@@ -146,6 +146,11 @@ fn log(jail: &str, event: &Event, clock: Reading) {
             AllowChange::Disallowed => tracing::info!(why = "by command", "Disallow {prefix}"),
             AllowChange::Expired => tracing::info!(why = "its time is over", "Disallow {prefix}"),
         },
+        Event::Brake(BrakeChange::On(HoldReason::TooMany { limit })) => tracing::error!(
+            limit,
+            "the logs earn more bans within a minute than `brake.bans_per_minute` says: further ones are held"
+        ),
+        Event::Brake(BrakeChange::Off { held }) => tracing::info!(held, "no ban has been held for a minute"),
         Event::Ignored { jail: _, addr, why } => tracing::debug!(%why, "[{jail}] Ignore {addr}"),
         Event::Refused { prefix, jail: _, why } => tracing::warn!(%why, "[{jail}] Ban of {prefix} refused"),
         Event::Full { kind, bound, gave_way } => {

@@ -235,7 +235,7 @@ impl Options {
 
 /// What changes only at a restart, besides the [`capacity`].
 fn fixed(config: &Config) -> impl PartialEq {
-    let Config { daemon, control, metrics, jails: _ } = config;
+    let Config { daemon, control, brake: _, metrics, jails: _ } = config;
     (&daemon.state, &daemon.runtime, &daemon.pins, daemon.max_line_bytes, control, metrics)
 }
 
