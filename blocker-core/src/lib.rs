@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod aggregate;
 pub mod allowlist;
 pub mod attempts;
 pub mod bans;

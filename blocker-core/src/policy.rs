@@ -153,7 +153,7 @@ pub fn decide(failure: &Failure<'_>, jail: &Jail, known: Known<'_>, made: Timest
     }
 
     let Limits { max_retry, find_time, ban_time, counter } = jail.limits;
-    let Repeat { escalation, all_jails, fewer_tries } = &jail.repeat;
+    let Repeat { escalation, all_jails, fewer_tries, aggregate: _ } = &jail.repeat;
     let earlier = || history.count(prefix, (!all_jails).then_some(jail.id));
     let of = if *fewer_tries { tries_left(max_retry, earlier()) } else { max_retry };
     let record = match counter {
@@ -221,6 +221,7 @@ mod tests {
             escalation: grows.then(|| growth.clone()),
             all_jails,
             fewer_tries,
+            aggregate: None,
         };
         for (repeat, tries, ban_secs) in [
             (repeat(false, true, false), 3, 60),

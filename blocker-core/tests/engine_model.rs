@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use blocker_core::aggregate::Aggregate;
 use blocker_core::allowlist::{AllowReason, Allowed};
 use blocker_core::attempts::Attempts;
 use blocker_core::engine::{
@@ -50,6 +51,9 @@ const JAILS: [JailSpec; 3] = [
 
 /// Fewer than the networks in `PREFIXES` can nest, so that the bound is met.
 const MAX_NESTING: usize = 3;
+
+/// Two neighbours make a network of the engine's that are in `ADDRS`.
+const AGGREGATE: Aggregate = Aggregate { after: 2, ipv4: 24, ipv6: 48 };
 
 /// As `bans::LATE_LINES`, stated again.
 const LATE_SECS: i64 = 180;
@@ -171,6 +175,8 @@ struct ModelBan {
     jail: JailId,
     started: i64,
     until: Until,
+    /// Whether a log earned it.
+    by_log: bool,
 }
 
 /// Everything that happened, and nothing that can be recomputed.
@@ -189,6 +195,8 @@ struct Model {
     granted: BTreeMap<Prefix, (Until, bool)>,
     /// Bans that logs may earn within a minute.
     brake: Option<u32>,
+    /// Whether bans of neighbours become bans of networks.
+    aggregates: bool,
     /// When the failures were made that earned one, in this run; and the failures that were held.
     earned: Vec<i64>,
     held: u64,
@@ -245,19 +253,39 @@ impl Model {
             return;
         }
         self.failures.retain(|f| (f.1, f.2) != (jail, counted_by));
-        if self.ban(jail, counted_by, Until::At(secs(self.now + spec.ban_secs)), false) {
+        let until = Until::At(secs(self.now + spec.ban_secs));
+        if self.ban(jail, counted_by, until, false, true) {
             self.earned.push(made);
+            if self.aggregates {
+                self.aggregate(jail, counted_by, until);
+            }
+        }
+    }
+
+    /// Bans the network if enough of it are banned.
+    fn aggregate(&mut self, jail: JailId, prefix: Prefix, until: Until) {
+        let network = Prefix::new(prefix.addr(), if prefix.addr().is_ipv4() { AGGREGATE.ipv4 } else { AGGREGATE.ipv6 });
+        let network = network.unwrap();
+        let earned =
+            |ban: &&ModelBan| ban.jail == jail && ban.by_log && ban.prefix != network && network.covers(ban.prefix);
+        let inside: Vec<&ModelBan> = self.bans.iter().filter(earned).collect();
+        let latest = inside.iter().map(|ban| ban.until).max();
+        if inside.len() >= AGGREGATE.after as usize
+            && !self.bans.iter().any(|ban| (ban.jail, ban.prefix) == (jail, network))
+        {
+            self.ban(jail, network, until.max(latest.unwrap_or(until)), false, true);
         }
     }
 
     /// Whether it is entered.
-    fn ban(&mut self, jail: JailId, prefix: Prefix, until: Until, exactly: bool) -> bool {
+    fn ban(&mut self, jail: JailId, prefix: Prefix, until: Until, exactly: bool, by_log: bool) -> bool {
         if self.allowed(prefix) || self.too_deep(prefix) {
             return false;
         }
         match self.bans.iter_mut().find(|ban| (ban.prefix, ban.jail) == (prefix, jail)) {
-            Some(ban) => ban.until = if exactly { until } else { ban.until.max(until) },
-            None => self.bans.push(ModelBan { prefix, jail, started: self.now, until }),
+            Some(ban) if exactly || until > ban.until => (ban.until, ban.by_log) = (until, by_log),
+            Some(_) => {}
+            None => self.bans.push(ModelBan { prefix, jail, started: self.now, until, by_log }),
         }
         true
     }
@@ -411,9 +439,10 @@ proptest! {
     fn the_kernel_holds_what_a_naive_recount_says(
         steps in prop::collection::vec(step(), 1..80),
         brake in prop::option::of(1..3u32),
+        aggregates in any::<bool>(),
     ) {
-        let mut engine = Engine::new(settings(&BTreeSet::new(), brake));
-        let mut model = Model { brake, ..Model::default() };
+        let mut model = Model { brake, aggregates, ..Model::default() };
+        let mut engine = Engine::new(settings(&BTreeSet::new(), &model));
         let mut kernel = Kernel::default();
         let mut store = Store::default();
         let mut clock = 0i64;
@@ -443,7 +472,7 @@ fn restarted(model: &Model, kernel: &mut Kernel, store: &mut Store, reboot: bool
     if reboot {
         kernel.banned.clear();
     }
-    let mut engine = Engine::new(settings(&model.configured, model.brake));
+    let mut engine = Engine::new(settings(&model.configured, model));
     engine.track_changes();
     engine.set_found_allowed(allowed(&model.found, AllowReason::OwnAddress), now);
     engine.restore_grants(store.grants.clone(), now);
@@ -532,13 +561,13 @@ fn take(
                 reason: None,
             };
             let until = Until::At(secs(model.now + time.map_or(spec.ban_secs, i64::from)));
-            let entered = model.ban(id(jail.unwrap_or(2)), prefix(n), until, true);
+            let entered = model.ban(id(jail.unwrap_or(2)), prefix(n), until, true, false);
             prop_assert_eq!(was_banned(&engine.handle_request(request, now)), Some(entered));
         }
         Step::BanForever { prefix: n } => {
             let ban_time = Some(BanTime::Forever);
             let request = Request::Ban { whom: vec![prefix(n).into()], jail: None, ban_time, reason: None };
-            let entered = model.ban(id(2), prefix(n), Until::Forever, true);
+            let entered = model.ban(id(2), prefix(n), Until::Forever, true, false);
             prop_assert_eq!(was_banned(&engine.handle_request(request, now)), Some(entered));
         }
         Step::Unban { prefix: n } => {
@@ -562,7 +591,7 @@ fn take(
         Step::Allow { configured, prefixes } => {
             let prefixes: BTreeSet<Prefix> = prefixes.into_iter().map(prefix).collect();
             if configured {
-                engine.reconfigure(settings(&prefixes, model.brake), now);
+                engine.reconfigure(settings(&prefixes, model), now);
             } else {
                 engine.set_found_allowed(allowed(&prefixes, AllowReason::OwnAddress), now);
             }
@@ -603,7 +632,7 @@ fn take(
             engine.adopt(AdoptedBan { prefix: prefix(n), jails, until }, now);
             if time > 0 {
                 for jail in jails.iter() {
-                    model.ban(jail, prefix(n), until, false);
+                    model.ban(jail, prefix(n), until, false, false);
                 }
             }
         }
@@ -650,7 +679,7 @@ fn compare(engine: &Engine, model: &Model, kernel: &Kernel) -> Result<(), TestCa
     Ok(())
 }
 
-fn settings(configured: &BTreeSet<Prefix>, brake: Option<u32>) -> Settings {
+fn settings(configured: &BTreeSet<Prefix>, model: &Model) -> Settings {
     let jails = (0..JAILS.len()).map(|n| {
         let spec = &JAILS[n];
         Jail {
@@ -664,7 +693,7 @@ fn settings(configured: &BTreeSet<Prefix>, brake: Option<u32>) -> Settings {
                 ban_time: BanTime::For(Duration::from_secs(spec.ban_secs.unsigned_abs())),
                 counter: Counter::Exact,
             },
-            repeat: Repeat::default(),
+            repeat: Repeat { aggregate: model.aggregates.then_some(AGGREGATE), ..Repeat::default() },
         }
     });
     Settings {
@@ -673,7 +702,7 @@ fn settings(configured: &BTreeSet<Prefix>, brake: Option<u32>) -> Settings {
         allow: allowed(configured, AllowReason::Configured),
         ipv6_prefix: 64,
         remember_bans: Duration::from_secs(30 * 24 * 60 * 60),
-        bans_per_minute: brake,
+        bans_per_minute: model.brake,
         bounds: Bounds { max_nesting: MAX_NESTING, ..Bounds::default() },
     }
 }

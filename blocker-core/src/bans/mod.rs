@@ -301,6 +301,11 @@ impl Book {
         self.bans.inside(prefix).collect()
     }
 
+    /// The same, one after the other.
+    pub fn all_inside(&self, prefix: Prefix) -> impl Iterator<Item = Prefix> + '_ {
+        self.bans.inside(prefix)
+    }
+
     /// Every banned prefix.
     pub fn prefixes(&self) -> Vec<Prefix> {
         self.bans.prefixes().collect()

@@ -462,10 +462,10 @@ fn bans_grow_as_the_defaults_say_or_a_jail_itself() {
     };
 
     let dovecot = Escalation { factor: Factor::new(2.0).unwrap(), ..grown.clone() };
-    assert_eq!(jails[0].repeat, Repeat { escalation: Some(dovecot), all_jails: false, fewer_tries: true });
+    assert_eq!(jails[0].repeat, Repeat { escalation: Some(dovecot), fewer_tries: true, ..Repeat::default() });
     let formula = Growth::Formula(Formula::parse("time * count").unwrap());
     let sshd = Escalation { growth: formula, random: secs(600), ..grown };
-    assert_eq!(jails[1].repeat, Repeat { escalation: Some(sshd), all_jails: true, fewer_tries: false });
+    assert_eq!(jails[1].repeat, Repeat { escalation: Some(sshd), all_jails: true, ..Repeat::default() });
     assert_eq!(jails[2].repeat, Repeat::default());
 }
 
@@ -490,9 +490,12 @@ fn unknown_keys_get_the_nearest_known_one() {
         ("[jail.dovecot]", "line 1: unknown key `jail`: did you mean `jails`?"),
         (
             "[defaults]\nignoreip = []",
-            "line 2: unknown key `defaults.ignoreip`: known are `max_retry`, `find_time`, `ban_time`, `ban_time_multipliers`, `ban_time_formula`, `ban_time_increment`, `ban_time_factor`, `ban_time_max`, `ban_time_random`, `ban_time_all_jails`, `fewer_tries`, `counter`",
+            "line 2: unknown key `defaults.ignoreip`: known are `max_retry`, `find_time`, `ban_time`, `ban_time_multipliers`, `ban_time_formula`, `ban_time_increment`, `ban_time_factor`, `ban_time_max`, `ban_time_random`, `ban_time_all_jails`, `fewer_tries`, `aggregate_after`, `aggregate_ipv4`, `aggregate_ipv6`, `counter`",
         ),
-        ("\"\\n\" = 1", "line 1: unknown key `\"\\n\"`: known are `daemon`, `control`, `brake`, `metrics`, `defaults`, `jails`"),
+        (
+            "\"\\n\" = 1",
+            "line 1: unknown key `\"\\n\"`: known are `daemon`, `control`, `brake`, `metrics`, `defaults`, `jails`",
+        ),
     ];
     for (text, expected) in rows {
         assert_eq!(errors(text), [expected]);

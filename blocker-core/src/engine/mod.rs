@@ -19,6 +19,7 @@
 //! Whoever applies [`Command::Enforce`], [`Command::Lift`], [`Command::Allow`] and [`Command::Disallow`] in order to an
 //! empty table has, at any time, exactly the bans in force: `tests/engine_model.rs` holds it to that.
 
+mod aggregate;
 mod allow;
 mod command;
 mod failure;
@@ -249,6 +250,7 @@ impl Engine {
                         self.brake.note(made);
                         self.history.note(prefix, jail, self.now);
                         self.tell_recidive(failure.addr, jail);
+                        self.aggregate(place, prefix);
                     }
                     Ok(BanOutcome::Renewed | BanOutcome::Refused(_)) => {}
                     Err(why) => self.notify(Event::Refused { prefix, jail, why }),

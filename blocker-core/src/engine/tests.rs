@@ -1,5 +1,6 @@
 //! The engine from outside: lines and requests in, commands out. Random sequences are in `tests/engine_model.rs`.
 
+mod aggregate;
 mod brake;
 mod fail2ban;
 

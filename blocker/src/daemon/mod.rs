@@ -498,7 +498,8 @@ impl<'a> Daemon<'a> {
                 .into_iter()
                 .map(|(prefix, lifted)| {
                     let outcome = if lifted { "unbanned" } else { "not-banned" };
-                    Reply::Change(Change { prefix, outcome: outcome.into(), why: None })
+                    let why = self.engine.banned_around(prefix).map(answers::still_banned);
+                    Reply::Change(Change { prefix, outcome: outcome.into(), why })
                 })
                 .collect(),
             Response::UnbanAll(lifted) => vec![Reply::Lifted(lifted)],
