@@ -14,8 +14,11 @@ impl Engine {
         let Some(jail) = self.jails.get(place) else { return };
         let Some(aggregate) = jail.repeat.aggregate else { return };
         let Some(network) = aggregate.network(prefix) else { return };
+        if self.book.ban(network, jail.id).is_some() {
+            return;
+        }
         let Some((hosts, attempts, latest)) = self.earned_inside(network, jail.id) else { return };
-        if hosts < aggregate.after || self.book.ban(network, jail.id).is_some() {
+        if hosts < aggregate.after {
             return;
         }
         let (id, ban_time) = (jail.id, jail.limits.ban_time);

@@ -437,6 +437,9 @@ impl<'a> Daemon<'a> {
             Request::Allow { .. } | Request::Disallow { .. } => true,
             Request::Status | Request::Bans | Request::Allowed | Request::Confirm | Request::Reload => false,
         };
+        // Bans are in the kernel, too; what is allowed is nowhere else.
+        let lost_at =
+            if matches!(request, Request::Allow { .. } | Request::Disallow { .. }) { "restart" } else { "reboot" };
         let mut replies = match self.answer(request) {
             Ok(replies) => replies,
             Err(error) => {
@@ -447,7 +450,7 @@ impl<'a> Daemon<'a> {
         let is_done = !matches!(replies.last(), Some(Reply::Error { .. }));
         let answer = move |saved: Result<(), &str>| {
             if let Err(why) = saved {
-                let warning = format!("this is in force, but could not be saved, and is lost at a reboot: {why}");
+                let warning = format!("this is in force, but could not be saved, and is lost at a {lost_at}: {why}");
                 replies.insert(0, Reply::Warning(warning));
             }
             if is_done {
