@@ -145,6 +145,19 @@ impl Tracker {
         }
     }
 
+    /// Forgets the oldest failures of `prefix` in `jail` that are not needed for `most`: they would be in the way if a ban that
+    /// they earn is held for long.
+    pub fn keep_latest(&mut self, jail: JailId, prefix: Prefix, most: Attempts) {
+        if let Some(list) = self.jails.get_mut(&jail).and_then(|sources| sources.failures.get_mut(&prefix)) {
+            let mut kept = Attempts::ZERO;
+            let first = list.iter().rposition(|&(_, attempts)| {
+                kept += attempts;
+                kept >= most
+            });
+            list.drain(..first.unwrap_or(0));
+        }
+    }
+
     /// Forgets the failures of `prefix` in `jail`.
     pub fn forget(&mut self, jail: JailId, prefix: Prefix) {
         if let Some(sources) = self.jails.get_mut(&jail)

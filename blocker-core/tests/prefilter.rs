@@ -37,6 +37,7 @@ fn engine(filters: &[Filter]) -> Engine {
         manual: JailId::MIN,
         allow: Vec::new(),
         ipv6_prefix: 64,
+        bans_per_minute: None,
         remember_bans: Duration::from_secs(30 * 24 * 60 * 60),
         bounds: Bounds::default(),
     })

@@ -3,11 +3,15 @@
 //! A file per promise. Every test needs root, and fails without it; each makes a network of its own, so that they may
 //! run at the same time. The binary under test is `$BLOCKER_BIN`, else the `blocker` of the same target directory.
 
+mod aggregate;
+mod allow_command;
 mod allowed;
 mod allowlist;
 mod bad_input;
+mod brake;
 mod brute_force;
 mod closing;
+mod confirm;
 mod control;
 mod crashes;
 mod daemon_log;

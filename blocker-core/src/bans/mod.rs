@@ -295,6 +295,12 @@ impl Book {
         self.lengths.covering(Prefix::host(addr)).find(|&prefix| self.bans.has(prefix, jail))
     }
 
+    /// The narrowest banned prefix around `prefix`, itself excluded, whoever bans it.
+    #[must_use]
+    pub fn around(&self, prefix: Prefix) -> Option<Prefix> {
+        self.lengths.covering(prefix).find(|&wider| wider != prefix && self.merged(wider).is_some())
+    }
+
     /// When a ban by `jail` that covered `prefix` and is over began, if it was within the last [`LATE_LINES`].
     #[must_use]
     pub fn ended_ban_start(&self, prefix: Prefix, jail: JailId) -> Option<Timestamp> {
@@ -304,6 +310,11 @@ impl Book {
     /// The banned prefixes that lie inside `prefix`, itself included.
     pub fn inside(&self, prefix: Prefix) -> Vec<Prefix> {
         self.bans.inside(prefix).collect()
+    }
+
+    /// The same, one after the other.
+    pub fn all_inside(&self, prefix: Prefix) -> impl Iterator<Item = Prefix> + '_ {
+        self.bans.inside(prefix)
     }
 
     /// Every banned prefix.

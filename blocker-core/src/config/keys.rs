@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::brake::brake;
 use super::control::control;
 use super::error::Problem;
 use super::input::{Input, input};
@@ -30,11 +31,12 @@ use crate::time::{BanTime, parse_span};
 pub(super) fn config(root: &mut Section<'_, '_>) -> Option<Config> {
     let daemon = root.table("daemon", daemon);
     let control = root.table("control", control);
+    let brake = root.table("brake", brake);
     let metrics = root.table("metrics", |section| section.get("listen", &METRICS, None));
     let notify = root.table("notify", notify);
     let defaults = root.table("defaults", |section| limits(section, &LIMITS));
     let jails = root.table("jails", |section| jails(section, &defaults));
-    Some(Config { daemon, control, metrics, notify, jails: jails? })
+    Some(Config { daemon, control, brake, metrics, notify, jails: jails? })
 }
 
 /// Where the daemon is found, by what can be read.

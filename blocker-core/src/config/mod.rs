@@ -7,6 +7,7 @@
 //!
 //! This module opens no file: that a log exists or an interface is up is for the daemon to find out.
 
+mod brake;
 mod control;
 mod error;
 mod input;
@@ -25,6 +26,7 @@ mod walk;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::brake::Brake;
 pub use self::control::Control;
 pub use self::error::{Error, Hint, Problem};
 pub use self::input::{Input, MAX_SOCKET_BYTES, SyslogSocket};
@@ -63,6 +65,8 @@ pub struct Config {
     pub daemon: Daemon,
     /// The table `[control]`: who besides root may use the control socket.
     pub control: Control,
+    /// The table `[brake]`: how many new bans logs may earn.
+    pub brake: Brake,
     /// The table `[metrics]`: where metrics are told, if anywhere.
     pub metrics: Option<MetricsSocket>,
     /// The table `[notify]`: who is told of bans.

@@ -58,6 +58,7 @@ fn an_empty_file_is_a_working_configuration() {
             pins: "/sys/fs/bpf/blocker".into(),
         },
         control: Control::default(),
+        brake: Brake { bans_per_minute: Some(3_000) },
         metrics: None,
         notify: Notify::default(),
         jails: vec![Jail {
@@ -148,7 +149,7 @@ fn every_key_is_read() {
         [jails.dovecot]
         enabled = false
     "#;
-    let Config { daemon, control: _, metrics: _, notify: _, jails } = config(text);
+    let Config { daemon, control: _, brake: _, metrics: _, notify: _, jails } = config(text);
     let names: Vec<&str> = jails.iter().map(|jail| jail.name.as_str()).collect();
 
     assert_eq!(daemon.interfaces, Interfaces::Named(vec!["eth0".to_owned(), "enp[0-9]s0f*np?".to_owned()]));
@@ -466,10 +467,10 @@ fn bans_grow_as_the_defaults_say_or_a_jail_itself() {
     };
 
     let dovecot = Escalation { factor: Factor::new(2.0).unwrap(), ..grown.clone() };
-    assert_eq!(jails[0].repeat, Repeat { escalation: Some(dovecot), all_jails: false, fewer_tries: true });
+    assert_eq!(jails[0].repeat, Repeat { escalation: Some(dovecot), fewer_tries: true, ..Repeat::default() });
     let formula = Growth::Formula(Formula::parse("time * count").unwrap());
     let sshd = Escalation { growth: formula, random: secs(600), ..grown };
-    assert_eq!(jails[1].repeat, Repeat { escalation: Some(sshd), all_jails: true, fewer_tries: false });
+    assert_eq!(jails[1].repeat, Repeat { escalation: Some(sshd), all_jails: true, ..Repeat::default() });
     assert_eq!(jails[2].repeat, Repeat::default());
 }
 
@@ -494,11 +495,11 @@ fn unknown_keys_get_the_nearest_known_one() {
         ("[jail.dovecot]", "line 1: unknown key `jail`: did you mean `jails`?"),
         (
             "[defaults]\nignoreip = []",
-            "line 2: unknown key `defaults.ignoreip`: known are `max_retry`, `find_time`, `ban_time`, `ban_time_multipliers`, `ban_time_formula`, `ban_time_increment`, `ban_time_factor`, `ban_time_max`, `ban_time_random`, `ban_time_all_jails`, `fewer_tries`, `counter`",
+            "line 2: unknown key `defaults.ignoreip`: known are `max_retry`, `find_time`, `ban_time`, `ban_time_multipliers`, `ban_time_formula`, `ban_time_increment`, `ban_time_factor`, `ban_time_max`, `ban_time_random`, `ban_time_all_jails`, `fewer_tries`, `aggregate_after`, `aggregate_ipv4`, `aggregate_ipv6`, `counter`",
         ),
         (
             "\"\\n\" = 1",
-            "line 1: unknown key `\"\\n\"`: known are `daemon`, `control`, `metrics`, `notify`, `defaults`, `jails`",
+            "line 1: unknown key `\"\\n\"`: known are `daemon`, `control`, `brake`, `metrics`, `notify`, `defaults`, `jails`",
         ),
     ];
     for (text, expected) in rows {

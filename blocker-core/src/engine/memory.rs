@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use super::account::Note;
 use super::twins::{Twin, TwinKey};
-use super::{AdoptedBan, Adoption, Ban, Engine, Entry, Event, Jail, JailId, JailSet, Origin};
+use super::{AdoptedBan, Adoption, Ban, Engine, Entry, Event, Grant, Jail, JailId, JailSet, Origin};
 use crate::attempts::Attempts;
 use crate::bans::{Merged, Renewal};
 use crate::escalation::Earlier;
@@ -54,14 +54,16 @@ pub struct Changes {
     pub twins: Vec<(TwinKey, Option<Twin>)>,
     /// What happened to single bans, in its order.
     pub account: Vec<Note>,
+    /// All that is allowed by command over a restart, if that has changed.
+    pub grants: Option<Vec<(Prefix, Grant)>>,
 }
 
 impl Changes {
     /// Whether nothing has changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { all_bans, bans, all_counts, counts, all_history, history, all_twins, twins, account } = self;
-        let is_all = *all_bans || *all_counts || *all_history || *all_twins;
+        let Self { all_bans, bans, all_counts, counts, all_history, history, all_twins, twins, account, grants } = self;
+        let is_all = *all_bans || *all_counts || *all_history || *all_twins || grants.is_some();
         let is_none = bans.is_empty() && counts.is_empty() && history.is_empty() && twins.is_empty();
         !is_all && is_none && account.is_empty()
     }
@@ -104,6 +106,7 @@ impl Engine {
         self.tracker.touched.touch_all();
         self.history.touched.touch_all();
         self.twins.touched.touch_all();
+        self.grants.forget_told();
     }
 
     /// Has every ban count as changed: whoever keeps them wants to begin anew.
@@ -121,7 +124,7 @@ impl Engine {
     #[must_use]
     pub fn changed(&self) -> usize {
         let touched = self.book.touched.len() + self.tracker.touched.len() + self.history.touched.len();
-        touched + self.twins.touched.len() + self.account.len()
+        touched + self.twins.touched.len() + self.account.len() + usize::from(self.grants.is_changed())
     }
 
     /// The present values of what has changed since they were last taken.
@@ -129,7 +132,7 @@ impl Engine {
         let (bans, counts) = (self.book.touched.take(), self.tracker.touched.take());
         let (earlier, messages) = (self.history.touched.take(), self.twins.touched.take());
         let account = self.account.take();
-        let Self { book, tracker, history, twins, .. } = self;
+        let Self { book, tracker, history, twins, grants, .. } = self;
         let counted = |(prefix, jail): Key| ((prefix, jail), tracker.failures(jail, prefix).to_vec());
         Changes {
             all_bans: bans.is_none(),
@@ -153,6 +156,7 @@ impl Engine {
                 None => twins.all().map(|(key, told)| (key, Some(told))).collect(),
             },
             account,
+            grants: grants.take_changed(),
         }
     }
 

@@ -20,6 +20,8 @@
 //! empty table has, at any time, exactly the bans in force: `tests/engine_model.rs` holds it to that.
 
 pub mod account;
+mod aggregate;
+mod allow;
 mod command;
 pub mod evidence;
 mod failure;
@@ -38,12 +40,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::allowlist::{self, Allowed, Allowlist, Origin as AllowOrigin};
+use crate::allowlist::{Allowed, Allowlist, Origin as AllowOrigin};
 use crate::attempts::Attempts;
 use crate::bans::{Book, Insertion, Kind, MAX_USER_BYTES, Merged, Removal, Renewal, Uid};
+use crate::brake::Brake;
 use crate::calendar::Calendar;
 use crate::escalation::History;
 use crate::filter::{Failure, Filter, Label, Prefilter, fail2ban};
+use crate::grants::Grants;
 use crate::policy::{self, Decision, Known};
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
@@ -53,8 +57,11 @@ pub use crate::allowlist::AllowReason;
 pub use crate::bans::{Ban, Entry};
 pub use crate::bans::{Origin, Refusal};
 pub use crate::bounds::Bounds;
+pub use crate::brake::{BrakeChange, BrakeStats, HoldReason};
+pub use crate::grants::Grant;
 pub use crate::jail::{Counter, Jail, JailId, JailSet, Limits, LogId, SourceId};
 pub use crate::policy::IgnoreReason;
+pub use allow::{AllowChange, AllowOutcome, DisallowOutcome};
 pub use command::{AdoptedBan, Adoption, BanInfo, Command, Event, Found, UnbanReason};
 pub use evidence::Evidence;
 pub use last::LastFailures;
@@ -85,6 +92,8 @@ pub struct Engine {
     manual: JailId,
     ipv6_prefix: u8,
     allowlist: Allowlist,
+    /// What of it is allowed by command.
+    grants: Grants,
     book: Book,
     tracker: Tracker,
     /// The lines of whoever is in the tracker.
@@ -92,6 +101,8 @@ pub struct Engine {
     history: History,
     /// How long after the last ban of somebody it counts that there was one.
     remember_bans: Duration,
+    /// Holds bans that logs earn when there are too many.
+    brake: Brake,
     dice: fastrand::Rng,
     logs: Logs,
     twins: Twins,
@@ -113,7 +124,7 @@ impl Engine {
     /// An engine without bans. Emits [`Command::Allow`] for each allowed prefix.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let Settings { jails, manual, allow, ipv6_prefix, remember_bans, bounds } = settings;
+        let Settings { jails, manual, allow, ipv6_prefix, remember_bans, bans_per_minute, bounds } = settings;
         let mut engine = Self {
             names: jails.iter().map(|jail| (jail.id, jail.name.clone())).collect(),
             shared_names: BTreeMap::new(),
@@ -121,11 +132,13 @@ impl Engine {
             manual,
             ipv6_prefix,
             allowlist: Allowlist::default(),
+            grants: Grants::default(),
             book: Book::new(bounds),
             tracker: Tracker::new(bounds.max_sources),
             evidence: evidence::Lines::default(),
             history: History::default(),
             remember_bans,
+            brake: Brake::default(),
             dice: fastrand::Rng::with_seed(0),
             logs: Logs::default(),
             twins: Twins::default(),
@@ -139,6 +152,7 @@ impl Engine {
             counters: Counters::default(),
             now: Timestamp::from_nanos(i64::MIN),
         };
+        engine.brake.set_limit(bans_per_minute);
         engine.share_names();
         engine.set_prefilters();
         let changes = engine.allowlist.replace(AllowOrigin::Settings, allow);
@@ -150,7 +164,7 @@ impl Engine {
     /// number, name and limits do.
     pub fn reconfigure(&mut self, settings: Settings, now: Timestamp) {
         self.advance(now);
-        let Settings { jails, manual, allow, ipv6_prefix, remember_bans, bounds } = settings;
+        let Settings { jails, manual, allow, ipv6_prefix, remember_bans, bans_per_minute, bounds } = settings;
         for old in &self.jails {
             let same_id = jails.iter().find(|new| new.id == old.id);
             if !same_id.is_some_and(|new| new.name == old.name && new.limits == old.limits) {
@@ -168,6 +182,7 @@ impl Engine {
         self.manual = manual;
         self.ipv6_prefix = ipv6_prefix;
         self.remember_bans = remember_bans;
+        self.brake.set_limit(bans_per_minute);
         self.book.set_bounds(bounds);
         self.tracker.set_max_sources(bounds.max_sources);
         let changes = self.allowlist.replace(AllowOrigin::Settings, allow);
@@ -228,6 +243,7 @@ impl Engine {
             book: &self.book,
             tracker: &mut self.tracker,
             history: &self.history,
+            brake: &self.brake,
             random: self.dice.f64(),
             ipv6_prefix: self.ipv6_prefix,
         };
@@ -237,6 +253,13 @@ impl Engine {
                 self.keep_line(place, failure, line, prefix, made, (count, of));
                 self.found(jail, failure, prefix, made, count, of);
             }
+            Decision::Hold { prefix, count, of, why } => {
+                self.keep_line(place, failure, line, prefix, made, (count, of));
+                self.found(jail, failure, prefix, made, count, of);
+                if self.brake.hold(why, self.now) {
+                    self.notify(Event::Brake(BrakeChange::On(why)));
+                }
+            }
             Decision::Ban { prefix, count, of, until } => {
                 self.keep_line(place, failure, line, prefix, made, (count, of));
                 self.found(jail, failure, prefix, made, count, of);
@@ -245,8 +268,10 @@ impl Engine {
                 let ban = Ban { started: self.now, until, origin };
                 match self.ban(prefix, jail, ban, Renewal::Longest) {
                     Ok(BanOutcome::Banned) => {
+                        self.brake.note(made);
                         self.history.note(prefix, jail, self.now);
                         self.tell_recidive(failure.addr, jail);
+                        self.aggregate(place, prefix);
                     }
                     Ok(BanOutcome::Renewed | BanOutcome::Refused(_)) => {}
                     Err(why) => self.notify(Event::Refused { prefix, jail, why }),
@@ -299,6 +324,11 @@ impl Engine {
             Request::Unban { prefixes } => Response::Unban(self.unban(prefixes)),
             Request::UnbanAll => Response::UnbanAll(self.unban_all()),
             Request::Bans => Response::Bans(self.bans()),
+            Request::Allow { prefixes, lasts, persists, reason } => {
+                let (outcomes, lifted) = self.allow_all(prefixes, lasts, persists, reason);
+                Response::Allow { outcomes, lifted }
+            }
+            Request::Disallow { prefixes } => Response::Disallow(self.disallow_all(prefixes)),
         }
     }
 
@@ -320,7 +350,8 @@ impl Engine {
     /// When to call [`Engine::handle_timeout`] next: when the next ban ends, or something has to be forgotten.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.book.next_end().into_iter().chain(self.tracker.next_purge()).min()
+        let ends = self.book.next_end().into_iter().chain(self.grants.next_end());
+        ends.chain(self.tracker.next_purge()).chain(self.brake.next_release()).min()
     }
 
     /// The bans in force, by prefix and then by jail.
@@ -339,6 +370,12 @@ impl Engine {
     #[must_use]
     pub fn allowed_in(&self, prefix: Prefix) -> Vec<Prefix> {
         self.allowlist.inside(prefix).collect()
+    }
+
+    /// Every banned prefix.
+    #[must_use]
+    pub fn banned(&self) -> Vec<Prefix> {
+        self.book.prefixes()
     }
 
     /// What holds for exactly `prefix` now, as a command for a kernel that refused an earlier one:
@@ -396,20 +433,12 @@ impl Engine {
         while let Some(removal) = self.book.expire_next(self.now) {
             self.removed(removal, UnbanReason::Expired);
         }
+        self.expire_grants();
+        if let Some(held) = self.brake.release(self.now) {
+            self.notify(Event::Brake(BrakeChange::Off { held }));
+        }
         self.tracker.purge(self.now);
         self.history.purge(self.now, self.remember_bans);
-    }
-
-    /// Tells the kernel of a changed allowlist, and lifts the bans that lie wholly inside what is newly allowed.
-    fn carry_out(&mut self, changes: allowlist::Changes) {
-        let allowlist::Changes { added, removed } = changes;
-        for allowed in added {
-            self.commands.push_back(Command::Allow { prefix: allowed.prefix });
-            for prefix in self.book.inside(allowed.prefix) {
-                self.lift(prefix, UnbanReason::AllowListed(allowed));
-            }
-        }
-        self.commands.extend(removed.into_iter().map(|prefix| Command::Disallow { prefix }));
     }
 
     /// Bans `prefix`, tells the kernel if that changes anything for it, and then tells people.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::account::{MAX_NOTED_SINGLY, Note};
-use super::{BanInfo, Engine, Origin, Refusal, UnbanReason};
+use super::{AllowOutcome, BanInfo, DisallowOutcome, Engine, Origin, Refusal, UnbanReason};
 use crate::bans::{Ban, Renewal};
 use crate::policy;
 use crate::prefix::Prefix;
@@ -35,6 +35,22 @@ pub enum Request {
     UnbanAll,
     /// Tell the bans in force.
     Bans,
+    /// Never ban these, and lift the bans inside them. What was allowed by command before is so from here on as this says.
+    Allow {
+        /// Whom; exactly as written.
+        prefixes: Vec<Prefix>,
+        /// How long at most.
+        lasts: BanTime,
+        /// Whether also beyond the next start of the daemon.
+        persists: bool,
+        /// Why, for people.
+        reason: Option<String>,
+    },
+    /// Take back what a command allowed, of exactly these.
+    Disallow {
+        /// Whom.
+        prefixes: Vec<Prefix>,
+    },
 }
 
 /// The answer to a [`Request`].
@@ -49,6 +65,15 @@ pub enum Response {
     UnbanAll(usize),
     /// To [`Request::Bans`]: by prefix, then by jail.
     Bans(Vec<BanInfo>),
+    /// To [`Request::Allow`].
+    Allow {
+        /// What became of each prefix, in the order asked.
+        outcomes: Vec<(Prefix, AllowOutcome)>,
+        /// Whose bans were lifted.
+        lifted: Vec<Prefix>,
+    },
+    /// To [`Request::Disallow`]: what became of each prefix, in the order asked.
+    Disallow(Vec<(Prefix, DisallowOutcome)>),
     /// To a request that names a jail which is not there; nothing was done.
     UnknownJail {
         /// The name that was asked for.

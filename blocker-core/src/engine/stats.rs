@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Engine, Jail, JailId};
+use super::{BrakeStats, Engine, Jail, JailId};
 use crate::attempts::Attempts;
 use crate::bans::Kind;
 use crate::filter::fail2ban;
@@ -38,6 +38,8 @@ pub struct Stats {
     pub evicted: u64,
     /// Bans refused, whatever asked for them.
     pub refused: u64,
+    /// Bans that logs earned and that were held.
+    pub brake: BrakeStats,
     /// Beginnings of ended bans that were forgotten early because their table was full.
     pub late_forgotten: u64,
     /// What happened to single bans and could not be noted, because nobody took the notes.
@@ -89,6 +91,7 @@ impl Stats {
             forgotten: engine.tracker.forgotten(),
             evicted,
             refused,
+            brake: engine.brake.stats(),
             late_forgotten: engine.book.late_forgotten(),
             notes_left_out: engine.account.left_out(),
             fail2ban: engine.memory.counts(),

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use blocker_core::bans::Uid;
-use blocker_core::engine::{BanInfo, Event, IgnoreReason, Origin, UnbanReason};
+use blocker_core::engine::{AllowChange, BanInfo, BrakeChange, Event, HoldReason, IgnoreReason, Origin, UnbanReason};
 use blocker_core::prefix::Prefix;
 use tracing::Level;
 
@@ -88,6 +88,8 @@ impl EventLog {
                 | Event::Restored(_)
                 | Event::Unbanned { .. }
                 | Event::Refused { .. }
+                | Event::Allowlist { .. }
+                | Event::Brake(_)
                 | Event::Full { .. } => true,
             };
         if !is_told {
@@ -143,6 +145,7 @@ fn summed(event: &Event) -> Option<Change> {
         },
         Event::Restored(_) => Some(Change::Restored),
         Event::Found(_) | Event::Ignored { .. } | Event::Refused { .. } | Event::Full { .. } => None,
+        Event::Allowlist { .. } | Event::Brake(_) => None,
     }
 }
 
@@ -309,6 +312,30 @@ fn told(jail: &str, event: &Event, clock: Reading) -> Told {
             let message = "a table of bans is full: the ban soonest to end gives way".to_owned();
             Told { level: Level::ERROR, event: "full", message, whom: Vec::new(), fields }
         }
+        Event::Allowlist { prefix, change } => {
+            let (event, message, why) = match change {
+                AllowChange::Allowed => ("allow", format!("Allow {prefix}"), None),
+                AllowChange::Disallowed => ("disallow", format!("Disallow {prefix}"), Some("by command")),
+                AllowChange::Expired => ("disallow", format!("Disallow {prefix}"), Some("its time is over")),
+            };
+            let fields = why.map(|why| ("why", why.to_owned())).into_iter().collect();
+            Told { level: Level::INFO, event, message, whom: vec![of_prefix(prefix)], fields }
+        }
+        Event::Brake(BrakeChange::On(HoldReason::TooMany { limit })) => Told {
+            level: Level::ERROR,
+            event: "hold",
+            message: "the logs earn more bans within a minute than `brake.bans_per_minute` says: further ones are held"
+                .to_owned(),
+            whom: Vec::new(),
+            fields: vec![("limit", limit.to_string())],
+        },
+        Event::Brake(BrakeChange::Off { held }) => Told {
+            level: Level::INFO,
+            event: "release",
+            message: "no ban has been held for a minute".to_owned(),
+            whom: Vec::new(),
+            fields: vec![("held", held.to_string())],
+        },
     }
 }
 

@@ -13,9 +13,11 @@
 //! adopted link enforces the adopted maps all the while. At a stop nothing is detached and nothing lifted.
 
 mod allowance;
+mod allowing;
 mod answers;
 mod around;
 mod closer;
+mod confirm;
 mod cursors;
 mod drops;
 mod entries;
@@ -34,6 +36,7 @@ mod receivers;
 mod sources;
 mod status;
 mod supervisor;
+mod trial;
 mod unsettled;
 mod why;
 
@@ -60,7 +63,7 @@ use crate::metrics;
 use crate::network::allow_files::AllowFiles;
 use crate::network::changes::Changes;
 use crate::network::connections::Closing;
-use crate::network::default_routes;
+use crate::network::{Found, default_routes};
 use crate::notify::Notifier;
 use crate::settings;
 use crate::source::{Printed, SourceEvent};
@@ -74,6 +77,7 @@ use keeper::Keeper;
 use looks::Looks;
 use sources::{Begin, Sources};
 use supervisor::Supervisor;
+use trial::{Capped, Trial};
 use unsettled::{Entry, Unsettled};
 
 pub use jails::check_inputs;
@@ -106,6 +110,8 @@ struct Batch {
 pub struct Options {
     /// Every jail reads standard input instead of its own input; the daemon ends when that does.
     pub stdin: bool,
+    /// Enforcement ends after this time unless it is confirmed.
+    pub confirm: Option<Duration>,
 }
 
 struct Daemon<'a> {
@@ -123,6 +129,8 @@ struct Daemon<'a> {
     interfaces: Interfaces,
     /// Who is never banned because a file says so.
     allow_files: AllowFiles,
+    /// Who is never banned because of what was found, files included.
+    found: Vec<Found>,
     /// Whether [`Daemon::take_places`] has something to tell.
     are_places_due: bool,
     events: EventLog,
@@ -142,6 +150,8 @@ struct Daemon<'a> {
     supervisor: Supervisor,
     /// Whether the last reload was refused.
     is_reload_refused: bool,
+    /// Whether enforcement is to be confirmed, or was.
+    trial: Option<Trial>,
 }
 
 /// Runs until a signal ends it, in the configuration read from `config_path`.
@@ -240,7 +250,7 @@ impl Options {
 
 /// What changes only at a restart, besides the [`capacity`].
 fn fixed(config: &Config) -> impl PartialEq {
-    let Config { daemon, control, metrics, notify: _, jails: _ } = config;
+    let Config { daemon, control, brake: _, metrics, notify: _, jails: _ } = config;
     let config::Daemon { state, runtime, pins, fail2ban_log, max_line_bytes, .. } = daemon;
     (state, runtime, pins, fail2ban_log, max_line_bytes, control, metrics)
 }
@@ -292,6 +302,7 @@ impl<'a> Daemon<'a> {
             sources,
             interfaces: Interfaces::default(),
             allow_files: AllowFiles::default(),
+            found: Vec::new(),
             are_places_due: false,
             events: EventLog::start(fail2ban_log)?,
             closer: Closer::start()?,
@@ -304,18 +315,28 @@ impl<'a> Daemon<'a> {
             tables_nearly_full: 0,
             supervisor: Supervisor::of_environment(Instant::now()),
             is_reload_refused: false,
+            trial: None,
         };
         daemon.keeper.remember_bans = daemon.config.daemon.remember_bans;
+        daemon.resume_trial()?;
         // Whom never to drop comes before whatever may drop more.
         daemon.allow_files.set_paths(&daemon.config.daemon.allow_files);
         let allow_logins = daemon.config.daemon.allow_logins;
         let found = around::all_allowed(&default_routes()?, allow_logins, &mut daemon.allow_files)?;
-        daemon.engine.set_found_allowed(found, clock::now());
+        daemon.set_found(found);
+        daemon.engine.restore_grants(loaded.grants, clock::now());
         let allowed = daemon.carry_out();
         daemon.kernel.set_jails(ports)?;
+        let mode = daemon.mode();
+        if mode == Mode::Observe {
+            // Before bans have their own ends again that ended with a trial.
+            daemon.kernel.set_mode(mode)?;
+        }
         let is_kernel_whole = daemon.kernel.were_pinned() && loaded.is_of_this_boot;
-        daemon.restore(loaded.memory, is_kernel_whole);
-        daemon.kernel.set_mode(daemon.config.daemon.mode)?;
+        let capped = Capped::of(&daemon.config.daemon.state, &loaded.memory).filter(|_| daemon.kernel.were_pinned());
+        daemon.restore(loaded.memory, is_kernel_whole, capped.as_ref());
+        daemon.begin_trial(capped.is_some());
+        daemon.kernel.set_mode(mode)?;
         daemon.kernel.retain_allowed(&allowed)?;
         daemon.look_around();
         daemon.kernel.remove_emptied()?;
@@ -324,10 +345,11 @@ impl<'a> Daemon<'a> {
     }
 
     /// Takes over the bans that the maps held, and brings back what was remembered besides.
-    fn restore(&mut self, memory: Memory, is_kernel_whole: bool) {
+    fn restore(&mut self, memory: Memory, is_kernel_whole: bool, capped: Option<&Capped>) {
         let adopted = self.kernel.take_adopted().into_iter().map(|ban| {
             let jails = JailSet::from_bits(ban.entry.scope);
-            AdoptedBan { prefix: ban.prefix, jails, until: ban.until() }
+            let until = capped.map_or(ban.until(), |capped| capped.own_end(ban.prefix, ban.until()));
+            AdoptedBan { prefix: ban.prefix, jails, until }
         });
         let began = Instant::now();
         self.engine.restore(adopted.collect(), is_kernel_whole, memory, clock::now());
@@ -408,6 +430,7 @@ impl<'a> Daemon<'a> {
 
     /// Does what is due besides: after everything else, so that no stream of lines or calls keeps it from being done.
     fn look_after(&mut self) {
+        self.end_trial();
         if self.looks.wait(Instant::now()).is_zero() {
             self.look_around();
         }
@@ -435,7 +458,11 @@ impl<'a> Daemon<'a> {
         if let Request::Why { whom } = request {
             return self.tell_why(whom, reply);
         }
-        let is_change = matches!(request, Request::Ban { .. } | Request::Unban { .. } | Request::UnbanAll);
+        // Bans are in the kernel, too; what is allowed is nowhere else.
+        let is_of_allowed = matches!(request, Request::Allow { .. } | Request::Disallow { .. });
+        let lost_at = if is_of_allowed { "restart" } else { "reboot" };
+        let is_of_bans = matches!(request, Request::Ban { .. } | Request::Unban { .. } | Request::UnbanAll);
+        let is_change = is_of_bans || is_of_allowed;
         let mut replies = match self.answer(request, uid.map(Uid)) {
             Ok(replies) => replies,
             Err(error) => {
@@ -446,7 +473,7 @@ impl<'a> Daemon<'a> {
         let is_done = !matches!(replies.last(), Some(Reply::Error { .. }));
         let answer = move |saved: Result<(), &str>| {
             if let Err(why) = saved {
-                let warning = format!("this is in force, but could not be saved, and is lost at a reboot: {why}");
+                let warning = format!("this is in force, but could not be saved, and is lost at a {lost_at}: {why}");
                 replies.insert(0, Reply::Warning(warning));
             }
             if is_done {
@@ -465,9 +492,19 @@ impl<'a> Daemon<'a> {
         let mut asked = None;
         let request = match request {
             Request::Status => return Ok(vec![Reply::Status(Box::new(self.status()?))]),
-            Request::Reload => return self.reload().map(|()| Vec::new()),
+            Request::Reload => {
+                let said = self.reload()?;
+                return Ok(said.map(Reply::Warning).into_iter().collect());
+            }
+            Request::Confirm => return self.confirm().map(|said| vec![Reply::Said(said)]),
             Request::TestNotify => return Ok(Vec::new()),
             Request::Bans => engine::Request::Bans,
+            Request::Allowed => return Ok(self.allowed(clock).into_iter().map(Reply::Allowed).collect()),
+            Request::Allow { prefixes, lasts, persist, reason } => {
+                let lasts = lasts.map_or(Ok(BanTime::Forever), |text| text.parse())?;
+                engine::Request::Allow { prefixes, lasts, persists: persist, reason }
+            }
+            Request::Disallow { prefixes } => engine::Request::Disallow { prefixes },
             Request::Ban { prefixes: whom, jail, ban_time, reason, runs } => {
                 asked = runs.then(|| whom.clone());
                 let ban_time = ban_time.map(|text| text.parse::<BanTime>()).transpose()?;
@@ -489,10 +526,13 @@ impl<'a> Daemon<'a> {
                 .into_iter()
                 .map(|(prefix, lifted)| {
                     let outcome = if lifted { "unbanned" } else { "not-banned" };
-                    Reply::Change(Change { prefix, outcome: outcome.into(), why: None })
+                    let why = self.engine.banned_around(prefix).map(answers::still_banned);
+                    Reply::Change(Change { prefix, outcome: outcome.into(), why })
                 })
                 .collect(),
             Response::UnbanAll(lifted) => vec![Reply::Lifted(lifted)],
+            Response::Allow { outcomes, lifted } => allowing::allowed(outcomes, &lifted),
+            Response::Disallow(outcomes) => self.disallowed(outcomes),
             Response::Bans(bans) => bans.into_iter().map(|ban| Reply::Ban(status::ban(ban, clock))).collect(),
             Response::UnknownJail { name, known } => {
                 anyhow::bail!("no jail `{name}`: there are {}", known.join(", "))
@@ -500,8 +540,8 @@ impl<'a> Daemon<'a> {
         })
     }
 
-    /// Takes up the configuration, and tells the service manager so.
-    fn reload(&mut self) -> Result<()> {
+    /// Takes up the configuration, and tells the service manager so. Returns what is to be said besides.
+    fn reload(&mut self) -> Result<Option<String>> {
         self.supervisor.reloading(Instant::now());
         let done = self.take_up_configuration();
         self.is_reload_refused = done.is_err();
@@ -515,12 +555,13 @@ impl<'a> Daemon<'a> {
         let stats = self.engine.stats();
         let (jails, bans) = (self.numbered.jails.len(), stats.bans_v4 + stats.bans_v6 + stats.networks);
         let refused = if self.is_reload_refused { "; the last reload failed, see the log" } else { "" };
-        format!("jails: {jails}; bans in force: {bans}{refused}")
+        let trial = self.trial_problem().map_or_else(String::new, |problem| format!("{problem}; "));
+        format!("{trial}jails: {jails}; bans in force: {bans}{refused}")
     }
 
     /// Builds the new configuration whole, then swaps; if that cannot be done, everything stays as it was. Whom never to
     /// drop reaches the kernel before the ports that may drop more, and the mode comes last.
-    fn take_up_configuration(&mut self) -> Result<()> {
+    fn take_up_configuration(&mut self) -> Result<Option<String>> {
         let config = self.options.apply(settings::load(self.config_path)?);
         if fixed(&config) != fixed(&self.config) || capacity(&config) != self.capacity {
             return Err(crate::exit::Failure::Configuration(format!(
@@ -541,12 +582,17 @@ impl<'a> Daemon<'a> {
         self.allow_files.set_paths(&self.config.daemon.allow_files);
         self.find_allowed(&routes);
         self.start_sources()?;
-        let in_kernel = self.kernel.set_jails(ports).and_then(|()| self.kernel.set_mode(self.config.daemon.mode));
+        let set = self.kernel.set_jails(ports);
+        // No ban may drop anything beyond the trial when the mode is set.
+        let to_confirm = self.renew_trial();
+        let mode = self.mode();
+        let in_kernel = set.and_then(|()| self.kernel.set_mode(mode));
         self.look_around();
         in_kernel
             .context("the new configuration is in force, but the kernel did not take all of it: reload once more")?;
+        let to_confirm = to_confirm?;
         tracing::info!(config = %self.config_path.display(), "reloaded");
-        Ok(())
+        Ok(to_confirm)
     }
 
     /// Carries out what the engine wants, in its order; returns the prefixes it allowed.
@@ -571,6 +617,7 @@ impl<'a> Daemon<'a> {
                 self.flush();
                 self.batch.prefixes.insert(prefix);
             }
+            let until = self.capped(until);
             self.batch.bans.push((prefix, jails, until));
             return;
         }
@@ -609,8 +656,7 @@ impl<'a> Daemon<'a> {
 
     /// Has the connections ended of those whose ban began with this batch.
     fn close_connections(&mut self) {
-        let Config { daemon, .. } = &self.config;
-        if !daemon.close_connections || daemon.mode == Mode::Observe {
+        if !self.config.daemon.close_connections || self.mode() == Mode::Observe {
             return;
         }
         for event in &self.batch.events {
@@ -644,7 +690,11 @@ impl<'a> Daemon<'a> {
     fn sleep(&self) -> Duration {
         let now = clock::now();
         let engine = self.engine.poll_timeout().map(|due| due.saturating_since(now));
-        let waits = engine.into_iter().chain(self.unsettled.wait()).chain(self.keeper.wait(&self.engine));
+        let waits = engine
+            .into_iter()
+            .chain(self.trial_wait(now))
+            .chain(self.unsettled.wait())
+            .chain(self.keeper.wait(&self.engine));
         let now = Instant::now();
         waits.chain(self.supervisor.wait(now)).fold(self.looks.wait(now), Duration::min)
     }
@@ -653,7 +703,7 @@ impl<'a> Daemon<'a> {
     fn introduce(&self) {
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
-            mode = status::mode_name(self.config.daemon.mode),
+            mode = status::mode_name(self.mode()),
             pins = %self.config.daemon.pins.display(),
             config = %self.config_path.display(),
             "started"

@@ -6,7 +6,7 @@ use anyhow::Result;
 use blocker_common::{Counter, Outcome};
 use blocker_core::attempts::Attempts;
 use blocker_core::config::Mode;
-use blocker_core::engine::{BanInfo, JailStats, Origin, SourceId, Stats};
+use blocker_core::engine::{BanInfo, BrakeStats, HoldReason, JailStats, Origin, SourceId, Stats};
 use blocker_core::filter::fail2ban;
 use blocker_core::time::format_span;
 
@@ -28,7 +28,8 @@ impl Daemon<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             uptime_s: self.started.elapsed().as_secs(),
-            mode: mode_name(self.config.daemon.mode).to_owned(),
+            mode: mode_name(self.mode()).to_owned(),
+            confirm: self.confirmation(Reading::take()),
             config: self.config_path.display().to_string(),
             pins: self.config.daemon.pins.display().to_string(),
             interfaces: self
@@ -56,6 +57,7 @@ impl Daemon<'_> {
                 lost_updates: self.unsettled.lost(),
                 evicted_bans: stats.evicted,
                 refused_bans: stats.refused,
+                held_bans: stats.brake.held,
                 forgotten_counts: stats.forgotten,
                 forgotten_ends: stats.late_forgotten,
                 lost_log_lines: self.log_lines_lost(),
@@ -164,6 +166,7 @@ impl Daemon<'_> {
                 State::Detached { why } => Some(format!("{name} is not attached: {why}")),
                 State::Attached { .. } => None,
             })
+            .chain(self.trial_problem())
             .chain(self.interfaces.problem())
             .chain(self.keeper.problems())
             .chain(self.allow_files.problems())
@@ -188,6 +191,7 @@ impl Daemon<'_> {
         if stats.evicted > 0 {
             problems.push(format!("{} bans gave way because their table was full", stats.evicted));
         }
+        problems.extend(held(stats.brake));
         let left_out = self.log_lines_lost();
         if left_out > 0 {
             problems.push(format!("{left_out} lines are missing from the daemon's log: its reader is too slow"));
@@ -235,6 +239,21 @@ impl Daemon<'_> {
             problems.push(format!("{} counts were forgotten because too many addresses fail at once", stats.forgotten));
         }
         problems
+    }
+}
+
+/// What is to be said of the brake, if it has held anything.
+fn held(brake: BrakeStats) -> Option<String> {
+    let BrakeStats { held, on } = brake;
+    match on {
+        Some(HoldReason::TooMany { limit }) => Some(format!(
+            "bans are held: the logs have earned {limit} within a minute, as many as `brake.bans_per_minute` says; is one of them \
+             wrong about who fails? {held} failures that would have earned a ban were held since the start"
+        )),
+        None if held > 0 => {
+            Some(format!("{held} failures that would have earned a ban were held: too many fell due within a minute"))
+        }
+        None => None,
     }
 }
 

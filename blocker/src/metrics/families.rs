@@ -114,6 +114,11 @@ fn whole(status: &Status, started: f64) -> Vec<Family> {
         alarm("blocker_evicted_bans", "Bans that gave way because their table was full", alarms.evicted_bans),
         alarm("blocker_refused_bans", "Bans that were refused, whatever asked for them", alarms.refused_bans),
         alarm(
+            "blocker_held_bans",
+            "Failures that would have earned a ban and were held because too many had within a minute",
+            alarms.held_bans,
+        ),
+        alarm(
             "blocker_forgotten_counts",
             "Counts of failures forgotten because too many addresses failed at once",
             alarms.forgotten_counts,

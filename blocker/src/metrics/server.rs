@@ -146,11 +146,13 @@ impl Server {
         let status = replies.into_iter().flatten().find_map(|reply| match reply {
             Reply::Status(status) => Some(status),
             Reply::Ban(_)
+            | Reply::Allowed(_)
             | Reply::Change(_)
             | Reply::Run(_)
             | Reply::Why(_)
             | Reply::Lifted(_)
             | Reply::Tested(_)
+            | Reply::Said(_)
             | Reply::Warning(_)
             | Reply::Done
             | Reply::Error { .. } => None,

@@ -61,6 +61,8 @@ impl What {
             | Event::Found(_)
             | Event::Ignored { .. }
             | Event::Refused { .. }
+            | Event::Allowlist { .. }
+            | Event::Brake(_)
             | Event::Full { .. } => None,
         }
     }
@@ -76,6 +78,8 @@ pub(super) fn occasion(event: &Event) -> Option<Occasion> {
         | Event::Found(_)
         | Event::Ignored { .. }
         | Event::Refused { .. }
+        | Event::Allowlist { .. }
+        | Event::Brake(_)
         | Event::Full { .. } => None,
     }
 }

@@ -16,7 +16,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Result, Tran
 use super::lists::{self, Lists};
 use super::schema::{self, Refusal};
 use super::wall::{Offset, Stamp, boot_id};
-use super::{FILE_NAME, Loaded, PastBan, Transaction, account, history, printed, rows, twins};
+use super::{FILE_NAME, Loaded, PastBan, Transaction, account, grants, history, printed, rows, twins};
 use crate::clock::Reading;
 use crate::source::JournalMark;
 
@@ -167,7 +167,9 @@ impl Database {
         loaded.unused += of_gone_jails;
         let (twins, of_no_jail) = twins::load(&self.connection, &jail, source, (self.offset, down))?;
         loaded.memory.twins = twins;
-        loaded.unused += nobodys.len() + of_no_jail;
+        let (allowed, not_understood) = grants::load(&self.connection, self.offset)?;
+        loaded.grants = allowed;
+        loaded.unused += nobodys.len() + of_no_jail + not_understood;
         // A ban of a jail that is gone counts again when the jail comes back in time; counts do not.
         let dropped = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for row in nobodys {
@@ -251,8 +253,18 @@ impl Database {
             in_force: _,
             told: _,
         } = transaction;
-        let Changes { all_bans, bans, all_counts, counts, all_history, history, all_twins, twins, account: notes } =
-            changes;
+        let Changes {
+            all_bans,
+            bans,
+            all_counts,
+            counts,
+            all_history,
+            history,
+            all_twins,
+            twins,
+            account: notes,
+            grants,
+        } = changes;
         let present = Offset::now(clock);
         let step = present.step_from(self.offset);
         let offset = if step.is_some() { present } else { self.offset };
@@ -314,6 +326,9 @@ impl Database {
         }
         for ((jail, message), told) in twins {
             twins::put(&written, (names.of_jail(*jail), *message), told.as_ref(), sources, offset)?;
+        }
+        if let Some(grants) = grants {
+            grants::replace(&written, grants, offset)?;
         }
         for (source, device, inode) in lost_logs {
             rows::remove_mark(&written, source, *device, *inode)?;
@@ -389,6 +404,8 @@ fn move_rows(connection: &Connection, step: i64) -> Result<()> {
     let lists = format!("UPDATE lists SET {}, {}", moved("started"), moved("until"));
     connection.execute(&bans, [step, latest, earliest])?;
     let [history, twins] = ["history", "twins"].map(|table| format!("UPDATE {table} SET {}", moved("last")));
+    let allowed = format!("UPDATE allowed SET {}, {}", moved("since"), moved("until"));
+    connection.execute(&allowed, [step, latest, earliest])?;
     connection.execute(&lists, [step, latest, earliest])?;
     connection.execute(&failures, [step, latest, earliest])?;
     connection.execute(&history, [step, latest, earliest])?;

@@ -20,6 +20,7 @@
 
 mod account;
 mod database;
+mod grants;
 mod history;
 mod lists;
 mod printed;
@@ -37,8 +38,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use blocker_core::engine::{Changes, JailId, Memory, SourceId};
+use blocker_core::engine::{Changes, Grant, JailId, Memory, SourceId};
 use blocker_core::keyed::HashKey;
+use blocker_core::prefix::Prefix;
 
 use crate::clock::Reading;
 use crate::source::{JournalMark, Mark, Marks};
@@ -46,6 +48,7 @@ use crate::source::{JournalMark, Mark, Marks};
 pub use account::{MAX_TOLD, PastBan, PastLine};
 pub use database::{Database, Opened};
 pub use questions::{Answer, Question, Questions};
+pub use wall::boot_id;
 pub use writer::{Report, Writer};
 
 /// The database in the directory `daemon.state`.
@@ -137,6 +140,8 @@ impl Waiting {
 pub struct Loaded {
     /// Bans and counts, on the present boot's clock.
     pub memory: Memory,
+    /// What is allowed by command over a restart, on the same clock.
+    pub grants: Vec<(Prefix, Grant)>,
     /// By which texts in it were hashed, if there are any.
     pub hash_key: Option<HashKey>,
     /// What was read of each source.

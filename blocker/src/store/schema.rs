@@ -19,16 +19,18 @@
 //! - `twins`: how often a `source` of `jail` told a `message`, a hash, that another one may tell too: the last time at `last`.
 //!   The source is empty if it is none any more.
 //! - `history`: how many `bans` of `prefix` logs have earned in `jail`, the `last` of which began then.
+//! - `allowed`: what is allowed by command over a restart, `since` when and `until` when (NULL: for ever), and why.
 //! - `printed`: what a command has printed, in pieces: hashes of lines, 8 bytes each, little-endian.
 //!
 //! Times are wall time in nanoseconds since 1970. Paths are bytes.
 
 use rusqlite::{Connection, Result, TransactionBehavior};
 
-use super::{account, lists};
+use super::{account, grants, lists};
 
 /// What makes a database of each version out of one of the version before.
-pub(super) const MIGRATIONS: [&str; 7] = [FIRST, SECOND, THIRD, FOURTH, FIFTH, lists::TABLES, account::TABLES];
+pub(super) const MIGRATIONS: [&str; 8] =
+    [FIRST, SECOND, THIRD, FOURTH, FIFTH, lists::TABLES, account::TABLES, grants::TABLE];
 
 const FIRST: &str = "CREATE TABLE meta (
         id INTEGER PRIMARY KEY CHECK (id = 1),

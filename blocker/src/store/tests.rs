@@ -198,6 +198,7 @@ fn an_earlier_version_s_database_keeps_what_it_holds() {
         .and_then(|c| {
             c.execute_batch(
                 "DROP TABLE account; DROP TABLE evidence; ALTER TABLE bans DROP COLUMN uid; DROP TABLE cursors; DROP TABLE printed; DROP TABLE twins; DROP TABLE history; DROP TABLE lists; DROP TABLE lifted;
+                 DROP TABLE allowed;
                  ALTER TABLE meta DROP COLUMN hash_key; PRAGMA user_version = 1",
             )
         })

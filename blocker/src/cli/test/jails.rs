@@ -110,6 +110,7 @@ impl Jails {
                 manual,
                 allow: allow.collect(),
                 ipv6_prefix: config.daemon.ipv6_prefix,
+                bans_per_minute: None,
                 remember_bans: config.daemon.remember_bans,
                 bounds: Bounds::default(),
             },

@@ -145,6 +145,7 @@ impl Replay {
             },
             Event::Refused { .. } => self.refused += 1,
             Event::Found(_) | Event::Renewed(_) | Event::Restored(_) | Event::Unbanned { .. } | Event::Full { .. } => {}
+            Event::Allowlist { .. } | Event::Brake(_) => {}
         }
     }
 }

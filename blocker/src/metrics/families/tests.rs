@@ -54,6 +54,7 @@ fn status() -> Status {
         version: "0.1.0".to_owned(),
         pid: 1,
         uptime_s: 2,
+        confirm: None,
         mode: "enforce".to_owned(),
         config: "/etc/blocker/blocker.toml".to_owned(),
         pins: "/sys/fs/bpf/blocker".to_owned(),

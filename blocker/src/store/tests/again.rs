@@ -81,3 +81,44 @@ fn earlier_bans_are_known_again_and_forgotten_when_they_are() {
     let loaded = load(&dir);
     assert_eq!((loaded.memory.history, loaded.unused), (vec![], 0));
 }
+
+#[test]
+fn what_is_allowed_by_command_is_read_back() {
+    let dir = TempDir::new();
+    let grant =
+        |until, reason: Option<&str>| Grant { since: secs(7), until, persists: true, reason: reason.map(Into::into) };
+    let grants = vec![
+        (prefix("192.0.2.0/28"), grant(Until::Forever, Some("our office"))),
+        (prefix("2001:db8::7"), grant(Until::At(secs(900)), None)),
+    ];
+    let told = |grants: &[(Prefix, Grant)]| Transaction {
+        changes: Changes { grants: Some(grants.to_vec()), ..Changes::default() },
+        ..txn()
+    };
+    write(&dir, &told(&grants));
+    assert_eq!(load(&dir).grants, grants);
+
+    write(&dir, &told(&grants[..1]));
+    write(&dir, &txn());
+    assert_eq!(load(&dir).grants, grants[..1], "the others are gone, and a transaction without any changes nothing");
+}
+
+#[test]
+fn what_is_allowed_by_command_ends_when_it_should_after_a_reboot_and_a_clock_that_is_set() {
+    let dir = TempDir::new();
+    let grant = Grant { since: secs(100), until: Until::At(secs(200)), persists: true, reason: None };
+    let changes = Changes { grants: Some(vec![(prefix("192.0.2.9"), grant.clone())]), ..Changes::default() };
+    let mut database = open_in(&dir).expect("it can be opened").0.database;
+    database.write(&Transaction { changes, ..txn() }, Reading::at(secs(110), wall(1_110))).expect("it can be written");
+    // The clock is set forward by 500 s.
+    database.write(&txn(), Reading::at(secs(120), wall(1_620))).expect("it can be written");
+    drop(database);
+    let sql = "UPDATE meta SET boot = 'another'";
+    Connection::open(dir.path("state/blocker.db")).and_then(|c| c.execute(sql, [])).expect("nobody has it open");
+
+    let clock = Reading::at(secs(10), wall(1_640));
+    let (_, loaded) = open(&dir.path("state"), clock, jail, source).expect("it can be opened");
+
+    let expected = Grant { since: secs(-30), until: Until::At(secs(70)), ..grant };
+    assert_eq!(loaded.grants, [(prefix("192.0.2.9"), expected)], "20 s later, and it has 60 s left");
+}
