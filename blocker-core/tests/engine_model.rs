@@ -318,6 +318,8 @@ impl Store {
             bans: self.bans.clone().into_iter().collect(),
             counts: self.counts.clone().into_iter().collect(),
             twins: self.twins.clone().into_iter().collect(),
+            // No line here has a session.
+            sessions: Vec::new(),
         }
     }
 }
@@ -582,6 +584,7 @@ fn settings(configured: &BTreeSet<Prefix>) -> Settings {
                 counter: Counter::Exact,
             },
             repeat: Repeat::default(),
+            forgives: true,
         }
     });
     Settings {
@@ -625,6 +628,7 @@ fn failure(addr: IpAddr, tenths: u32, span: Duration) -> Failure<'static> {
         addr,
         user: Some(b"bob"),
         attempts: Attempts::tenths(tenths),
+        forgivable: Attempts::tenths(tenths),
         span,
         session: None,
         service: "imap".into(),

@@ -70,6 +70,7 @@ struct Limits {
     ban_time: BanTime,
     repeat: repeat::Keys,
     counter: Counter,
+    forgive: bool,
 }
 
 const LIMITS: Limits = Limits {
@@ -78,6 +79,7 @@ const LIMITS: Limits = Limits {
     ban_time: BanTime::For(Duration::from_secs(60 * 60)),
     repeat: repeat::NOTHING,
     counter: Counter::Exact,
+    forgive: true,
 };
 
 /// Of a jail that counts bans, whatever `[defaults]` says: five in a day earn a week.
@@ -87,6 +89,7 @@ const RECIDIVE: Limits = Limits {
     ban_time: BanTime::For(Duration::from_secs(7 * 24 * 60 * 60)),
     repeat: repeat::NOTHING,
     counter: Counter::Exact,
+    forgive: true,
 };
 
 fn limits(section: &mut Section<'_, '_>, defaults: &Limits) -> Limits {
@@ -96,6 +99,7 @@ fn limits(section: &mut Section<'_, '_>, defaults: &Limits) -> Limits {
         ban_time: section.get("ban_time", &BAN_TIME, defaults.ban_time),
         repeat: repeat::Keys::read(section, &defaults.repeat),
         counter: section.get("counter", &COUNTER, defaults.counter),
+        forgive: section.get("forgive", &TRUTH, defaults.forgive),
     }
 }
 
@@ -139,7 +143,7 @@ fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<
     let ports = section.get("ports", &PORTS, usual.map_or(Ports::All, Usual::ports));
     let mode = section.get("mode", &MODE, Mode::Enforce);
     let of_recidive = Limits { repeat: defaults.repeat.clone(), ..RECIDIVE };
-    let Limits { max_retry, find_time, ban_time, repeat, counter } =
+    let Limits { max_retry, find_time, ban_time, repeat, counter, forgive } =
         limits(section, if counts_bans { &of_recidive } else { defaults });
     let repeat = repeat.repeat();
     let name = name.to_owned();
@@ -157,6 +161,7 @@ fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<
         ban_time,
         repeat,
         counter,
+        forgive,
     })
 }
 

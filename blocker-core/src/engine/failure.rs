@@ -42,7 +42,7 @@ impl Engine {
         count: Attempts,
         of: u32,
     ) {
-        let &Failure { addr, user, attempts, span, session: _, ref service, ref pattern } = failure;
+        let &Failure { addr, user, attempts, forgivable: _, span, session: _, ref service, ref pattern } = failure;
         let counters = self.counters.jail(jail);
         counters.failures += 1;
         counters.attempts += attempts;

@@ -40,6 +40,8 @@ pub struct Stats {
     pub refused: u64,
     /// Beginnings of ended bans that were forgotten early because their table was full.
     pub late_forgotten: u64,
+    /// Connections forgotten because there were too many: their lines may count twice.
+    pub sessions_forgotten: u64,
     /// What filters of fail2ban met at their bounds.
     pub fail2ban: fail2ban::Counts,
 }
@@ -55,6 +57,8 @@ pub struct JailStats {
     pub failures: u64,
     /// What they added up to; saturates.
     pub attempts: Attempts,
+    /// What logins that succeeded have taken back of it; saturates.
+    pub forgiven: Attempts,
     /// Failures that were not counted: too old, allow-listed, already banned, made before a ban.
     pub ignored: u64,
     /// Those of them that were in a log before it was read, and too old or without a time.
@@ -87,6 +91,7 @@ impl Stats {
             evicted,
             refused,
             late_forgotten: engine.book.late_forgotten(),
+            sessions_forgotten: engine.sessions.forgotten(),
             fail2ban: engine.memory.counts(),
         }
     }
@@ -94,13 +99,14 @@ impl Stats {
 
 impl JailStats {
     fn read(engine: &Engine, jail: &Jail) -> Self {
-        let JailCounters { failures, attempts, ignored, too_old, bans_made } =
+        let JailCounters { failures, attempts, forgiven, ignored, too_old, bans_made } =
             engine.counters.jails.get(&jail.id).copied().unwrap_or_default();
         Self {
             id: jail.id,
             name: jail.name.clone(),
             failures,
             attempts,
+            forgiven,
             ignored,
             too_old,
             bans_made,
@@ -127,6 +133,7 @@ pub(super) struct Counters {
 pub(super) struct JailCounters {
     pub(super) failures: u64,
     pub(super) attempts: Attempts,
+    pub(super) forgiven: Attempts,
     pub(super) ignored: u64,
     pub(super) too_old: u64,
     pub(super) bans_made: u64,

@@ -1,5 +1,6 @@
 //! The engine from outside: lines and requests in, commands out. Random sequences are in `tests/engine_model.rs`.
 
+mod attempts;
 mod fail2ban;
 
 use std::time::Duration;
@@ -601,7 +602,7 @@ fn limits() -> Limits {
 }
 
 fn jail(id: JailId, name: &str, filter: Option<Filter>, limits: Limits) -> Jail {
-    Jail { id, name: name.into(), filter, sources: vec![MAIL_LOG], limits, repeat: Repeat::default() }
+    Jail { id, name: name.into(), filter, sources: vec![MAIL_LOG], limits, repeat: Repeat::default(), forgives: true }
 }
 
 fn line(engine: &mut Engine, from: &str, attempts: u32, at_secs: i64) {

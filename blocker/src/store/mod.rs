@@ -24,6 +24,7 @@ mod lists;
 mod printed;
 mod rows;
 mod schema;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod twins;
