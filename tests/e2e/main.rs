@@ -5,6 +5,7 @@
 
 mod allowed;
 mod allowlist;
+mod attempts;
 mod bad_input;
 mod brute_force;
 mod closing;
