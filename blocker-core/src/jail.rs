@@ -193,6 +193,8 @@ pub struct Jail {
     pub limits: Limits,
     /// How it treats who was banned before.
     pub repeat: Repeat,
+    /// Whether a login that succeeds forgives what its user failed at before, from the same address.
+    pub forgives: bool,
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ use crate::brake::{Brake, HoldReason};
 use crate::escalation::{History, tries_left};
 use crate::filter::Failure;
 use crate::jail::{Counter, Jail, Limits, Repeat};
+use crate::keyed::Tag;
 use crate::prefix::Prefix;
 use crate::time::{Timestamp, Until, format_span};
 use crate::tracker::Tracker;
@@ -125,13 +126,15 @@ pub struct Known<'a> {
     pub random: f64,
     /// Bits of an IPv6 address that count, 1 to 128.
     pub ipv6_prefix: u8,
+    /// As whom [`Failure::forgivable`] was tried, if that user's login is to forgive it.
+    pub user: Option<Tag>,
 }
 
 /// Decides what follows at `now` from `failure` in `jail`, which was `made` at that time: now, if it is not earlier.
 #[must_use]
 pub fn decide(failure: &Failure<'_>, jail: &Jail, known: Known<'_>, made: Timestamp, now: Timestamp) -> Decision {
     let made = made.min(now);
-    let Known { allowlist, book, tracker, history, brake, random, ipv6_prefix } = known;
+    let Known { allowlist, book, tracker, history, brake, random, ipv6_prefix, user } = known;
     if failure.attempts.is_zero() {
         return Decision::Ignore(IgnoreReason::NoAttempt);
     }
@@ -156,11 +159,13 @@ pub fn decide(failure: &Failure<'_>, jail: &Jail, known: Known<'_>, made: Timest
     let Repeat { escalation, all_jails, fewer_tries, aggregate: _ } = &jail.repeat;
     let earlier = || history.count(prefix, (!all_jails).then_some(jail.id));
     let of = if *fewer_tries { tries_left(max_retry, earlier()) } else { max_retry };
-    let record = match counter {
-        Counter::Exact => Tracker::record,
-        Counter::Fail2ban => Tracker::estimate,
+    let count = match counter {
+        Counter::Exact => {
+            let attempts = (failure.attempts, user.map(|user| (user, failure.forgivable)));
+            tracker.record_as(jail.id, prefix, attempts, find_time, made, now)
+        }
+        Counter::Fail2ban => tracker.estimate(jail.id, prefix, failure.attempts, find_time, made, now),
     };
-    let count = record(tracker, jail.id, prefix, failure.attempts, find_time, made, now);
     if count < Attempts::whole(of) {
         return Decision::Count { prefix, count, of };
     }
@@ -395,10 +400,18 @@ mod tests {
                 counter: Counter::Exact,
             };
             let repeat = self.repeat.clone();
-            let jail = Jail { id: JAIL, name: "dovecot".into(), filter: None, sources: vec![], limits, repeat };
+            let jail = Jail {
+                id: JAIL,
+                name: "dovecot".into(),
+                filter: None,
+                sources: vec![],
+                limits,
+                repeat,
+                forgives: true,
+            };
             let Self { allowlist, book, tracker, history, repeat: _ } = self;
             let brake = &Brake::default();
-            let known = Known { allowlist, book, tracker, history, brake, random: 0.5, ipv6_prefix: 64 };
+            let known = Known { allowlist, book, tracker, history, brake, random: 0.5, ipv6_prefix: 64, user: None };
             decide(failure, &jail, known, secs(made_secs), secs(at_secs))
         }
 
@@ -419,6 +432,7 @@ mod tests {
             addr: addr(from),
             user: None,
             attempts: Attempts::whole(1),
+            forgivable: Attempts::ZERO,
             span: Duration::ZERO,
             session: None,
             service: "imap".into(),

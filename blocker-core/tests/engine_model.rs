@@ -390,6 +390,8 @@ impl Store {
             bans: self.bans.clone().into_iter().collect(),
             counts: self.counts.clone().into_iter().collect(),
             twins: self.twins.clone().into_iter().collect(),
+            // No line here has a session.
+            sessions: Vec::new(),
         }
     }
 }
@@ -694,6 +696,7 @@ fn settings(configured: &BTreeSet<Prefix>, model: &Model) -> Settings {
                 counter: Counter::Exact,
             },
             repeat: Repeat { aggregate: model.aggregates.then_some(AGGREGATE), ..Repeat::default() },
+            forgives: true,
         }
     });
     Settings {
@@ -738,6 +741,7 @@ fn failure(addr: IpAddr, tenths: u32, span: Duration) -> Failure<'static> {
         addr,
         user: Some(b"bob"),
         attempts: Attempts::tenths(tenths),
+        forgivable: Attempts::tenths(tenths),
         span,
         session: None,
         service: "imap".into(),

@@ -31,6 +31,7 @@ fn engine(filters: &[Filter]) -> Engine {
         sources: vec![SOURCE],
         limits,
         repeat: Repeat::default(),
+        forgives: true,
     });
     Engine::new(Settings {
         jails: jails.collect(),

@@ -7,6 +7,7 @@ mod aggregate;
 mod allow_command;
 mod allowed;
 mod allowlist;
+mod attempts;
 mod bad_input;
 mod brake;
 mod brute_force;

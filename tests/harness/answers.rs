@@ -128,6 +128,8 @@ pub struct Jail {
     pub failures: u64,
     /// Attempts they stood for.
     pub attempts: f64,
+    /// Attempts that logins have taken back.
+    pub forgiven: f64,
     /// Bans it made.
     pub bans: u64,
     /// Failures of the past that were too old to count.

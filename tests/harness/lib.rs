@@ -27,6 +27,7 @@ pub mod lines;
 pub mod listener;
 pub mod log_file;
 pub mod netns;
+pub mod postfix;
 pub mod probe;
 pub mod process;
 pub mod receivers;

@@ -35,6 +35,7 @@ pub(crate) const LAB: &[Need] = &[
     Need { what: "/usr/lib/dovecot/imap-login", package: "dovecot-imapd" },
     Need { what: "/usr/lib/dovecot/pop3-login", package: "dovecot-pop3d" },
     Need { what: "hydra", package: "hydra" },
+    Need { what: "postfix", package: "postfix" },
     Need { what: "bpftool", package: "bpftool" },
     Need { what: "xdp-loader", package: "xdp-tools" },
     Need { what: "journalctl", package: "systemd" },

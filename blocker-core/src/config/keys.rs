@@ -75,6 +75,7 @@ struct Limits {
     ban_time: BanTime,
     repeat: repeat::Keys,
     counter: Counter,
+    forgive: bool,
 }
 
 const LIMITS: Limits = Limits {
@@ -83,6 +84,7 @@ const LIMITS: Limits = Limits {
     ban_time: BanTime::For(Duration::from_secs(60 * 60)),
     repeat: repeat::NOTHING,
     counter: Counter::Exact,
+    forgive: true,
 };
 
 /// Of a jail that counts bans, whatever `[defaults]` says: five in a day earn a week.
@@ -92,6 +94,7 @@ const RECIDIVE: Limits = Limits {
     ban_time: BanTime::For(Duration::from_secs(7 * 24 * 60 * 60)),
     repeat: repeat::NOTHING,
     counter: Counter::Exact,
+    forgive: true,
 };
 
 fn limits(section: &mut Section<'_, '_>, defaults: &Limits) -> Limits {
@@ -101,6 +104,7 @@ fn limits(section: &mut Section<'_, '_>, defaults: &Limits) -> Limits {
         ban_time: section.get("ban_time", &BAN_TIME, defaults.ban_time),
         repeat: repeat::Keys::read(section, &defaults.repeat),
         counter: section.get("counter", &COUNTER, defaults.counter),
+        forgive: section.get("forgive", &TRUTH, defaults.forgive),
     }
 }
 
@@ -149,7 +153,7 @@ fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<
     let ports = section.get("ports", &PORTS, usual.map_or(Ports::All, Usual::ports));
     let mode = section.get("mode", &MODE, Mode::Enforce);
     let of_recidive = Limits { repeat: defaults.repeat.clone(), ..RECIDIVE };
-    let Limits { max_retry, find_time, ban_time, repeat, counter } =
+    let Limits { max_retry, find_time, ban_time, repeat, counter, forgive } =
         limits(section, if counts_bans { &of_recidive } else { defaults });
     let repeat = repeat.repeat();
     let name = name.to_owned();
@@ -167,6 +171,7 @@ fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<
         ban_time,
         repeat,
         counter,
+        forgive,
     })
 }
 

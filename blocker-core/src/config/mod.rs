@@ -175,6 +175,8 @@ pub struct Jail {
     pub repeat: Repeat,
     /// How attempts are counted.
     pub counter: Counter,
+    /// Whether a login that succeeds forgives what its user failed at before, from the same address.
+    pub forgive: bool,
 }
 
 /// What a jail reads of the systemd journal.

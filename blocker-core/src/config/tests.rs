@@ -74,6 +74,7 @@ fn an_empty_file_is_a_working_configuration() {
             ban_time: BanTime::For(secs(3_600)),
             repeat: Repeat::default(),
             counter: Counter::Exact,
+            forgive: true,
         }],
     };
 
@@ -117,7 +118,7 @@ fn the_shipped_file_shows_every_key_with_its_default() {
     for key in ["ban_time_increment", "ban_time_factor", "ban_time_all_jails", "fewer_tries"] {
         assert_eq!(settings.iter().filter(|line| line.starts_with(&format!("{key} = "))).count(), 1, "{key}");
     }
-    for key in ["mode", "max_retry", "find_time", "ban_time", "counter"] {
+    for key in ["mode", "max_retry", "find_time", "ban_time", "counter", "forgive"] {
         assert_eq!(settings.iter().filter(|line| line.starts_with(&format!("{key} = "))).count(), 2, "{key}");
     }
 }
@@ -146,6 +147,7 @@ fn every_key_is_read() {
         find_time = 90
         ban_time = "forever"
         counter = "fail2ban"
+        forgive = false
         [jails.dovecot]
         enabled = false
     "#;
@@ -169,6 +171,7 @@ fn every_key_is_read() {
     assert_eq!(jails[0].ports.to_string(), "25,443,588,5000-5010/tcp 53,5060/udp 588/sctp");
     assert_eq!((jails[0].max_retry, jails[0].find_time, jails[0].ban_time), (10, secs(90), BanTime::Forever));
     assert_eq!((jails[0].counter, jails[1].counter), (Counter::Fail2ban, Counter::Exact));
+    assert_eq!((jails[0].forgive, jails[1].forgive), (false, true));
     assert_eq!(jails[1].enabled, Enabled::No);
     assert_eq!((jails[1].max_retry, jails[1].find_time), (3, secs(3_600)), "[defaults] hold for every jail");
     assert_eq!(jails[1].ban_time, BanTime::For(secs(86_400)));
@@ -414,7 +417,7 @@ fn faults_of_whole_keys_have_words_of_their_own() {
         (
             "[jails.mail]\nlog = '/a'\nfilter = 'qpsmtpd'",
             &[
-                "line 3: `jails.mail.filter`: no filter is called \"qpsmtpd\": known are `apache`, `courier`, `cyrus`, `dovecot`, `dovecot-auth`, `exim`, `nginx`, `postfix`, `postfix-postscreen`, `proftpd`, `pure-ftpd`, `recidive`, `roundcube`, `rspamd`, `sendmail`, `sogo`, `sshd`, `stalwart`, `vsftpd`",
+                "line 3: `jails.mail.filter`: no filter is called \"qpsmtpd\": known are `apache`, `courier`, `cyrus`, `dovecot`, `exim`, `nginx`, `postfix`, `postfix-postscreen`, `proftpd`, `pure-ftpd`, `recidive`, `roundcube`, `rspamd`, `sendmail`, `sogo`, `sshd`, `stalwart`, `vsftpd`",
             ],
         ),
         (
@@ -495,7 +498,7 @@ fn unknown_keys_get_the_nearest_known_one() {
         ("[jail.dovecot]", "line 1: unknown key `jail`: did you mean `jails`?"),
         (
             "[defaults]\nignoreip = []",
-            "line 2: unknown key `defaults.ignoreip`: known are `max_retry`, `find_time`, `ban_time`, `ban_time_multipliers`, `ban_time_formula`, `ban_time_increment`, `ban_time_factor`, `ban_time_max`, `ban_time_random`, `ban_time_all_jails`, `fewer_tries`, `aggregate_after`, `aggregate_ipv4`, `aggregate_ipv6`, `counter`",
+            "line 2: unknown key `defaults.ignoreip`: known are `max_retry`, `find_time`, `ban_time`, `ban_time_multipliers`, `ban_time_formula`, `ban_time_increment`, `ban_time_factor`, `ban_time_max`, `ban_time_random`, `ban_time_all_jails`, `fewer_tries`, `aggregate_after`, `aggregate_ipv4`, `aggregate_ipv6`, `counter`, `forgive`",
         ),
         (
             "\"\\n\" = 1",

@@ -50,7 +50,7 @@ impl Engine {
         count: Attempts,
         of: u32,
     ) {
-        let &Failure { addr, user, attempts, span, session: _, ref service, ref pattern } = failure;
+        let &Failure { addr, user, attempts, forgivable: _, span, session: _, ref service, ref pattern } = failure;
         let counters = self.counters.jail(jail);
         counters.failures += 1;
         counters.attempts += attempts;
@@ -84,7 +84,7 @@ impl Engine {
         (count, of): (Attempts, u32),
     ) {
         let Some(jail) = self.jails.get(place) else { return };
-        let &Failure { addr, user, attempts, span: _, session: _, service: _, ref pattern } = failure;
+        let &Failure { addr, user, attempts, forgivable: _, span: _, session: _, service: _, ref pattern } = failure;
         let filter = jail.filter.as_ref().map_or("", Filter::name);
         let piece = Piece { line, addr, user, filter, pattern, made, attempts, count, of };
         self.evidence.note((prefix, jail.id), piece);

@@ -201,10 +201,21 @@ impl Engine {
                         told_before = true;
                         continue;
                     }
+                    let failure = self.sessions.join(jail.id, failure.times(counts), self.now);
+                    if failure.attempts.is_zero() {
+                        told_before = true;
+                        continue;
+                    }
                     counted = true;
                     match made {
-                        Some(made) => self.judge_failure(place, &failure.times(counts), line, made, now),
+                        Some(made) => self.judge_failure(place, &failure, line, made, now),
                         None => self.ignored(jail.id, failure.addr, IgnoreReason::Undated),
+                    }
+                }
+                Judgement::Success(success) => {
+                    known = true;
+                    if let Some(made) = made {
+                        self.judge_success(place, &success, made, now);
                     }
                 }
                 Judgement::Ignored(_) | Judgement::Helper(_) => known = true,
@@ -254,7 +265,7 @@ struct Origin<'a> {
 enum Seen {
     /// A failure to one of them.
     Failure,
-    /// One that another log told before.
+    /// One that another log, or another line of its connection, told before.
     ToldBefore,
     /// Known, and no failure of its own.
     Known,

@@ -25,11 +25,13 @@ mod allow;
 mod command;
 pub mod evidence;
 mod failure;
+mod forgive;
 mod last;
 mod line;
 mod logs;
 mod memory;
 mod request;
+mod sessions;
 mod settings;
 mod stats;
 mod twins;
@@ -68,6 +70,7 @@ pub use last::LastFailures;
 pub use line::{Line, Lines};
 pub use memory::{Changes, Counted, Key, MAX_RESTORED_TOLD, Memory};
 pub use request::{BanOutcome, Request, Response};
+pub use sessions::{MAX_SESSIONS, SessionKey, Sessions, ToldSession};
 pub use settings::Settings;
 pub use stats::{JailStats, Stats};
 pub use twins::{Twin, TwinKey};
@@ -106,6 +109,7 @@ pub struct Engine {
     dice: fastrand::Rng,
     logs: Logs,
     twins: Twins,
+    sessions: Sessions,
     /// What filters of fail2ban remember.
     memory: fail2ban::Memory,
     prefilters: BTreeMap<SourceId, Prefilter>,
@@ -142,6 +146,7 @@ impl Engine {
             dice: fastrand::Rng::with_seed(0),
             logs: Logs::default(),
             twins: Twins::default(),
+            sessions: Sessions::default(),
             memory: fail2ban::Memory::default(),
             prefilters: BTreeMap::new(),
             calendar: Calendar::default(),
@@ -220,8 +225,8 @@ impl Engine {
 
     /// Takes in a failure that the filter of `jail` found.
     ///
-    /// Part of [`Engine::handle_line`], and open to callers that judged the line themselves. A `jail` that is not there
-    /// has no failures.
+    /// Part of [`Engine::handle_line`], and open to callers that judged the line themselves, and have joined it with others of
+    /// its connection ([`Sessions::join`]). A `jail` that is not there has no failures.
     ///
     /// The failure counts from when it was `made`: now, or earlier if it was in its log before that was read.
     pub fn handle_failure(&mut self, jail: JailId, failure: &Failure<'_>, made: Timestamp, now: Timestamp) {
@@ -238,6 +243,7 @@ impl Engine {
         let made = if made >= now { self.now } else { made.min(self.now) };
         let Some(settings) = self.jails.get(place) else { return };
         let jail = settings.id;
+        let is_forgivable = settings.forgives && !failure.forgivable.is_zero();
         let known = Known {
             allowlist: &self.allowlist,
             book: &self.book,
@@ -246,6 +252,7 @@ impl Engine {
             brake: &self.brake,
             random: self.dice.f64(),
             ipv6_prefix: self.ipv6_prefix,
+            user: failure.user.filter(|_| is_forgivable).map(|user| self.sessions.user(user)),
         };
         match policy::decide(failure, settings, known, made, self.now) {
             Decision::Ignore(why) => self.ignored(jail, failure.addr, why),
@@ -293,6 +300,7 @@ impl Engine {
                 addr,
                 user: None,
                 attempts: Attempts::whole(1),
+                forgivable: Attempts::ZERO,
                 span: Duration::ZERO,
                 session: None,
                 service: Label::from(Filter::RECIDIVE),

@@ -1,6 +1,7 @@
 //! The engine from outside: lines and requests in, commands out. Random sequences are in `tests/engine_model.rs`.
 
 mod aggregate;
+mod attempts;
 mod brake;
 mod evidence;
 mod fail2ban;
@@ -603,7 +604,7 @@ fn limits() -> Limits {
 }
 
 fn jail(id: JailId, name: &str, filter: Option<Filter>, limits: Limits) -> Jail {
-    Jail { id, name: name.into(), filter, sources: vec![MAIL_LOG], limits, repeat: Repeat::default() }
+    Jail { id, name: name.into(), filter, sources: vec![MAIL_LOG], limits, repeat: Repeat::default(), forgives: true }
 }
 
 fn line(engine: &mut Engine, from: &str, attempts: u32, at_secs: i64) {

@@ -109,15 +109,15 @@ impl Engine {
         }
         let counting = |(prefix, jail): (Prefix, &super::Jail)| {
             let failures = self.tracker.failures(jail.id, prefix);
-            let &(last, _) = failures.last()?;
+            let last = failures.last()?.at;
             // What an estimate's beginning stands for has no weight.
-            let within = failures.iter().filter(|(at, _)| at.saturating_add(jail.limits.find_time) > self.now);
+            let within = failures.iter().filter(|tries| tries.at.saturating_add(jail.limits.find_time) > self.now);
             let earlier = self.history.count(prefix, (!jail.repeat.all_jails).then_some(jail.id));
             let max_retry = jail.limits.max_retry;
             Some(Counting {
                 prefix,
                 jail: jail.id,
-                count: within.map(|&(_, attempts)| attempts).sum(),
+                count: within.map(|tries| tries.attempts).sum(),
                 of: if jail.repeat.fewer_tries { tries_left(max_retry, earlier) } else { max_retry },
                 find_time: jail.limits.find_time,
                 last,

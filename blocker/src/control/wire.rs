@@ -409,6 +409,9 @@ pub struct JailStatus {
     pub failures: u64,
     /// Attempts in them.
     pub attempts: f64,
+    /// Attempts that logins which succeeded have taken back.
+    #[serde(default)]
+    pub forgiven: f64,
     /// Addresses with failures that still count.
     pub tracked: usize,
     /// Bans it made since the daemon started.

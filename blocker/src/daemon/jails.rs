@@ -125,6 +125,7 @@ pub(super) fn settings(config: &Config, numbered: &Numbered, capacity: Capacity)
             counter: Counter::Exact,
         },
         repeat: Repeat::default(),
+        forgives: true,
     };
     let jails = numbered.jails.iter().map(|NumberedJail { id, sources, config }| Jail {
         id: *id,
@@ -138,6 +139,7 @@ pub(super) fn settings(config: &Config, numbered: &Numbered, capacity: Capacity)
             counter: config.counter,
         },
         repeat: config.repeat.clone(),
+        forgives: config.forgive,
     });
     let allow = config.daemon.allow.iter().map(|&prefix| Allowed { prefix, why: AllowReason::Configured });
     Settings {

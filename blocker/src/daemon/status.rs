@@ -113,6 +113,7 @@ impl Daemon<'_> {
             waiting: states.iter().flat_map(|state| state.waiting.clone()).collect(),
             failures: stats.failures,
             attempts: number(stats.attempts),
+            forgiven: number(stats.forgiven),
             tracked: stats.tracked,
             bans: stats.bans_made,
             in_force: stats.bans_in_force,
@@ -212,6 +213,11 @@ impl Daemon<'_> {
             let forgotten = stats.late_forgotten;
             problems
                 .push(format!("{forgotten} ended bans were forgotten early: lines about tries before them may count"));
+        }
+        if stats.sessions_forgotten > 0 {
+            let forgotten = stats.sessions_forgotten;
+            problems
+                .push(format!("{forgotten} connections were forgotten early: what is still told of them counts again"));
         }
         let fail2ban::Counts { out_of_steps, sessions_forgotten, buffers_emptied, named: _, sessions: _ } =
             stats.fail2ban;

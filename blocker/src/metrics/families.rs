@@ -145,6 +145,11 @@ fn jails(jails: &[JailStatus]) -> Vec<Family> {
         ),
         counter("blocker_attempts", "Failed attempts in them, by their weight", of(|jail| jail.attempts)),
         counter(
+            "blocker_forgiven_attempts",
+            "Failed attempts taken back because their user logged in from there",
+            of(|jail| jail.forgiven),
+        ),
+        counter(
             "blocker_ignored_failures",
             "Failures that were not counted: too old, allow-listed, already banned, made before a ban",
             of(|jail| float(jail.ignored)),

@@ -16,7 +16,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Result, Tran
 use super::lists::{self, Lists};
 use super::schema::{self, Refusal};
 use super::wall::{Offset, Stamp, boot_id};
-use super::{FILE_NAME, Loaded, PastBan, Transaction, account, grants, history, printed, rows, twins};
+use super::{FILE_NAME, Loaded, PastBan, Transaction, account, grants, history, printed, rows, sessions, twins};
 use crate::clock::Reading;
 use crate::source::JournalMark;
 
@@ -169,13 +169,17 @@ impl Database {
         loaded.memory.twins = twins;
         let (allowed, not_understood) = grants::load(&self.connection, self.offset)?;
         loaded.grants = allowed;
-        loaded.unused += nobodys.len() + of_no_jail + not_understood;
+        let (sessions, of_nobody) = sessions::load(&self.connection, &jail, (self.offset, down))?;
+        loaded.memory.sessions = sessions;
+        loaded.unused += nobodys.len() + of_no_jail + not_understood + of_nobody;
         // A ban of a jail that is gone counts again when the jail comes back in time; counts do not.
         let dropped = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for row in nobodys {
             dropped.execute("DELETE FROM failures WHERE prefix = ?1 AND jail = ?2", row)?;
         }
-        twins::remove_nobodys(&dropped, &jail)?;
+        for table in ["twins", "sessions"] {
+            twins::remove_nobodys(&dropped, table, &jail)?;
+        }
         dropped.commit()?;
         Ok(loaded)
     }
@@ -253,18 +257,8 @@ impl Database {
             in_force: _,
             told: _,
         } = transaction;
-        let Changes {
-            all_bans,
-            bans,
-            all_counts,
-            counts,
-            all_history,
-            history,
-            all_twins,
-            twins,
-            account: notes,
-            grants,
-        } = changes;
+        let Changes { all_bans, bans, all_counts, counts, all_history, history, account: notes, grants, .. } = changes;
+        let Changes { all_twins, twins, all_sessions, sessions, .. } = changes;
         let present = Offset::now(clock);
         let step = present.step_from(self.offset);
         let offset = if step.is_some() { present } else { self.offset };
@@ -281,6 +275,7 @@ impl Database {
             (all_counts, "failures"),
             (all_history, "history"),
             (all_twins, "twins"),
+            (all_sessions, "sessions"),
             (all_logs, "logs"),
             (all_logs, "sources"),
             (all_cursors, "cursors"),
@@ -326,6 +321,9 @@ impl Database {
         }
         for ((jail, message), told) in twins {
             twins::put(&written, (names.of_jail(*jail), *message), told.as_ref(), sources, offset)?;
+        }
+        for ((jail, session), told) in sessions {
+            sessions::put(&written, (names.of_jail(*jail), *session), *told, offset)?;
         }
         if let Some(grants) = grants {
             grants::replace(&written, grants, offset)?;
@@ -403,13 +401,15 @@ fn move_rows(connection: &Connection, step: i64) -> Result<()> {
     let failures = format!("UPDATE failures SET {}", moved("latest"));
     let lists = format!("UPDATE lists SET {}, {}", moved("started"), moved("until"));
     connection.execute(&bans, [step, latest, earliest])?;
-    let [history, twins] = ["history", "twins"].map(|table| format!("UPDATE {table} SET {}", moved("last")));
+    let [history, twins, sessions] =
+        ["history", "twins", "sessions"].map(|table| format!("UPDATE {table} SET {}", moved("last")));
     let allowed = format!("UPDATE allowed SET {}, {}", moved("since"), moved("until"));
     connection.execute(&allowed, [step, latest, earliest])?;
     connection.execute(&lists, [step, latest, earliest])?;
     connection.execute(&failures, [step, latest, earliest])?;
     connection.execute(&history, [step, latest, earliest])?;
     connection.execute(&twins, [step, latest, earliest])?;
+    connection.execute(&sessions, [step, latest, earliest])?;
     for (table, columns) in account::TIMES {
         let columns: Vec<String> = columns.iter().map(|column| moved(column)).collect();
         let times = format!("UPDATE {table} SET {}", columns.join(", "));

@@ -27,6 +27,7 @@ mod printed;
 mod questions;
 mod rows;
 mod schema;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod twins;

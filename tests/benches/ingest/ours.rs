@@ -92,6 +92,7 @@ fn engine(source: SourceId) -> Engine {
         sources: vec![source],
         limits,
         repeat: Repeat::default(),
+        forgives: true,
     };
     let mut engine = Engine::new(Settings {
         jails: vec![jail],

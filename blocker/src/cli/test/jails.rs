@@ -102,6 +102,7 @@ impl Jails {
             sources: vec![SourceId::new(0)],
             limits: limits(jail),
             repeat: jail.repeat.clone(),
+            forgives: jail.forgive,
         });
         let allow = config.daemon.allow.iter().map(|&prefix| Allowed { prefix, why: AllowReason::Configured });
         Ok(Self {

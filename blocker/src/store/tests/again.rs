@@ -1,6 +1,6 @@
 //! What may come again after a restart: messages of two logs, lines that a command prints, and who was banned.
 
-use blocker_core::engine::{Twin, TwinKey};
+use blocker_core::engine::{SessionKey, ToldSession, Twin, TwinKey};
 use blocker_core::escalation::Earlier;
 
 use super::*;
@@ -41,6 +41,39 @@ fn a_message_is_known_again_and_the_time_that_nothing_ran_is_not_part_of_its_age
     opened.database.write(&Transaction { changes: all, ..txn() }, clock).expect("it can be written");
     drop(opened);
     assert_eq!(load(&dir).memory.twins, []);
+}
+
+#[test]
+fn a_connection_is_known_again_and_the_time_that_nothing_ran_is_not_part_of_its_age() {
+    let dir = TempDir::new();
+    let (one, two): (SessionKey, SessionKey) = ((DOVECOT, u64::MAX), (DOVECOT, 2));
+    let told = |last, login, auth| ToldSession {
+        last: secs(last),
+        login: Attempts::tenths(login),
+        auth: Attempts::tenths(auth),
+    };
+    let gone = (JailId::new(7).expect("7 is a jail"), 1);
+    let sessions = vec![(one, Some(told(90, 0, 20))), (two, Some(told(95, 3, 1))), (gone, Some(told(95, 0, 1)))];
+    let changes = Changes { sessions, ..Changes::default() };
+    let mut database = open_in(&dir).expect("it can be opened").0.database;
+    database.write(&Transaction { changes, ..txn() }, Reading::at(secs(100), wall(1_100))).expect("it can be written");
+    drop(database);
+
+    let clock = Reading::at(secs(5_000), wall(6_000));
+    let (mut opened, loaded) = open(&dir.path("state"), clock, jail, source).expect("it can be opened");
+
+    assert_eq!(loaded.memory.sessions, [(two, told(4_995, 3, 1)), (one, told(4_990, 0, 20))]);
+    assert_eq!((loaded.unused, opened.database.count("sessions")), (1, 2), "what is nobody's is removed");
+
+    let sessions = vec![(one, Some(told(4_999, 30, 20))), (two, None)];
+    let changes = Changes { sessions, ..Changes::default() };
+    opened.database.write(&Transaction { changes, ..txn() }, clock).expect("it can be written");
+    drop(opened);
+    let (mut opened, loaded) = open(&dir.path("state"), clock, jail, source).expect("it can be opened");
+    assert_eq!(loaded.memory.sessions, [(one, told(4_999, 30, 20))]);
+    let all = Changes { all_sessions: true, ..Changes::default() };
+    opened.database.write(&Transaction { changes: all, ..txn() }, clock).expect("it can be written");
+    assert_eq!(opened.database.count("sessions"), 0);
 }
 
 #[test]
