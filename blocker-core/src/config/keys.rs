@@ -10,15 +10,16 @@ use super::control::control;
 use super::error::Problem;
 use super::input::{Input, input};
 use super::metrics::METRICS;
-use super::ports::{PortRange, Ports, Protocol};
+use super::ports::{PortRange, Ports};
 use super::repeat;
 use super::usual::{UNMENTIONED, Usual};
 use super::value::{Kind, Read, Reading};
 use super::walk::{Found, Named, Section};
 use super::{
-    Attach, Config, Daemon, Enabled, Interfaces, Jail, Journal, MAX_ALLOW_FILES, MAX_JAIL_NAME_BYTES, MAX_JAILS, Mode,
-    Places,
+    Attach, Config, Daemon, Enabled, FilterFile, Interfaces, Jail, Journal, MAX_ALLOW_FILES, MAX_JAIL_NAME_BYTES,
+    MAX_JAILS, Mode, Places, Whose,
 };
+use crate::fail2ban::Logs;
 use crate::filter::Filter;
 use crate::jail::Counter;
 use crate::journal::{Matches, Unmatchable};
@@ -32,7 +33,15 @@ pub(super) fn config(root: &mut Section<'_, '_>) -> Option<Config> {
     let metrics = root.table("metrics", |section| section.get("listen", &METRICS, None));
     let defaults = root.table("defaults", |section| limits(section, &LIMITS));
     let jails = root.table("jails", |section| jails(section, &defaults));
-    Some(Config { daemon, control, metrics, jails: jails? })
+    Some(Config {
+        daemon,
+        control,
+        metrics,
+        jails: jails?,
+        counter: defaults.counter,
+        taken: None,
+        warnings: Vec::new(),
+    })
 }
 
 /// Where the daemon is found, by what can be read.
@@ -41,13 +50,33 @@ pub(super) fn places(root: &mut Section<'_, '_>) -> Places {
     Places { runtime, pins, ipv6_prefix }
 }
 
+/// The files that jails name as their filters.
+pub(super) fn filter_files(root: &mut Section<'_, '_>) -> Vec<FilterFile> {
+    root.table("jails", |section| {
+        let jails = section.named().into_iter().take(MAX_JAILS);
+        let file = |jail| {
+            section.enter(jail, |section| match section.find("filter", &FILTER_WORDS) {
+                Found::Value(words) if is_filter_file(&words) => Some(FilterFile { words, logs: logs(section) }),
+                Found::Value(_) | Found::Faulty | Found::Absent => None,
+            })
+        };
+        jails.filter_map(file).collect()
+    })
+}
+
+/// Where a jail's lines come from, for filters to which that matters.
+fn logs(section: &Section<'_, '_>) -> Logs {
+    let reads_else = ["log", "command", "syslog"].into_iter().any(|key| section.has(key));
+    if section.has("journal") && !reads_else { Logs::Journal } else { Logs::Files }
+}
+
 fn daemon(section: &mut Section<'_, '_>) -> Daemon {
-    section.unsupported("fail2ban");
     Daemon {
         interfaces: section.get("interfaces", &INTERFACES, Interfaces::Auto),
         mode: section.get("mode", &MODE, Mode::Enforce),
         attach: section.get("attach", &ATTACH, vec![Attach::Native, Attach::Generic, Attach::Tcx]),
         observe_interfaces: section.get("observe_interfaces", &INTERFACE_LIST, Vec::new()),
+        fail2ban: section.get("fail2ban", &MAYBE_DIRECTORY, None),
         allow: section.get("allow", &PREFIXES, Vec::new()),
         allow_files: section.get("allow_files", &ALLOW_FILES, Vec::new()),
         allow_logins: section.get("allow_logins", &TRUTH, true),
@@ -115,7 +144,12 @@ fn jails(section: &mut Section<'_, '_>, defaults: &Limits) -> Option<Vec<Jail>> 
                 section.fault_of(entry, problem);
                 None
             }
-            None => section.enter(entry, |section| jail(section, entry.name, defaults)),
+            None => {
+                // A table without a key, as in the shipped file, says no more of that jail than none.
+                let is_said = entry.name != UNMENTIONED || entry.has_keys();
+                let whose = if is_said { Whose::Configured } else { Whose::Unmentioned };
+                section.enter(entry, |section| jail(section, entry.name, defaults, whose))
+            }
         })
         .collect();
     jails.into_iter().collect()
@@ -129,11 +163,15 @@ fn name_problem(name: &str) -> Option<Problem> {
     (name == MANUAL).then_some(Problem::ReservedName)
 }
 
-fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<Jail> {
+fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits, whose: Whose) -> Option<Jail> {
     let usual = Usual::of(name);
     let enabled = section.get("enabled", &ENABLED, Enabled::Auto);
     let named = section.filters().by_name(name).cloned();
-    let filter = section.need("filter", &FILTER, named);
+    let kind = match logs(section) {
+        Logs::Files => &FILTER,
+        Logs::Journal => &FILTER_OF_JOURNAL,
+    };
+    let filter = section.need("filter", kind, named);
     let counts_bans = filter == Some(Filter::Bans);
     let inputs = if counts_bans { no_inputs(section) } else { inputs(section, usual, enabled, filter.as_ref()) };
     let ports = section.get("ports", &PORTS, usual.map_or(Ports::All, Usual::ports));
@@ -146,6 +184,7 @@ fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<
     let (input, journal) = inputs?;
     Some(Jail {
         name,
+        whose,
         enabled,
         filter: filter?,
         input,
@@ -182,7 +221,7 @@ fn inputs(
     let journal = section.find("journal", &MATCHES);
     let trust = section.get("journal_trust", &TRUST, filter.and_then(Filter::journal_trust));
     let namespace = section.get("journal_namespace", &NAMESPACE, None);
-    let directory = section.get("journal_directory", &JOURNAL_DIRECTORY, None);
+    let directory = section.get("journal_directory", &MAYBE_DIRECTORY, None);
     let (input, matches) = match (input, journal, usual) {
         (Found::Faulty, _, _) | (_, Found::Faulty, _) => return None,
         (Found::Absent, Found::Absent, Some(usual)) => (
@@ -384,16 +423,35 @@ const ENABLED: Kind<Enabled> = Kind {
 };
 
 const FILTER: Kind<Filter> = Kind {
-    expected: "the name of a filter",
-    read: |value| match value.text() {
-        Some(name) => value
-            .filters()
-            .by_name(name)
-            .cloned()
-            .ok_or_else(|| value.no_such("filter", value.filters().iter().map(Filter::name), true)),
-        None => value.or_unexpected(None),
-    },
+    expected: "the name of a filter, or the path of one of fail2ban's",
+    read: |value| filter(value, Logs::Files),
 };
+
+const FILTER_OF_JOURNAL: Kind<Filter> = Kind { expected: FILTER.expected, read: |value| filter(value, Logs::Journal) };
+
+fn filter(value: Reading<'_>, logs: Logs) -> Read<Filter> {
+    let Some(words) = value.text() else { return value.or_unexpected(None) };
+    if is_filter_file(words) {
+        return match value.filter_file(&FilterFile { words: words.to_owned(), logs }) {
+            Some(Ok(filter)) => Ok(filter.clone()),
+            Some(Err(wrong)) => {
+                Err(wrong.iter().flat_map(|wrong| value.fault(Problem::FilterFile(wrong.clone()))).collect())
+            }
+            None => value.or_unexpected(None),
+        };
+    }
+    let known = value.filters();
+    known.by_name(words).cloned().ok_or_else(|| value.no_such("filter", known.iter().map(Filter::name), true))
+}
+
+const FILTER_WORDS: Kind<String> =
+    Kind { expected: FILTER.expected, read: |value| value.or_unexpected(value.text().map(str::to_owned)) };
+
+/// Whether these are the path of a filter of fail2ban's, with parameters.
+fn is_filter_file(words: &str) -> bool {
+    let path = words.split_once('[').map_or(words, |(path, _)| path);
+    is_path(words, MAX_PATH_BYTES) && (path.ends_with(".conf") || path.ends_with(".local"))
+}
 
 pub(super) const LOGS: Kind<Vec<String>> = Kind {
     expected: "absolute paths of log files, in which *, ? and [] stand for what varies",
@@ -453,7 +511,7 @@ const NAMESPACE: Kind<Option<String>> = Kind {
     },
 };
 
-const JOURNAL_DIRECTORY: Kind<Option<PathBuf>> = Kind {
+const MAYBE_DIRECTORY: Kind<Option<PathBuf>> = Kind {
     expected: "an absolute path, or \"\"",
     read: |value| match value.text() {
         Some("") => Ok(None),
@@ -474,25 +532,13 @@ fn ports(value: Reading<'_>) -> Read<PortRange> {
     let Some(text) = number.as_deref().or_else(|| value.text()) else {
         return value.or_unexpected(None);
     };
-    let (text, protocol) = text
-        .rsplit_once('/')
-        .and_then(|(text, protocol)| Some((text, Protocol::by_name(protocol)?)))
-        .unwrap_or((text, Protocol::Tcp));
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let range = port(first).zip(port(last)).or_else(|| {
-        let port = value.services().lookup(text, protocol)?;
-        Some((port, port))
-    });
+    let range = PortRange::read(text, value.services());
+    let (text, protocol) = PortRange::parts(text);
     let is_name =
         text != "all" && !text.contains(char::is_whitespace) && text.contains(|c: char| c.is_ascii_alphabetic());
     match range {
-        Some((first, last)) if first <= last => Ok(PortRange { protocol, first, last }),
+        Some(range) => Ok(range),
         None if is_name => Err(value.no_such("service", value.services().names(protocol), false)),
-        Some(_) | None => value.or_unexpected(None),
+        None => value.or_unexpected(None),
     }
-}
-
-/// A port from 1, in digits and nothing else.
-fn port(digits: &str) -> Option<u16> {
-    if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok().filter(|&port| port != 0) } else { None }
 }

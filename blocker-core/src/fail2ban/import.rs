@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::fault::one_line;
 use super::scope::Closed;
+use crate::jail::Repeat;
 use crate::prefix::Prefix;
 use crate::time::{BanTime, format_span};
 
@@ -57,6 +58,13 @@ pub struct Lowered {
     pub find_time: Duration,
     /// How long a ban lasts.
     pub ban_time: BanTime,
+    /// What follows for who was banned before, as the keys of a configuration.
+    #[serde(serialize_with = "keys")]
+    pub repeat: Repeat,
+}
+
+fn keys<S: serde::Serializer>(repeat: &Repeat, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(super::growth::keys(repeat))
 }
 
 fn span<S: serde::Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -6,12 +6,16 @@ use std::time::Duration;
 use super::action::{Effect, MAIL};
 use super::fault::{plain, shown};
 use super::filter::Logs;
+use super::growth;
 use super::import::{Carried, Fate, Import, Lowered, Note, note};
 use super::jail::{Jail, Jails};
 use super::scope::{self, Closed};
 use super::stock::{self, Logged};
 use crate::config::{MAX_JAIL_NAME_BYTES, MAX_JAILS, Names};
 use crate::filter::Filter;
+use crate::filter::fail2ban::Fail2ban;
+use crate::filter::patterns::Attack;
+use crate::jail::Repeat;
 use crate::journal::Matches;
 use crate::prefix::Prefix;
 use crate::time::{BanTime, format_span};
@@ -19,25 +23,7 @@ use crate::time::{BanTime, format_span};
 /// Says what becomes of `jails` where `names` may be used.
 #[must_use]
 pub fn lower(jails: &Jails, names: &Names) -> Import {
-    let mut notes = vec![
-        note(
-            Fate::Changed,
-            "maxretry, findtime",
-            "counted exactly: that many failures within that time, where fail2ban estimates",
-        ),
-        note(
-            Fate::Changed,
-            "action",
-            "packets of banned addresses are dropped without an answer, where fail2ban's default refuses them",
-        ),
-        note(Fate::Changed, "usedns", "addresses are taken from the log only, and no name is ever looked up"),
-        note(
-            Fate::Changed,
-            "IPv6",
-            "counted and banned by /64, where fail2ban bans single addresses: see `ipv6_prefix`",
-        ),
-    ];
-    notes.extend(jails.warnings.iter().map(|fault| note(Fate::Refused, "[INCLUDES]", fault.to_string())));
+    let mut notes = everywhere(jails);
     let is_any_on = jails.jails.iter().any(|jail| jail.enabled);
     let running: Vec<&Jail> = jails.jails.iter().filter(|jail| jail.enabled || !is_any_on).collect();
     let allow = allowed(&running, &mut notes);
@@ -45,13 +31,31 @@ pub fn lower(jails: &Jails, names: &Names) -> Import {
     let carried = jails
         .jails
         .iter()
-        .map(|jail| Lowering { jail, names, running: &running, notes: Vec::new() }.carry(&mut used))
+        .map(|jail| {
+            Lowering { jail, names, running: &running, has_own_filter: false, notes: Vec::new() }.carry(&mut used)
+        })
         .collect();
     Import { notes, allow, jails: carried }
 }
 
+/// What concerns all jails.
+pub(super) fn everywhere(jails: &Jails) -> Vec<Note> {
+    let changed = [
+        (
+            "maxretry, findtime",
+            "counted exactly, that many failures within that time, where fail2ban estimates: see `counter`",
+        ),
+        ("action", "packets of banned addresses are dropped without an answer, where fail2ban's default refuses them"),
+        ("usedns", "addresses are taken from the log only, and no name is ever looked up"),
+        ("IPv6", "counted and banned by /64, where fail2ban bans single addresses: see `ipv6_prefix`"),
+    ];
+    let changed = changed.map(|(what, why)| note(Fate::Changed, what, why));
+    let left_out = jails.warnings.iter().map(|fault| note(Fate::Refused, "[INCLUDES]", fault.to_string()));
+    changed.into_iter().chain(left_out).collect()
+}
+
 /// Whoever one of the jails ignores.
-fn allowed(jails: &[&Jail], notes: &mut Vec<Note>) -> Vec<Prefix> {
+pub(super) fn allowed(jails: &[&Jail], notes: &mut Vec<Note>) -> Vec<Prefix> {
     let mut allow = BTreeSet::new();
     let mut refused = BTreeSet::new();
     for entry in jails.iter().flat_map(|jail| &jail.ignore_ip) {
@@ -59,7 +63,7 @@ fn allowed(jails: &[&Jail], notes: &mut Vec<Note>) -> Vec<Prefix> {
             Some(prefix) => drop(allow.insert(prefix)),
             None if refused.insert(entry) => {
                 let why = match entry.strip_prefix("file:") {
-                    Some(_) => "lists are not read from files: write its addresses into `daemon.allow`",
+                    Some(_) => "name the file in `daemon.allow_files`",
                     None => {
                         "no address and no network; names are never looked up: write its addresses into `daemon.allow`"
                     }
@@ -94,43 +98,53 @@ fn network(text: &str) -> Option<Prefix> {
     is_mask.then(|| format!("{address}/{}", mask.leading_ones()).parse().ok()).flatten()
 }
 
-struct Lowering<'a> {
-    jail: &'a Jail,
-    names: &'a Names,
-    running: &'a [&'a Jail],
-    notes: Vec<Note>,
+pub(super) struct Lowering<'a> {
+    pub(super) jail: &'a Jail,
+    pub(super) names: &'a Names,
+    /// Those that `allow` is made of.
+    pub(super) running: &'a [&'a Jail],
+    /// Whether the jail's own filter judges, and none of ours.
+    pub(super) has_own_filter: bool,
+    pub(super) notes: Vec<Note>,
 }
 
 impl Lowering<'_> {
     fn carry(mut self, used: &mut BTreeSet<String>) -> Carried {
+        self.tell_faults();
+        let filter = self.filter();
+        let jail = self.lower(filter, used);
+        Carried { name: self.jail.name.clone(), enabled: self.jail.enabled, jail, notes: self.notes }
+    }
+
+    /// What is wrong, and what fail2ban would warn of.
+    pub(super) fn tell_faults(&mut self) {
         for fault in &self.jail.faults {
             self.notes.push(note(Fate::Refused, fault.key.as_deref().unwrap_or("jail"), fault.to_string()));
         }
         if let Some(filter) = &self.jail.filter {
             self.notes.extend(filter.warnings.iter().map(|fault| note(Fate::Changed, "filter", fault.to_string())));
         }
-        let jail = self.lower(used);
-        Carried { name: self.jail.name.clone(), enabled: self.jail.enabled, jail, notes: self.notes }
     }
 
-    fn carried(&mut self, what: &str, why: impl AsRef<str>) {
+    pub(super) fn carried(&mut self, what: &str, why: impl AsRef<str>) {
         self.notes.push(note(Fate::Carried, what, why));
     }
 
-    fn changed(&mut self, what: &str, why: impl AsRef<str>) {
+    pub(super) fn changed(&mut self, what: &str, why: impl AsRef<str>) {
         self.notes.push(note(Fate::Changed, what, why));
     }
 
-    fn refused(&mut self, what: &str, why: impl AsRef<str>) {
+    pub(super) fn refused(&mut self, what: &str, why: impl AsRef<str>) {
         self.notes.push(note(Fate::Refused, what, why));
     }
 
-    fn lower(&mut self, used: &mut BTreeSet<String>) -> Option<Lowered> {
+    /// The jail with this filter, which is to be found where `Logged` says.
+    pub(super) fn lower(&mut self, filter: Option<(String, Logged)>, used: &mut BTreeSet<String>) -> Option<Lowered> {
         // What is wrong with a jail keeps fail2ban from running it.
         let is_broken = !self.jail.faults.is_empty();
-        let filter = self.filter();
         let closed = self.closed();
         let limits = self.limits();
+        let repeat = self.repeat();
         let input = filter.as_ref().and_then(|(ours, logged)| match ours.as_str() {
             Filter::RECIDIVE => {
                 self.changed("logpath", "none is read: bans are counted as they are made");
@@ -145,7 +159,19 @@ impl Lowering<'_> {
             return None;
         }
         let name = if self.jail.enabled { self.name(used)? } else { own_name(&self.jail.name) };
-        Some(Lowered { name, filter, log, journal, trusts_everybody, ports, observes, max_retry, find_time, ban_time })
+        Some(Lowered {
+            name,
+            filter,
+            log,
+            journal,
+            trusts_everybody,
+            ports,
+            observes,
+            max_retry,
+            find_time,
+            ban_time,
+            repeat,
+        })
     }
 
     /// A name of ours, which no other jail has.
@@ -218,10 +244,29 @@ impl Lowering<'_> {
                 "(?P<host>…) is refused by fail2ban since 0.10; here the filter of ours takes its place",
             );
         }
+        self.tell_attacks(&ours);
         if self.jail.has_own_expressions {
             self.refused("failregex", "expressions of the jail's own are not used with a filter of ours: write them as a filter (docs/filters.md)");
         }
         Some((ours, logged))
+    }
+
+    /// What can be done to the filter whose place `ours` takes, in a jail that is on.
+    fn tell_attacks(&mut self, ours: &str) {
+        let definition =
+            self.jail.filter.as_ref().filter(|_| self.jail.enabled).map(|filter| filter.definition.clone());
+        let Some(Ok(theirs)) = definition.map(Fail2ban::compile) else { return };
+        for Attack { pattern, message } in theirs.attacks().into_iter().take(MAX_ATTACKS) {
+            self.changed(
+                "failregex",
+                format!(
+                    "warning: `{pattern}` can be made to name {} by a client at {}, who types part of this line: {message} -- the filter \
+                     `{ours}`, which takes its place, is not misled so",
+                    Attack::VICTIM,
+                    Attack::PEER
+                ),
+            );
+        }
     }
 
     /// What a ban closes, and whether nothing bans.
@@ -289,10 +334,21 @@ impl Lowering<'_> {
             ),
             None => self.carried("bantime", ban_time.to_string()),
         }
-        if jail.increment.on {
-            self.refused("bantime.increment", "bans do not grow with each time in this version of blocker, and nobody has fewer tries for having been banned");
-        }
         (max_retry, find_time, ban_time)
+    }
+
+    /// What follows for who was banned before.
+    fn repeat(&mut self) -> Repeat {
+        let (repeat, refused) = growth::repeat(&self.jail.increment);
+        for why in refused {
+            self.refused("bantime.increment", why);
+        }
+        if repeat != Repeat::default() {
+            let keys = growth::keys(&repeat);
+            let keys: Vec<String> = keys.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+            self.carried("bantime.increment", keys.join(", "));
+        }
+        repeat
     }
 
     /// Log files, matches of the journal, and whether these trust everybody.
@@ -307,7 +363,8 @@ impl Lowering<'_> {
         }
         let mut log: Vec<String> = Vec::new();
         for found in &self.jail.logs {
-            let path = found.path.as_str();
+            // Two stars look into all directories below for us, and mean one to fail2ban.
+            let path = &*found.path.replace("**", "*");
             if !path.starts_with('/') || path.contains(char::is_control) || path.len() > MAX_PATH_BYTES {
                 self.refused("logpath", format!("{}: expected an absolute path", shown(path)));
                 continue;
@@ -416,11 +473,14 @@ impl Lowering<'_> {
             );
         }
         let definition = jail.filter.as_ref().map(|filter| &filter.definition);
-        if definition.is_some_and(|definition| definition.maxlines > 1) {
+        if !self.has_own_filter && definition.is_some_and(|definition| definition.maxlines > 1) {
             self.changed("maxlines", "each line is judged by itself");
         }
     }
 }
+
+/// Most expressions of a filter that are told to be injectable.
+const MAX_ATTACKS: usize = 3;
 
 /// As many attempts as a jail may wait for.
 const MAX_RETRY: u32 = 1_000;

@@ -7,7 +7,7 @@
 //!                                                                               └▶ jail ◀──────────────────────┘
 //! ```
 //!
-//! [`lower`] says what of it becomes jails of ours, and [`Import::toml`] writes them. [`load_jails`] reads all jails, [`load_filter`] one filter with parameters. What is wrong is a [`Fault`] with file, line, section
+//! [`lower`] says what of it becomes jails of ours, and [`Import::toml`] writes them; [`take`] has them run as they are. [`load_jails`] reads all jails, [`load_filter`] one filter with parameters. What is wrong is a [`Fault`] with file, line, section
 //! and option.
 
 mod action;
@@ -15,6 +15,7 @@ mod chain;
 mod fault;
 mod files;
 mod filter;
+mod growth;
 mod import;
 mod ini;
 mod interpolation;
@@ -25,6 +26,7 @@ mod part;
 mod scope;
 mod span;
 mod stock;
+mod take;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -38,3 +40,4 @@ pub use self::jail::{Increment, Jail, Jails, Log, database, load_jails};
 pub use self::lower::lower;
 pub use self::parameters::Named;
 pub use self::scope::Closed;
+pub use self::take::{Taken, TakenJail, take};

@@ -1,5 +1,7 @@
 //! Whole configurations, from their files to ours.
 
+mod taken;
+
 use std::time::Duration;
 
 use super::*;
@@ -78,6 +80,8 @@ bantime = -10
     assert_eq!((ours.max_retry, ours.find_time, ours.ban_time), (10, Duration::from_secs(1_200), BanTime::Forever));
     let notes: Vec<(Fate, &str)> = import.jails[0].notes.iter().map(|note| (note.fate, note.what.as_str())).collect();
     assert!(notes.contains(&(Fate::Changed, "bantime")) && notes.contains(&(Fate::Refused, "action")), "{notes:?}");
+    let warning = import.jails[0].notes.iter().find(|note| note.why.starts_with("warning: ")).unwrap();
+    assert!(warning.why.contains("the filter `dovecot`, which takes its place, is not misled so"), "{warning:?}");
 }
 
 #[test]
