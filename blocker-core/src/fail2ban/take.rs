@@ -37,7 +37,7 @@ pub struct TakenJail {
     pub name: String,
     /// Its name here; `None` if it is not run, and the notes say why.
     pub jail: Option<String>,
-    /// Whether something is wrong with it, so that fail2ban would not run it either.
+    /// Whether something is wrong with it, or with its filter, so that fail2ban would not run it either.
     pub is_faulty: bool,
     /// What of it is carried over, changed and refused.
     pub notes: Vec<Note>,
@@ -69,28 +69,27 @@ impl Taken {
         problems
     }
 
-    /// Leaves out the jail that is called `name` here, because of what is wrong with its `what`.
-    pub fn leave_out(&mut self, name: &str, what: &str, why: &str) {
-        if let Some(taken) = self.jails.iter_mut().find(|taken| taken.jail.as_deref() == Some(name)) {
-            taken.jail = None;
-            taken.notes.push(note(Fate::Refused, what, why));
-        }
-    }
-
-    /// Why the jail that is called `name` here is left out now, if that is by a fault in fail2ban's files.
+    /// A jail that is run by this and, by a fault in fail2ban's files, not by `newer`: its name, and what is wrong.
     #[must_use]
-    pub fn fault_of(&self, name: &str) -> Option<&Note> {
-        let faulty = self.jails.iter().find(|taken| taken.is_faulty && taken.jail.is_none() && taken.name == name)?;
-        faulty.notes.iter().find(|note| note.fate == Fate::Refused)
+    pub fn lost_in<'n>(&self, newer: &'n Self) -> Option<(&'n str, &'n Note)> {
+        let runs = |name: &str| self.jails.iter().any(|before| before.jail.is_some() && before.name == name);
+        let lost = newer.jails.iter().find(|jail| jail.is_faulty && jail.jail.is_none() && runs(&jail.name))?;
+        Some((&lost.name, lost.notes.iter().find(|note| note.fate == Fate::Refused)?))
     }
 }
 
 /// Most problems that [`Taken::problems`] tells.
 const MAX_PROBLEMS: usize = 32;
 
-/// Puts the jails of `directory` that are on beside those of `config`, in which `names` may be used. A jail that the file has a table
-/// for counts instead of one of fail2ban's by the same name.
-pub fn take(directory: &str, jails: &Jails, names: &Names, config: &mut Config) {
+/// Puts the jails of `directory` that are on beside those of `config`, in which `names` may be used. A jail that the file
+/// says something of counts instead of one of fail2ban's by the same name. `check_logs` says what is wrong with the paths of log files.
+pub fn take(
+    directory: &str,
+    jails: &Jails,
+    names: &Names,
+    check_logs: &dyn Fn(&[String]) -> Result<(), String>,
+    config: &mut Config,
+) {
     let mut notes = everywhere(jails);
     let on: Vec<&Jail> = jails.jails.iter().filter(|jail| jail.enabled).collect();
     let is_mentioned = |name: &str, config: &Config| {
@@ -118,9 +117,11 @@ pub fn take(directory: &str, jails: &Jails, names: &Names, config: &mut Config) 
             used.remove(&name);
         }
         let mut lowering = Lowering { jail, names, running: &running, has_own_filter: true, notes: Vec::new() };
-        let ours = lowering.take(&mut used, config);
+        lowering.tell_faults();
+        let filter = lowering.own_filter();
+        let is_faulty = filter.is_none() || !jail.faults.is_empty();
+        let ours = lowering.take(filter, check_logs, &mut used, config);
         let mut notes = lowering.notes;
-        let is_faulty = !jail.faults.is_empty();
         match (&ours, usual) {
             (Some(_), Some(place)) => {
                 config.jails.remove(place);
@@ -139,10 +140,14 @@ pub fn take(directory: &str, jails: &Jails, names: &Names, config: &mut Config) 
 }
 
 impl Lowering<'_> {
-    /// The jail with its own filter.
-    fn take(&mut self, used: &mut BTreeSet<String>, config: &Config) -> Option<config::Jail> {
-        self.tell_faults();
-        let filter = self.own_filter();
+    /// The jail with this filter.
+    fn take(
+        &mut self,
+        filter: Option<Filter>,
+        check_logs: &dyn Fn(&[String]) -> Result<(), String>,
+        used: &mut BTreeSet<String>,
+        config: &Config,
+    ) -> Option<config::Jail> {
         let named = filter.as_ref().map(|filter| (filter.name().to_owned(), Logged::Same));
         let Lowered {
             name,
@@ -157,6 +162,11 @@ impl Lowering<'_> {
             ban_time,
             repeat,
         } = self.lower(named, used)?;
+        if let Err(why) = check_logs(&log) {
+            self.refused("logpath", why);
+            used.remove(&name);
+            return None;
+        }
         let matches = Matches::read(journal.iter().map(String::as_str)).ok();
         Some(config::Jail {
             name,

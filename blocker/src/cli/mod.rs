@@ -6,6 +6,7 @@ mod check;
 mod detach;
 mod doctor;
 mod import;
+mod notes;
 mod output;
 mod reload;
 mod run;

@@ -30,6 +30,7 @@ mod printed;
 mod sources;
 mod status;
 mod supervisor;
+mod taken;
 mod unsettled;
 
 use std::collections::HashSet;
@@ -225,7 +226,7 @@ impl Options {
 
 /// What changes only at a restart, besides the [`capacity`].
 fn fixed(config: &Config) -> impl PartialEq {
-    let Config { daemon, control, metrics, jails: _ } = config;
+    let Config { daemon, control, metrics, jails: _, counter: _, taken: _, warnings: _ } = config;
     (&daemon.state, &daemon.runtime, &daemon.pins, daemon.max_line_bytes, control, metrics)
 }
 
@@ -502,6 +503,7 @@ impl<'a> Daemon<'a> {
             ))
             .into());
         }
+        taken::check(&self.config, &config)?;
         let routes = default_routes()?;
         let (numbered, ports) = jails::number(&config, &self.kernel, &mut self.sources)?;
         self.engine.reconfigure(jails::settings(&config, &numbered, self.capacity), clock::now());
@@ -515,6 +517,7 @@ impl<'a> Daemon<'a> {
         in_kernel
             .context("the new configuration is in force, but the kernel did not take all of it: reload once more")?;
         tracing::info!(config = %self.config_path.display(), "reloaded");
+        taken::tell(&self.config);
         Ok(())
     }
 
@@ -630,9 +633,10 @@ impl<'a> Daemon<'a> {
             let config::Jail { name, filter, input, journal, ports, .. } = &jail.config;
             let logs = input.as_ref().map(ToString::to_string).unwrap_or_default();
             let journal = journal.as_ref().map(|journal| journal.matches.to_string()).unwrap_or_default();
-            tracing::info!(jail = %name, filter = filter.name(), %logs, journal, "watches");
+            tracing::info!(jail = %name, filter = filter.title(), %logs, journal, "watches");
             tracing::info!(jail = %name, %ports, "protects");
         }
+        taken::tell(&self.config);
         if self.numbered.jails.is_empty() {
             tracing::warn!("no jail is on: only bans by command are enforced");
         }

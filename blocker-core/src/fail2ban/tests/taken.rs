@@ -10,7 +10,10 @@ fn taken(text: &str, texts: &[(&str, &str)]) -> Config {
     let names = Names::builtin();
     let mut config = config::read(text, &names).unwrap_or_else(|errors| panic!("{errors:?}"));
     let jails = load_jails(&files(texts), &|_| true).unwrap_or_else(|faults| panic!("{faults:?}"));
-    take("/etc/fail2ban", &jails, &names, &mut config);
+    let check = |paths: &[String]| {
+        paths.iter().find(|path| path.contains("[[")).map_or(Ok(()), |path| Err(format!("{path}: no glob")))
+    };
+    take("/etc/fail2ban", &jails, &names, &check, &mut config);
     config
 }
 
@@ -79,7 +82,7 @@ fn a_jail_of_the_file_counts_instead_of_one_of_the_same_name_and_that_is_told() 
 
 #[test]
 fn what_is_wrong_with_a_jail_keeps_it_out_and_the_others_in() {
-    let jail = "[DEFAULT]\nenabled = true\nfilter = one\nlogpath = /var/log/x\naction = iptables-multiport\n[dovecot]\nfilter = nosuch\n[bad]\nfilter =\nfailregex = ^(a<HOST>$\n[nolog]\nlogpath =\n[anybody]\nbackend = systemd\nfilter = sshd\njournalmatch = SYSLOG_IDENTIFIER=x\n[journal]\nbackend = systemd\nfilter = sshd\n[recidive]\nfilter = recidive\nlogpath = /var/log/fail2ban.log\n[good]\naction = sendmail-whois\n";
+    let jail = "[DEFAULT]\nenabled = true\nfilter = one\nlogpath = /var/log/x\naction = iptables-multiport\n[dovecot]\nfilter = nosuch\n[bad]\nfilter =\nfailregex = ^(a<HOST>$\n[nolog]\nlogpath =\n[noglob]\nlogpath = /var/log/[[\n[anybody]\nbackend = systemd\nfilter = sshd\njournalmatch = SYSLOG_IDENTIFIER=x\n[journal]\nbackend = systemd\nfilter = sshd\n[recidive]\nfilter = recidive\nlogpath = /var/log/fail2ban.log\n[good]\naction = sendmail-whois\n";
     let recidive = ("filter.d/recidive.conf", "[Definition]\nfailregex = ^Ban <HOST>$\n");
     let config = taken("", &[("jail.conf", jail), ONE, SSHD, BAN, IPTABLES, MAIL, recidive]);
 
@@ -96,9 +99,12 @@ fn what_is_wrong_with_a_jail_keeps_it_out_and_the_others_in() {
         told(&config, "dovecot")
     );
     assert!(told(&config, "dovecot").contains("blocker's own jail of this name runs"));
-    assert!(
-        taken.fault_of("dovecot").is_some() && taken.fault_of("nolog").is_none() && taken.fault_of("good").is_none()
+    assert_eq!(
+        taken.jails.iter().filter(|jail| jail.is_faulty).map(|jail| jail.name.as_str()).collect::<Vec<_>>(),
+        ["dovecot", "bad"],
+        "fail2ban would not run them either"
     );
+    assert!(told(&config, "noglob").contains("Refused logpath: /var/log/[[: no glob"));
     assert!(told(&config, "bad").contains("Refused filter"), "{}", told(&config, "bad"));
     assert!(told(&config, "nolog").contains("Refused logpath"));
     let anybody = config.jails[1].journal.as_ref().unwrap();
@@ -110,6 +116,19 @@ fn what_is_wrong_with_a_jail_keeps_it_out_and_the_others_in() {
     assert_eq!(config.jails[4].mode, Mode::Observe, "it only mails");
     let problems = taken.problems();
     assert!(problems.iter().any(|problem| problem.starts_with("fail2ban's jail nolog: logpath: ")), "{problems:?}");
+}
+
+#[test]
+fn a_jail_that_a_fault_takes_away_is_noticed() {
+    let with = |filter: &str| {
+        let jail = format!("[a]\nenabled = true\nfilter = {filter}\nlogpath = /x\naction = iptables-multiport\n");
+        taken("", &[("jail.conf", &jail), ONE, BAN, IPTABLES]).taken.unwrap()
+    };
+    let off = taken("", &[("jail.conf", "[a]\nfilter = one\nlogpath = /x\n"), ONE]).taken.unwrap();
+
+    let (one, nosuch) = (with("one"), with("nosuch"));
+    assert_eq!(one.lost_in(&nosuch).unwrap().0, "a");
+    assert_eq!((one.lost_in(&off), nosuch.lost_in(&nosuch), one.lost_in(&one)), (None, None, None));
 }
 
 #[test]
@@ -136,7 +155,7 @@ proptest::proptest! {
         ];
         let Ok(jails) = load_jails(&files(&texts), &|_| true) else { return Ok(()) };
         let mut config = Config::default();
-        take("/etc/fail2ban", &jails, &Names::builtin(), &mut config);
+        take("/etc/fail2ban", &jails, &Names::builtin(), &|_| Ok(()), &mut config);
         let taken = config.taken.unwrap();
         for jail in &config.jails {
             proptest::prop_assert!((1..=1_000).contains(&jail.max_retry) && !jail.find_time.is_zero());
