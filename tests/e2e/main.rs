@@ -14,6 +14,7 @@ mod daemon_log;
 mod dispatcher;
 mod doctor;
 mod fail2ban;
+mod fail2ban_jails;
 mod filters;
 mod groups;
 mod hostile;

@@ -1,7 +1,8 @@
 //! fail2ban's jails that run beside those of the configuration: what of them cannot be had is said.
 
 use anyhow::Result;
-use blocker_core::config::{Config, Whose};
+use blocker_core::config::{Config, Enabled, Whose};
+use blocker_core::filter::patterns::Attack;
 
 use crate::exit::Failure;
 
@@ -15,6 +16,25 @@ pub(super) fn problems(config: &Config) -> impl Iterator<Item = String> {
 pub(super) fn tell(config: &Config) {
     for problem in problems(config) {
         tracing::warn!("{problem}");
+    }
+    for jail in &config.jails {
+        let filter = jail.filter.fail2ban().filter(|_| jail.enabled != Enabled::No);
+        // One shows that there are such; `blocker check` shows them all.
+        let Some((filter, Attack { pattern, message })) =
+            filter.and_then(|filter| Some((filter, filter.attacks().into_iter().next()?)))
+        else {
+            continue;
+        };
+        let instead = filter.remedy().unwrap_or_default();
+        tracing::warn!(
+            jail = %jail.name,
+            pattern,
+            line = %message.escape_debug(),
+            instead,
+            "clients can have others banned by this pattern of a fail2ban filter: {} types the line and {} is named",
+            Attack::PEER,
+            Attack::VICTIM
+        );
     }
     if let Some(taken) = &config.taken {
         let run = config.jails.iter().filter(|jail| jail.whose == Whose::Fail2ban).count();
