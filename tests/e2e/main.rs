@@ -15,6 +15,7 @@ mod dispatcher;
 mod doctor;
 mod fail2ban;
 mod fail2ban_jails;
+mod fail2ban_regex;
 mod filters;
 mod groups;
 mod hostile;
