@@ -173,6 +173,32 @@ fn every_stock_filter_is_in_every_mode_what_it_is_to_fail2ban_or_is_refused() ->
     Ok(())
 }
 
+#[test]
+fn what_differs_by_the_family_of_an_address_is_left_out_of_filters_as_fail2ban_does() -> Result<()> {
+    let filter = "[Definition]\nfailregex = ^<x> <y> <z> <v> <w> %(x)s <HOST>$\nz = dz\n[Definition?family=inet6]\nw = sw\n[Init]\nx = ix\n\
+                  y = iy\nz?family=inet4 = fz\nw = iw\n[Init?family=inet6]\nx = sx\nv = sv\n";
+    for (release, version) in RELEASES {
+        let package = Fail2ban::of(release)?;
+        for entry in fs::read_dir(package.directory().join("jail.d"))? {
+            fs::remove_file(entry?.path())?;
+        }
+        package.write("filter.d/families.conf", filter)?;
+        package.write(
+            "jail.conf",
+            "[DEFAULT]\nenabled = true\nbackend = polling\nlogpath = /dev/null\n[families]\nfilter = families\n[given]\n\
+             filter = families[x=px, y=py]\n",
+        )?;
+        let files = blocker::fail2ban::read(&package.directory())?;
+
+        for (jail, options) in package.effective()? {
+            let words = if jail == "given" { "families[x=px, y=py]" } else { "families" };
+            let ours = load_filter(&files, words, Logs::Files).map_err(|faults| anyhow::anyhow!("{faults:?}"))?;
+            assert_eq!(differences(&ours, &options), [""; 0], "{version}: {jail}");
+        }
+    }
+    Ok(())
+}
+
 fn import(directory: &Path, arguments: &[&str]) -> Result<Finished> {
     let mut command = Command::new(daemon::binary()?);
     command.args(["--config", "/nonexistent/blocker.toml", "import", "fail2ban"]).arg(directory).args(arguments);
