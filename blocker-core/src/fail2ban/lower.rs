@@ -47,6 +47,10 @@ pub(super) fn everywhere(jails: &Jails) -> Vec<Note> {
         ),
         ("action", "packets of banned addresses are dropped without an answer, where fail2ban's default refuses them"),
         ("usedns", "addresses are taken from the log only, and no name is ever looked up"),
+        (
+            "logpath",
+            "at the first start logs are read from their end, later from where reading ended; fail2ban looks back as far as findtime",
+        ),
         ("IPv6", "counted and banned by /64, where fail2ban bans single addresses: see `ipv6_prefix`"),
     ];
     let changed = changed.map(|(what, why)| note(Fate::Changed, what, why));
@@ -373,12 +377,6 @@ impl Lowering<'_> {
                 self.changed(
                     "logpath",
                     format!("{}: taken as one path; fail2ban cannot read paths with blanks", shown(path)),
-                );
-            }
-            if found.tail {
-                self.changed(
-                    "logpath",
-                    format!("{}: what is in it at the start is read too, as far as it is within findtime", plain(path)),
                 );
             }
             log.push(path.to_owned());
