@@ -175,7 +175,7 @@ fn every_stock_filter_is_in_every_mode_what_it_is_to_fail2ban_or_is_refused() ->
 
 #[test]
 fn what_differs_by_the_family_of_an_address_is_left_out_of_filters_as_fail2ban_does() -> Result<()> {
-    let filter = "[Definition]\nfailregex = ^<x> <y> <z> <v> <w> %(x)s <HOST>$\nz = dz\n[Definition?family=inet6]\nw = sw\n[Init]\nx = ix\n\
+    let filter = "[Definition]\nfailregex = ^<x> <y> <z> <v> <w> %(x)s <HOST>$\nx = dx\nz = dz\n[Definition?family=inet6]\nw = sw\n[Init]\nx = ix\n\
                   y = iy\nz?family=inet4 = fz\nw = iw\n[Init?family=inet6]\nx = sx\nv = sv\n";
     for (release, version) in RELEASES {
         let package = Fail2ban::of(release)?;
