@@ -1,12 +1,18 @@
 //! The daemon runs fail2ban's jails with their own filters, beside its own jails.
 
-use std::{fs, net::IpAddr, net::SocketAddr, path::Path};
+use std::{
+    fs,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use blocker_tests::{
     clock,
     daemon::{self, Daemon, Settings, covers},
     fail2ban::{Fail2ban, RELEASES},
+    journal_files::JournalFile,
     listener::Listener,
     log_file::LogFile,
     netns::{ATTACKER_V4, Host, Net, SERVER_V4},
@@ -204,6 +210,44 @@ fn the_stock_jails_of_two_releases_ban_by_their_own_filters_and_are_reloaded() -
         assert_eq!(refused.code, Some(78), "{version}: {refused:?}");
         assert!(refused.stderr.contains("jail.local, line 3: [sshd] `enabled`"), "{version}: {refused:?}");
     }
+    Ok(())
+}
+
+/// As Debian 13 has it, but for the place of the journal's files.
+#[test]
+fn a_stock_jail_reads_the_journal_as_its_filter_wants_it() -> Result<()> {
+    let package = Fail2ban::of(RELEASES[1].0)?;
+    let net = Net::new()?;
+    let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
+    let journal = daemon.directory().join("journal");
+    let jail = format!("[sshd]\nenabled = true\nbackend = systemd[journalpath={}]\nmaxretry = 3\n", journal.display());
+    package.write("jail.local", &jail)?;
+    configure(&daemon, &package.directory(), "")?;
+    let mut file = JournalFile::create(&journal, "system")?;
+    daemon.start()?;
+    wait::until("the journal to be read", LIMIT, || {
+        let status = daemon.status().map_err(|error| format!("{error:#}"))?;
+        let reads = status.jail("sshd").journal.iter().any(|read| read.contains("_SYSTEMD_UNIT=ssh"));
+        reads.then_some(()).ok_or_else(|| format!("{status:?}\n{}", daemon.printed()))
+    })?;
+
+    let mut say = |unit: &str, comm: &str, message: &str| {
+        let fields = [
+            ("_SYSTEMD_UNIT", unit),
+            ("_COMM", comm),
+            ("_UID", "0"),
+            ("SYSLOG_IDENTIFIER", "sshd"),
+            ("MESSAGE", message),
+        ];
+        file.append_fields(&fields, Duration::ZERO)
+    };
+    for _ in 0..3 {
+        say("session-1.scope", "logger", &format!("Failed password for root from {STRANGER} port 51234 ssh2"))?;
+        say("ssh.service", "sshd", &format!("Failed password for root from {VILLAIN} port 51234 ssh2"))?;
+    }
+
+    assert_eq!(daemon.await_ban(VILLAIN, LIMIT)?.jail, "sshd");
+    assert!(!daemon.bans()?.iter().any(|ban| covers(&ban.prefix, STRANGER)), "that was anybody");
     Ok(())
 }
 

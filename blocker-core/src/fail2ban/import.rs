@@ -47,6 +47,12 @@ pub struct Lowered {
     pub journal: Vec<String>,
     /// Whether entries count whoever wrote them, because the matches name no sender.
     pub trusts_everybody: bool,
+    /// The directory of the journal's files, if it is another one; absolute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal_directory: Option<String>,
+    /// The journal's namespace, if it is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal_namespace: Option<String>,
     /// What a ban closes.
     pub ports: Closed,
     /// Whether bans are only counted, there being no action that bans.

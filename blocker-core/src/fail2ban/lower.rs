@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::action::{Effect, MAIL};
 use super::fault::{plain, shown};
-use super::filter::Logs;
 use super::growth;
 use super::import::{Carried, Fate, Import, Lowered, Note, note};
+use super::inputs::Inputs;
 use super::jail::{Jail, Jails};
 use super::scope::{self, Closed};
 use super::stock::{self, Logged};
@@ -16,7 +16,6 @@ use crate::filter::Filter;
 use crate::filter::fail2ban::Fail2ban;
 use crate::filter::patterns::Attack;
 use crate::jail::Repeat;
-use crate::journal::Matches;
 use crate::prefix::Prefix;
 use crate::time::{BanTime, format_span};
 
@@ -89,7 +88,7 @@ pub(super) fn allowed(jails: &[&Jail], notes: &mut Vec<Note>) -> Vec<Prefix> {
 }
 
 /// As many entries as a list in a configuration may have.
-const MAX_ALLOWED: usize = 1_024;
+pub(super) const MAX_ALLOWED: usize = 1_024;
 
 /// `192.0.2.9`, `192.0.2.0/24`, `192.0.0.0/255.255.0.0`.
 fn network(text: &str) -> Option<Prefix> {
@@ -152,13 +151,13 @@ impl Lowering<'_> {
         let input = filter.as_ref().and_then(|(ours, logged)| match ours.as_str() {
             Filter::RECIDIVE => {
                 self.changed("logpath", "none is read: bans are counted as they are made");
-                Some((Vec::new(), Vec::new(), false))
+                Some(Inputs::default())
             }
             _ => self.input(*logged),
         });
         self.others();
-        let ((filter, _), (ports, observes), (max_retry, find_time, ban_time), (log, journal, trusts_everybody)) =
-            (filter?, closed?, limits, input?);
+        let ((filter, _), (ports, observes), (max_retry, find_time, ban_time)) = (filter?, closed?, limits);
+        let Inputs { log, journal, trusts_everybody, directory, namespace } = input?;
         if is_broken {
             return None;
         }
@@ -169,6 +168,8 @@ impl Lowering<'_> {
             log,
             journal,
             trusts_everybody,
+            journal_directory: directory,
+            journal_namespace: namespace,
             ports,
             observes,
             max_retry,
@@ -355,94 +356,6 @@ impl Lowering<'_> {
         repeat
     }
 
-    /// Log files, matches of the journal, and whether these trust everybody.
-    fn input(&mut self, logged: Logged) -> Option<(Vec<String>, Vec<String>, bool)> {
-        let matches =
-            self.jail.filter.as_ref().map(|filter| filter.definition.journalmatch.clone()).unwrap_or_default();
-        if self.jail.reads == Logs::Journal {
-            if self.jail.backend.name == "auto" {
-                self.changed("logpath", "no such file is there: the journal is read, as by fail2ban since 1.1.1");
-            }
-            return self.journal(&matches);
-        }
-        let mut log: Vec<String> = Vec::new();
-        for found in &self.jail.logs {
-            // Two stars look into all directories below for us, and mean one to fail2ban.
-            let path = &*found.path.replace("**", "*");
-            if !path.starts_with('/') || path.contains(char::is_control) || path.len() > MAX_PATH_BYTES {
-                self.refused("logpath", format!("{}: expected an absolute path", shown(path)));
-                continue;
-            }
-            if path.contains(' ') {
-                self.changed(
-                    "logpath",
-                    format!("{}: taken as one path; fail2ban cannot read paths with blanks", shown(path)),
-                );
-            }
-            log.push(path.to_owned());
-        }
-        match logged {
-            Logged::Same => {}
-            Logged::Renamed(from, to) => {
-                for path in &mut log {
-                    let other = path.replace(from, to);
-                    if *path != other {
-                        self.notes.push(note(
-                            Fate::Changed,
-                            "logpath",
-                            format!("{}: the filter reads {}", plain(path), plain(&other)),
-                        ));
-                        *path = other;
-                    }
-                }
-            }
-            Logged::At(paths, why) => {
-                self.changed("logpath", format!("the filter reads {}: {why}", paths.join(", ")));
-                log = paths.iter().copied().map(str::to_owned).collect();
-            }
-        }
-        let mut seen = BTreeSet::new();
-        log.retain(|path| seen.insert(path.clone()));
-        if log.is_empty() {
-            self.refused("logpath", "there is none");
-            return None;
-        }
-        if log.len() > MAX_ALLOWED {
-            self.refused("logpath", format!("more than {MAX_ALLOWED} paths"));
-            return None;
-        }
-        self.carried("logpath", log.iter().map(|path| plain(path)).collect::<Vec<_>>().join(", "));
-        Some((log, Vec::new(), false))
-    }
-
-    fn journal(&mut self, lines: &[String]) -> Option<(Vec<String>, Vec<String>, bool)> {
-        if !self.jail.backend.parameters.is_empty() {
-            self.refused("backend", "parameters of the backend: see `journal_namespace` and `journal_directory`");
-        }
-        // Several lines are alternatives.
-        let words: Vec<String> =
-            lines.join(" + ").split_whitespace().map(|word| word.trim_matches(['"', '\'']).to_owned()).collect();
-        match Matches::read(words.iter().map(String::as_str)) {
-            Ok(matches) => {
-                let trusts_everybody = !matches.name_the_sender();
-                self.carried("journalmatch", plain(&words.join(" ")));
-                if trusts_everybody {
-                    self.changed("journalmatch", "it names no sender, so that any user of the machine can write such entries: name a _SYSTEMD_UNIT");
-                }
-                Some((Vec::new(), words, trusts_everybody))
-            }
-            Err(why) => {
-                let found = if words.is_empty() {
-                    "it is missing, and fail2ban reads all of the journal".to_owned()
-                } else {
-                    format!("{}: {why}", shown(&words.join(" ")))
-                };
-                self.refused("journalmatch", found);
-                None
-            }
-        }
-    }
-
     fn others(&mut self) {
         let jail = self.jail;
         for entry in &jail.ignore_ip {
@@ -482,9 +395,6 @@ const MAX_ATTACKS: usize = 3;
 
 /// As many attempts as a jail may wait for.
 const MAX_RETRY: u32 = 1_000;
-
-/// Longest path the kernel takes: `PATH_MAX` less its final zero.
-const MAX_PATH_BYTES: usize = 4_095;
 
 /// A name as a jail of ours may have it.
 fn own_name(name: &str) -> String {

@@ -18,6 +18,7 @@ mod filter;
 mod growth;
 mod import;
 mod ini;
+mod inputs;
 mod interpolation;
 mod jail;
 mod lower;

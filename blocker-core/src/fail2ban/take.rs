@@ -4,6 +4,7 @@
 //! jail keeps its expressions. What cannot be had is a note; a jail without a filter, a log or ports is left out whole.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -155,6 +156,8 @@ impl Lowering<'_> {
             log,
             journal,
             trusts_everybody: _,
+            journal_directory,
+            journal_namespace,
             ports,
             observes,
             max_retry,
@@ -175,7 +178,12 @@ impl Lowering<'_> {
             filter: filter?,
             input: (!log.is_empty()).then_some(Input::Files(log)),
             // Whoever wrote the entries, if their matches do not say it: that is told.
-            journal: matches.map(|matches| Journal { matches, trust: None, namespace: None, directory: None }),
+            journal: matches.map(|matches| Journal {
+                matches,
+                trust: None,
+                namespace: journal_namespace,
+                directory: journal_directory.map(PathBuf::from),
+            }),
             ports: listed(&ports, &self.names.services),
             mode: if observes { Mode::Observe } else { Mode::Enforce },
             max_retry,

@@ -47,6 +47,8 @@ fn jail(carried: &Carried, text: &mut String) {
         log,
         journal,
         trusts_everybody,
+        journal_directory,
+        journal_namespace,
         ports,
         observes,
         max_retry,
@@ -66,6 +68,11 @@ fn jail(carried: &Carried, text: &mut String) {
         text.push_str(&format!("journal = {}\n", list(journal)));
         if *trusts_everybody {
             text.push_str("journal_trust = []\n");
+        }
+        for (key, value) in [("journal_directory", journal_directory), ("journal_namespace", journal_namespace)] {
+            if let Some(value) = value {
+                text.push_str(&format!("{key} = {}\n", quoted(value)));
+            }
         }
     }
     match ports {

@@ -82,7 +82,7 @@ fn a_jail_of_the_file_counts_instead_of_one_of_the_same_name_and_that_is_told() 
 
 #[test]
 fn what_is_wrong_with_a_jail_keeps_it_out_and_the_others_in() {
-    let jail = "[DEFAULT]\nenabled = true\nfilter = one\nlogpath = /var/log/x\naction = iptables-multiport\n[dovecot]\nfilter = nosuch\n[bad]\nfilter =\nfailregex = ^(a<HOST>$\n[nolog]\nlogpath =\n[noglob]\nlogpath = /var/log/[[\n[anybody]\nbackend = systemd\nfilter = sshd\njournalmatch = SYSLOG_IDENTIFIER=x\n[journal]\nbackend = systemd\nfilter = sshd\n[recidive]\nfilter = recidive\nlogpath = /var/log/fail2ban.log\n[good]\naction = sendmail-whois\n";
+    let jail = "[DEFAULT]\nenabled = true\nfilter = one\nlogpath = /var/log/x\naction = iptables-multiport\n[dovecot]\nfilter = nosuch\n[bad]\nfilter =\nfailregex = ^(a<HOST>$\n[nolog]\nlogpath =\n[noglob]\nlogpath = /var/log/[[\n[anybody]\nbackend = systemd\nfilter = sshd\njournalmatch = SYSLOG_IDENTIFIER=x\n[journal]\nbackend = systemd[journalpath=/x/j, namespace=mail, journalflags=1]\nfilter = sshd\n[recidive]\nfilter = recidive\nlogpath = /var/log/fail2ban.log\n[good]\naction = sendmail-whois\n";
     let recidive = ("filter.d/recidive.conf", "[Definition]\nfailregex = ^Ban <HOST>$\n");
     let config = taken("", &[("jail.conf", jail), ONE, SSHD, BAN, IPTABLES, MAIL, recidive]);
 
@@ -112,6 +112,9 @@ fn what_is_wrong_with_a_jail_keeps_it_out_and_the_others_in() {
     let journal = &config.jails[2];
     assert_eq!(journal.filter.fail2ban().unwrap().definition().failregex, ["^journal normal bad <HOST>$"]);
     assert_eq!(journal.journal.as_ref().unwrap().matches.to_string(), "_SYSTEMD_UNIT=ssh.service + _COMM=sshd");
+    let place = journal.journal.as_ref().map(|read| (read.directory.clone(), read.namespace.clone())).unwrap();
+    assert_eq!(place, (Some("/x/j".into()), Some("mail".to_owned())));
+    assert!(told(&config, "journal").contains("Refused backend: journalflags=1"));
     assert_eq!((&config.jails[3].filter, &config.jails[3].input), (&Filter::Bans, &None));
     assert_eq!(config.jails[4].mode, Mode::Observe, "it only mails");
     let problems = taken.problems();
