@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::control::control;
 use super::error::Problem;
+use super::filters;
 use super::input::{Input, input};
 use super::metrics::METRICS;
 use super::ports::{PortRange, Ports};
@@ -16,10 +17,9 @@ use super::usual::{UNMENTIONED, Usual};
 use super::value::{Kind, Read, Reading};
 use super::walk::{Found, Named, Section};
 use super::{
-    Attach, Config, Daemon, Enabled, FilterFile, Interfaces, Jail, Journal, MAX_ALLOW_FILES, MAX_JAIL_NAME_BYTES,
-    MAX_JAILS, Mode, Places, Whose,
+    Attach, Config, Daemon, Enabled, Interfaces, Jail, Journal, MAX_ALLOW_FILES, MAX_JAIL_NAME_BYTES, MAX_JAILS, Mode,
+    Places, Whose,
 };
-use crate::fail2ban::Logs;
 use crate::filter::Filter;
 use crate::jail::Counter;
 use crate::journal::{Matches, Unmatchable};
@@ -48,26 +48,6 @@ pub(super) fn config(root: &mut Section<'_, '_>) -> Option<Config> {
 pub(super) fn places(root: &mut Section<'_, '_>) -> Places {
     let Daemon { runtime, pins, ipv6_prefix, .. } = root.table("daemon", daemon);
     Places { runtime, pins, ipv6_prefix }
-}
-
-/// The files that jails name as their filters.
-pub(super) fn filter_files(root: &mut Section<'_, '_>) -> Vec<FilterFile> {
-    root.table("jails", |section| {
-        let jails = section.named().into_iter().take(MAX_JAILS);
-        let file = |jail| {
-            section.enter(jail, |section| match section.find("filter", &FILTER_WORDS) {
-                Found::Value(words) if is_filter_file(&words) => Some(FilterFile { words, logs: logs(section) }),
-                Found::Value(_) | Found::Faulty | Found::Absent => None,
-            })
-        };
-        jails.filter_map(file).collect()
-    })
-}
-
-/// Where a jail's lines come from, for filters to which that matters.
-fn logs(section: &Section<'_, '_>) -> Logs {
-    let reads_else = ["log", "command", "syslog"].into_iter().any(|key| section.has(key));
-    if section.has("journal") && !reads_else { Logs::Journal } else { Logs::Files }
 }
 
 fn daemon(section: &mut Section<'_, '_>) -> Daemon {
@@ -167,11 +147,7 @@ fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits, whose: Who
     let usual = Usual::of(name);
     let enabled = section.get("enabled", &ENABLED, Enabled::Auto);
     let named = section.filters().by_name(name).cloned();
-    let kind = match logs(section) {
-        Logs::Files => &FILTER,
-        Logs::Journal => &FILTER_OF_JOURNAL,
-    };
-    let filter = section.need("filter", kind, named);
+    let filter = section.need("filter", filters::kind(section), named);
     let counts_bans = filter == Some(Filter::Bans);
     let inputs = if counts_bans { no_inputs(section) } else { inputs(section, usual, enabled, filter.as_ref()) };
     let ports = section.get("ports", &PORTS, usual.map_or(Ports::All, Usual::ports));
@@ -348,7 +324,7 @@ pub(super) fn is_path(text: &str, max_bytes: usize) -> bool {
 }
 
 /// Longest path the kernel takes: `PATH_MAX` less its final zero.
-const MAX_PATH_BYTES: usize = 4_095;
+pub(super) const MAX_PATH_BYTES: usize = 4_095;
 
 /// What `sun_path` leaves beside `/control.sock` and a final zero (unix(7): 108 bytes).
 const MAX_SOCKET_DIRECTORY_BYTES: usize = 108 - "/control.sock".len() - 1;
@@ -421,37 +397,6 @@ const ENABLED: Kind<Enabled> = Kind {
         })
     },
 };
-
-const FILTER: Kind<Filter> = Kind {
-    expected: "the name of a filter, or the path of one of fail2ban's",
-    read: |value| filter(value, Logs::Files),
-};
-
-const FILTER_OF_JOURNAL: Kind<Filter> = Kind { expected: FILTER.expected, read: |value| filter(value, Logs::Journal) };
-
-fn filter(value: Reading<'_>, logs: Logs) -> Read<Filter> {
-    let Some(words) = value.text() else { return value.or_unexpected(None) };
-    if is_filter_file(words) {
-        return match value.filter_file(&FilterFile { words: words.to_owned(), logs }) {
-            Some(Ok(filter)) => Ok(filter.clone()),
-            Some(Err(wrong)) => {
-                Err(wrong.iter().flat_map(|wrong| value.fault(Problem::FilterFile(wrong.clone()))).collect())
-            }
-            None => value.or_unexpected(None),
-        };
-    }
-    let known = value.filters();
-    known.by_name(words).cloned().ok_or_else(|| value.no_such("filter", known.iter().map(Filter::name), true))
-}
-
-const FILTER_WORDS: Kind<String> =
-    Kind { expected: FILTER.expected, read: |value| value.or_unexpected(value.text().map(str::to_owned)) };
-
-/// Whether these are the path of a filter of fail2ban's, with parameters.
-fn is_filter_file(words: &str) -> bool {
-    let path = words.split_once('[').map_or(words, |(path, _)| path);
-    is_path(words, MAX_PATH_BYTES) && (path.ends_with(".conf") || path.ends_with(".local"))
-}
 
 pub(super) const LOGS: Kind<Vec<String>> = Kind {
     expected: "absolute paths of log files, in which *, ? and [] stand for what varies",

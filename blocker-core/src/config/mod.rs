@@ -9,6 +9,7 @@
 
 mod control;
 mod error;
+mod filters;
 mod input;
 mod keys;
 mod metrics;
@@ -62,7 +63,7 @@ pub struct FilterFile {
 /// Finds out which files of fail2ban's the jails of `text` name as their filters, at most one for each of [`MAX_JAILS`].
 #[must_use]
 pub fn filter_files(text: &str) -> Vec<FilterFile> {
-    walk::read_leniently(text, &Names::builtin(), keys::filter_files)
+    walk::read_leniently(text, &Names::builtin(), filters::files)
 }
 
 impl Names {
