@@ -93,7 +93,7 @@ impl Lowering<'_> {
         for (key, value) in &self.jail.backend.parameters {
             match key.as_str() {
                 "journalpath" if value.starts_with('/') && !value.contains(char::is_control) => {
-                    directory = Some(value.clone())
+                    directory = Some(value.clone());
                 }
                 // The journal says which these are, and more than one is read by nobody here.
                 "namespace" if is_namespace(value) => namespace = Some(value.clone()),

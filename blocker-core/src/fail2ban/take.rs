@@ -134,6 +134,11 @@ pub fn take(
             }
             (Some(_) | None, None) => {}
         }
+        let is_dovecots = ours.as_ref().is_some_and(|ours| ours.filter.name() == Filter::Dovecot.name());
+        if is_dovecots && config.jails.iter().any(|jail| jail.whose == Whose::Unmentioned) {
+            let why = "blocker's own jail `dovecot` runs besides: `enabled = false` in [jails.dovecot] turns that off";
+            notes.push(note(Fate::Changed, "jail", why));
+        }
         taken.push(TakenJail { name, jail: ours.as_ref().map(|ours| ours.name.clone()), is_faulty, notes });
         config.jails.extend(ours);
     }

@@ -73,3 +73,61 @@ pub fn in_words(directory: &Path, faults: &[Fault]) -> Failure {
     let lines: Vec<String> = faults.iter().map(|fault| format!("{}: {fault}", directory.display())).collect();
     Failure::Configuration(lines.join("\n"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::testing::TempDir;
+
+    fn added(directory: &TempDir, name: &str) -> Result<Config> {
+        let mut config = Config::default();
+        config.daemon.fail2ban = Some(directory.path(name));
+        add_jails(&mut config, &Names::builtin())?;
+        Ok(config)
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_and_a_file_that_is_none_are_told_with_their_places() {
+        let directory = TempDir::new();
+        let refused = |name: &str| added(&directory, name).unwrap_err().to_string();
+        assert!(refused("nosuch").starts_with("`daemon.fail2ban`: "), "{}", refused("nosuch"));
+
+        directory.write("jail.conf", b"[a]\nenabled = true\nnonsense\n");
+        assert!(refused("").contains("jail.conf, line 3: [a]: \"nonsense\" is no option"), "{}", refused(""));
+    }
+
+    #[test]
+    fn a_path_that_is_no_glob_leaves_out_its_jail_alone() {
+        let directory = TempDir::new();
+        std::fs::create_dir(directory.path("filter.d")).unwrap();
+        directory.write("filter.d/x.conf", b"[Definition]\nfailregex = ^<HOST>$\n");
+        let jail = "enabled = true\nfilter = x\nbackend = polling\n";
+        let jails = format!("[bad]\n{jail}logpath = /var/log/[x\n[good]\n{jail}logpath = /var/log/*/**.log\n");
+        directory.write("jail.conf", jails.as_bytes());
+
+        let config = added(&directory, "").unwrap();
+
+        let names: Vec<&str> = config.jails.iter().map(|jail| jail.name.as_str()).collect();
+        assert_eq!(names, ["dovecot", "good"]);
+        let problems = config.taken.unwrap().problems();
+        assert!(problems.iter().any(|problem| problem.contains("jail bad: logpath: ")), "{problems:?}");
+        crate::daemon::check_inputs(&Config { taken: None, ..config }).unwrap();
+    }
+
+    #[test]
+    fn a_filter_in_a_file_is_compiled_and_what_is_wrong_with_it_is_of_its_jail() {
+        let directory = TempDir::new();
+        directory.write("x.conf", b"[Definition]\nfailregex = ^<nothing> <HOST>$\n");
+        directory.write("y.conf", b"[Definition]\nfailregex = ^(<HOST>$\n");
+        let jail = |name: &str| {
+            format!("[jails.{name}]\nlog = '/l'\nfilter = '{}'\n", directory.text(&format!("{name}.conf")))
+        };
+        let mut names = Names::builtin();
+
+        let warnings = add_filters(&(jail("x") + &jail("y")), &mut names);
+
+        assert!(matches!(&warnings[..], [one] if one.contains("nothing is called \"nothing\"")), "{warnings:?}");
+        let wrong: Vec<&String> = names.files.values().filter_map(|read| read.as_ref().err()).flatten().collect();
+        assert!(matches!(&wrong[..], [one] if one.contains("y.conf: ") && one.contains("failregex 1")), "{wrong:?}");
+    }
+}

@@ -78,6 +78,11 @@ fn a_jail_of_the_file_counts_instead_of_one_of_the_same_name_and_that_is_told() 
 
     let config = taken("[jails.dovecot]\nmax_retry = 2", &texts);
     assert_eq!(names(&config)[0], ("dovecot", Whose::Configured), "it says something");
+
+    let mail = "[mail]\nenabled = true\nfilter = dovecot\nlogpath = /x\naction = iptables-multiport\n";
+    let filter = ("filter.d/dovecot.conf", "[Definition]\nfailregex = ^<HOST>$\n");
+    let config = taken("", &[("jail.conf", mail), filter, BAN, IPTABLES]);
+    assert!(told(&config, "mail").contains("blocker's own jail `dovecot` runs besides"));
 }
 
 #[test]
