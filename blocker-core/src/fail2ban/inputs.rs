@@ -95,8 +95,8 @@ impl Lowering<'_> {
                 "journalpath" if value.starts_with('/') && !value.contains(char::is_control) => {
                     directory = Some(value.clone());
                 }
-                // The journal says which these are, and more than one is read by nobody here.
                 "namespace" if is_namespace(value) => namespace = Some(value.clone()),
+                // Rotated files are always read.
                 "rotated" => {}
                 other => self.notes.push(note(
                     Fate::Refused,

@@ -2,13 +2,14 @@
 
 use anyhow::Result;
 use blocker_core::config::{Config, Enabled, Whose};
+use blocker_core::fail2ban::Taken;
 use blocker_core::filter::patterns::Attack;
 
 use crate::exit::Failure;
 
 /// What may not be as it was meant in the filters and jails of fail2ban, a sentence each.
 pub(super) fn problems(config: &Config) -> impl Iterator<Item = String> {
-    let taken = config.taken.iter().flat_map(|taken| taken.problems());
+    let taken = config.taken.iter().flat_map(Taken::problems);
     config.warnings.iter().cloned().chain(taken)
 }
 
