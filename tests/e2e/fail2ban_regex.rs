@@ -27,6 +27,9 @@ use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// What expressions take for an address and nobody has.
+const NO_ADDRESS: &str = "999.1.2.3";
+
 /// What clients type: names, and forgeries of the rest of a line.
 const TYPED: [&str; 13] = [
     "bob",
@@ -105,7 +108,7 @@ fn log(trial: &Trial) -> Result<Vec<u8>> {
                 v6.to_string(),
                 format!("::ffff:{v4}"),
                 "client.example.org".into(),
-                "999.1.2.3".into(),
+                NO_ADDRESS.into(),
             ];
             // The kinds of addresses are tried with an honest name.
             for addr in kinds.iter().take(if place == 0 { 5 } else { 1 }) {
@@ -139,8 +142,10 @@ fn theirs(package: &Fail2ban, filter: &str, log: &Path) -> Result<Option<Vec<IpA
     if code != Some(0) {
         return Ok(None);
     }
-    // It also prints what is no address, and then bans nobody by it.
-    Ok(Some(stdout.lines().filter_map(|line| line.trim().parse().ok()).collect()))
+    // It also prints what only looks like an address, and bans nobody by it.
+    let printed = stdout.lines().map(str::trim).filter(|line| *line != NO_ADDRESS);
+    let addresses = printed.map(|line| line.parse().with_context(|| format!("{filter}: {line:?} is no address")));
+    addresses.collect::<Result<_>>().map(Some)
 }
 
 /// Whose failures we find.
