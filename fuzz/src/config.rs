@@ -12,7 +12,7 @@ pub fn check(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let places = config::places(text);
     match config::read(text, &Names::builtin()) {
-        Ok(Config { daemon, jails, control: _, metrics: _, notify }) => {
+        Ok(Config { daemon, jails, notify, .. }) => {
             assert!(places.runtime == daemon.runtime && places.pins == daemon.pins, "{places:?} of {daemon:?}");
             assert!(jails.len() <= MAX_JAILS, "{} jails", jails.len());
             check_receivers(&notify);

@@ -19,6 +19,8 @@ mod daemon_log;
 mod dispatcher;
 mod doctor;
 mod fail2ban;
+mod fail2ban_jails;
+mod fail2ban_regex;
 mod filters;
 mod groups;
 mod hostile;

@@ -26,8 +26,6 @@ pub enum Problem {
     Syntax(String),
     /// Nothing reads this key.
     UnknownKey(Hint),
-    /// The key is planned; this version cannot honour it.
-    Unsupported,
     /// The value is of another kind or outside the limits.
     Value {
         /// As written, or what kind of value it is.
@@ -51,6 +49,8 @@ pub enum Problem {
         /// What may have been meant.
         hint: Hint,
     },
+    /// The filter in a file of fail2ban's cannot be used, and why: one line.
+    FilterFile(String),
     /// The key is needed here and absent.
     Missing {
         /// What may stand there.
@@ -117,10 +117,10 @@ impl fmt::Display for Sentence<'_> {
         match problem {
             Problem::Syntax(words) => write!(f, "this is no TOML: {words}"),
             Problem::UnknownKey(hint) => write!(f, "unknown key `{key}`{hint}"),
-            Problem::Unsupported => write!(f, "`{key}` is not supported by this version of blocker: remove it"),
             Problem::Value { found, expected } => write!(f, "`{key}` is {found}, expected {expected}"),
             Problem::Entry { found, expected } => write!(f, "`{key}` has {found}, expected {expected}"),
             Problem::NoSuch { found, what, hint } => write!(f, "`{key}`: no {what} is called {found}{hint}"),
+            Problem::FilterFile(wrong) => write!(f, "`{key}`: {wrong}"),
             Problem::Missing { expected } => write!(f, "`{key}` is missing, expected {expected}"),
             Problem::Excluded { by, hint } => write!(f, "`{key}` and `{by}` exclude each other: {hint}"),
             Problem::Needs { other } => write!(f, "`{key}` needs `{other}`, which is missing"),

@@ -1,9 +1,12 @@
 //! Whole files and what is said of them.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::escalation::{Escalation, Factor, Formula, Growth};
+use crate::filter::fail2ban::{Definition, Fail2ban};
 use crate::journal::Matches;
 
 fn config(text: &str) -> Config {
@@ -43,6 +46,7 @@ fn an_empty_file_is_a_working_configuration() {
             mode: Mode::Enforce,
             attach: vec![Attach::Native, Attach::Generic, Attach::Tcx],
             observe_interfaces: vec![],
+            fail2ban: None,
             allow: vec![],
             allow_files: vec![],
             allow_logins: true,
@@ -63,6 +67,7 @@ fn an_empty_file_is_a_working_configuration() {
         notify: Notify::default(),
         jails: vec![Jail {
             name: "dovecot".to_owned(),
+            whose: Whose::Unmentioned,
             enabled: Enabled::Auto,
             filter: Filter::Dovecot,
             input: files(&["/var/log/mail.log", "/var/log/maillog"]),
@@ -76,6 +81,9 @@ fn an_empty_file_is_a_working_configuration() {
             counter: Counter::Exact,
             forgive: true,
         }],
+        counter: Counter::Exact,
+        taken: None,
+        warnings: vec![],
     };
 
     assert_eq!(config(""), expected);
@@ -94,9 +102,12 @@ fn the_shipped_file_shows_every_key_with_its_default() {
     let all = settings.join("\n");
 
     assert_eq!(config(shipped), Config::default(), "as shipped");
-    assert_eq!(config(&all), Config::default(), "with every setting switched on");
+    let mut switched_on = config(&all);
+    switched_on.jails[0].whose = Whose::Unmentioned;
+    assert_eq!(switched_on, Config::default(), "with every setting switched on");
     let daemons = [
         "interfaces",
+        "fail2ban",
         "attach",
         "observe_interfaces",
         "allow",
@@ -129,6 +140,7 @@ fn every_key_is_read() {
         [daemon]
         interfaces = ["eth0", "enp[0-9]s0f*np?"]
         mode = "observe"
+        fail2ban = "/etc/fail2ban"
         allow = ["192.0.2.0/28", "2001:db8::9", "::ffff:198.51.100.7"]
         fail2ban_log = "/srv/log/fail2ban.log"
         state = "/srv/state"
@@ -151,10 +163,11 @@ fn every_key_is_read() {
         [jails.dovecot]
         enabled = false
     "#;
-    let Config { daemon, control: _, brake: _, metrics: _, notify: _, jails } = config(text);
+    let Config { daemon, jails, .. } = config(text);
     let names: Vec<&str> = jails.iter().map(|jail| jail.name.as_str()).collect();
 
     assert_eq!(daemon.interfaces, Interfaces::Named(vec!["eth0".to_owned(), "enp[0-9]s0f*np?".to_owned()]));
+    assert_eq!(daemon.fail2ban, Some("/etc/fail2ban".into()));
     assert_eq!(daemon.mode, Mode::Observe);
     assert_eq!(
         daemon.allow.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -181,7 +194,7 @@ fn every_key_is_read() {
 fn a_table_of_a_built_in_jail_changes_only_the_keys_it_names() {
     let jails = config("[jails.dovecot]\nmax_retry = 9\n").jails;
 
-    assert_eq!(jails, [Jail { max_retry: 9, ..Config::default().jails.remove(0) }]);
+    assert_eq!(jails, [Jail { max_retry: 9, whose: Whose::Configured, ..Config::default().jails.remove(0) }]);
 }
 
 #[test]
@@ -297,7 +310,35 @@ fn the_names_of_the_built_in_jails_ports_mean_its_ports() {
     let text = r#"[jails.dovecot]
         ports = ["pop3", "pop3s", "imap", "imaps", "submission", "submissions", "sieve"]"#;
 
-    assert_eq!(config(text), Config::default());
+    assert_eq!(config(text).jails[0].ports, Config::default().jails[0].ports);
+}
+
+#[test]
+fn a_filter_of_fail2ban_is_named_by_its_file() {
+    let words = "/etc/fail2ban/filter.d/x.conf[mode=a, b=\"c d\"]";
+    let text = format!(
+        "[jails.x]\nfilter = '{words}'\nlog = '/x'\n[jails.y]\nfilter = '{words}'\njournal = '_UID=0'\n[jails.z]\nfilter = 'sshd'"
+    );
+    let file = |logs| FilterFile { words: words.to_owned(), logs };
+    assert_eq!(filter_files(&text), [file(Logs::Files), file(Logs::Journal)]);
+
+    let filter = |name: &str| {
+        let failregex = vec!["^<HOST>$".to_owned()];
+        let definition = Definition { name: name.to_owned(), failregex, maxlines: 1, ..Definition::default() };
+        Filter::Fail2ban(Arc::new(Fail2ban::compile(definition).unwrap()))
+    };
+    let mut names = Names::builtin();
+    names.files.insert(file(Logs::Files), Ok(filter("files")));
+    names.files.insert(file(Logs::Journal), Ok(filter("journal")));
+    let read_filters = |names: &Names| {
+        let jails = read(&format!("{text}\nlog = '/z'"), names).map(|config| config.jails);
+        jails.map(|jails| jails.into_iter().map(|jail| jail.filter.name().to_owned()).collect::<Vec<_>>())
+    };
+    assert_eq!(read_filters(&names).unwrap(), ["dovecot", "files", "journal", "sshd"]);
+
+    names.files.insert(file(Logs::Journal), Err(vec!["one".to_owned(), "two".to_owned()]));
+    let errors: Vec<String> = read_filters(&names).unwrap_err().iter().map(ToString::to_string).collect();
+    assert_eq!(errors, ["line 5: `jails.y.filter`: one", "line 5: `jails.y.filter`: two"]);
 }
 
 #[test]
@@ -378,7 +419,7 @@ fn faulty_values_are_said_with_place_and_expectation() {
         ("jails.dovecot", "log = []", "is an empty list", logs),
         ("jails.dovecot", "log = [\"/var/\\u001b[2J\"]", "has \"/var/\\u{1b}[2J\"", logs),
         ("jails.dovecot", "enabled = 'yes'", "is \"yes\"", "expected \"auto\", true or false"),
-        ("jails.dovecot", "filter = 1", "is 1", "expected the name of a filter"),
+        ("jails.dovecot", "filter = 1", "is 1", "expected the name of a filter, or the path of one of fail2ban's"),
         ("jails.dovecot", "ports = []", "is an empty list", ports),
         ("jails.dovecot", "ports = 0", "is 0", ports),
         ("jails.dovecot", "ports = -25", "is -25", ports),
@@ -397,16 +438,13 @@ fn faulty_values_are_said_with_place_and_expectation() {
 fn faults_of_whole_keys_have_words_of_their_own() {
     let log = "expected absolute paths of log files, in which *, ? and [] stand for what varies";
     let rows: &[(&str, &[&str])] = &[
-        (
-            "[daemon]\nfail2ban = '/etc/fail2ban'",
-            &["line 2: `daemon.fail2ban` is not supported by this version of blocker: remove it"],
-        ),
+        ("[daemon]\nfail2ban = 'x'", &["line 2: `daemon.fail2ban` is \"x\", expected an absolute path, or \"\""]),
         ("jails = 5", &["line 1: `jails` is 5, expected a table"]),
         ("[[jails.dovecot]]", &["line 1: `jails.dovecot` is a list, expected a table"]),
         (
             "[jails.mail]",
             &[
-                "line 1: `jails.mail.filter` is missing, expected the name of a filter",
+                "line 1: `jails.mail.filter` is missing, expected the name of a filter, or the path of one of fail2ban's",
                 &format!("line 1: `jails.mail.log` is missing, {log}"),
             ],
         ),

@@ -127,6 +127,11 @@ impl<'d> Named<'d> {
     pub(super) fn absent(name: &'d str) -> Self {
         Self { name, at: 0, table: None }
     }
+
+    /// Whether there is anything in it.
+    pub(super) fn has_keys(self) -> bool {
+        self.table.is_some_and(|table| !table.is_empty())
+    }
 }
 
 impl<'d> Section<'_, 'd> {
@@ -161,13 +166,6 @@ impl<'d> Section<'_, 'd> {
     pub(super) fn fault_at(&mut self, key: &'static str, problem: Problem) {
         let at = self.entry(key).map_or(self.at, |(at, _)| at);
         self.fault(at, key, problem);
-    }
-
-    /// Makes `key` one that is known, and a fault if it is there.
-    pub(super) fn unsupported(&mut self, key: &'static str) {
-        if let Some((at, _)) = self.entry(key) {
-            self.fault(at, key, Problem::Unsupported);
-        }
     }
 
     /// Reads the table `key` by `body`; an absent one is an empty one.

@@ -7,7 +7,7 @@
 //!                                                                               └▶ jail ◀──────────────────────┘
 //! ```
 //!
-//! [`lower`] says what of it becomes jails of ours, and [`Import::toml`] writes them. [`load_jails`] reads all jails, [`load_filter`] one filter with parameters. What is wrong is a [`Fault`] with file, line, section
+//! [`lower`] says what of it becomes jails of ours, and [`Import::toml`] writes them; [`take`] has them run as they are. [`load_jails`] reads all jails, [`load_filter`] one filter with parameters. What is wrong is a [`Fault`] with file, line, section
 //! and option.
 
 mod action;
@@ -15,8 +15,10 @@ mod chain;
 mod fault;
 mod files;
 mod filter;
+mod growth;
 mod import;
 mod ini;
+mod inputs;
 mod interpolation;
 mod jail;
 mod lower;
@@ -26,6 +28,7 @@ mod part;
 mod scope;
 mod span;
 mod stock;
+mod take;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -40,3 +43,4 @@ pub use self::lower::lower;
 pub use self::mail::Mail as LoweredMail;
 pub use self::parameters::Named;
 pub use self::scope::Closed;
+pub use self::take::{Taken, TakenJail, take};

@@ -1,5 +1,7 @@
 //! Whole configurations, from their files to ours.
 
+mod taken;
+
 use std::time::Duration;
 
 use super::*;
@@ -78,6 +80,8 @@ bantime = -10
     assert_eq!((ours.max_retry, ours.find_time, ours.ban_time), (10, Duration::from_secs(1_200), BanTime::Forever));
     let notes: Vec<(Fate, &str)> = import.jails[0].notes.iter().map(|note| (note.fate, note.what.as_str())).collect();
     assert!(notes.contains(&(Fate::Changed, "bantime")) && notes.contains(&(Fate::Changed, "action")), "{notes:?}");
+    let warning = import.jails[0].notes.iter().find(|note| note.why.starts_with("warning: ")).unwrap();
+    assert!(warning.why.contains("the filter `dovecot`, which takes its place, is not misled so"), "{warning:?}");
 }
 
 #[test]
@@ -167,11 +171,22 @@ fn files_that_include_one_another_for_ever_end() {
 
 #[test]
 fn parameters_win_over_init_and_init_over_the_definition() {
-    let text = "[Definition]\nfailregex = ^%(x)s <x> %(y)s <y> m=<m> %(m)s <known/m> <HOST>$\nx = dx\nm = md\ny = dy\n[Init]\nx = ix\n[Init?family=inet6]\nx = six\n";
+    let text = "[Definition]\nfailregex = ^%(x)s <x> %(y)s <y> m=<m> %(m)s <known/m> <HOST>$\nx = dx\nm = md\ny = dy\n[Init]\nx = ix\n";
     let texts = [("filter.d/i.conf", text)];
 
     assert_eq!(expressions(&texts, "i").unwrap(), ["^ix ix dy dy m=md md <known/m> <HOST>$"]);
     assert_eq!(expressions(&texts, "i[m='p 5%', Y=\"\"]").unwrap(), ["^ix ix   m=p 5% p 5% md <HOST>$"]);
+}
+
+#[test]
+fn what_differs_by_the_family_of_an_address_is_never_put_into_a_filter() {
+    let text = "[Definition]\nfailregex = ^<x> <y> <z> <v> %(x)s <HOST>$\nz = dz\nz?family=inet4 = fz\n[Init]\nx = ix\ny = iy\n[Init?family=inet6]\nx = sx\nv = sv\n";
+    let texts = [("filter.d/i.conf", text)];
+
+    assert_eq!(expressions(&texts, "i").unwrap(), ["^<x> iy <z> <v> ix <HOST>$"]);
+    assert_eq!(expressions(&texts, "i[x=p, y=q]").unwrap(), ["^<x> q <z> <v> p <HOST>$"]);
+    let warnings = load_filter(&files(&texts), "i", Logs::Files).unwrap().warnings;
+    assert!(warnings.iter().any(|fault| fault.problem == Problem::Unresolved("x".to_owned())), "{warnings:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! An import as the text of a configuration.
 
 use super::fault::plain;
+use super::growth;
 use super::import::{Carried, Fate, Import, Lowered, Note};
 use super::mail::Mail;
 use super::scope::Closed;
@@ -60,8 +61,21 @@ fn jail(carried: &Carried, text: &mut String) {
     for Note { fate, what, why } in carried.notes.iter().filter(|note| note.fate != Fate::Carried) {
         text.push_str(&format!("# {}{}: {}\n", mark(*fate), what, why));
     }
-    let Some(Lowered { name, filter, log, journal, trusts_everybody, ports, observes, max_retry, find_time, ban_time }) =
-        &carried.jail
+    let Some(Lowered {
+        name,
+        filter,
+        log,
+        journal,
+        trusts_everybody,
+        journal_directory,
+        journal_namespace,
+        ports,
+        observes,
+        max_retry,
+        find_time,
+        ban_time,
+        repeat,
+    }) = &carried.jail
     else {
         text.push_str("# The jail is not carried over.\n");
         return;
@@ -75,6 +89,11 @@ fn jail(carried: &Carried, text: &mut String) {
         if *trusts_everybody {
             text.push_str("journal_trust = []\n");
         }
+        for (key, value) in [("journal_directory", journal_directory), ("journal_namespace", journal_namespace)] {
+            if let Some(value) = value {
+                text.push_str(&format!("{key} = {}\n", quoted(value)));
+            }
+        }
     }
     match ports {
         Closed::All => text.push_str("ports = \"all\"\n"),
@@ -87,6 +106,9 @@ fn jail(carried: &Carried, text: &mut String) {
         "max_retry = {max_retry}\nfind_time = \"{}\"\nban_time = \"{ban_time}\"\n",
         format_span(*find_time)
     ));
+    for (key, value) in growth::keys(repeat) {
+        text.push_str(&format!("{key} = {value}\n"));
+    }
 }
 
 fn mark(fate: Fate) -> &'static str {
@@ -103,7 +125,7 @@ fn list(entries: &[String]) -> String {
 }
 
 /// A basic string of TOML.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut quoted = String::from('"');
     for c in text.chars() {
         match c {

@@ -118,6 +118,15 @@ impl Filter {
         }
     }
 
+    /// Its name for people, who may have two filters of one name: `sshd of fail2ban`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match self {
+            Self::Dovecot | Self::Bans | Self::Patterns(_) => self.name().to_owned(),
+            Self::Fail2ban(filter) => format!("{} of fail2ban", filter.definition().name.escape_debug()),
+        }
+    }
+
     /// From whom an entry of the journal must be to count, if the configuration does not say: what the journal itself
     /// says of the sender, because any user of the machine can write in a service's name.
     #[must_use]

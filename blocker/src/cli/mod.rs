@@ -8,6 +8,7 @@ mod confirm;
 mod detach;
 mod doctor;
 mod import;
+mod notes;
 mod notify;
 mod output;
 mod reload;

@@ -36,6 +36,7 @@ mod receivers;
 mod sources;
 mod status;
 mod supervisor;
+mod taken;
 mod trial;
 mod unsettled;
 mod why;
@@ -250,7 +251,7 @@ impl Options {
 
 /// What changes only at a restart, besides the [`capacity`].
 fn fixed(config: &Config) -> impl PartialEq {
-    let Config { daemon, control, brake: _, metrics, notify: _, jails: _ } = config;
+    let Config { daemon, control, brake: _, metrics, notify: _, jails: _, counter: _, taken: _, warnings: _ } = config;
     let config::Daemon { state, runtime, pins, fail2ban_log, max_line_bytes, .. } = daemon;
     (state, runtime, pins, fail2ban_log, max_line_bytes, control, metrics)
 }
@@ -571,6 +572,7 @@ impl<'a> Daemon<'a> {
             ))
             .into());
         }
+        taken::check(&self.config, &config)?;
         let routes = default_routes()?;
         let notifier = (config.notify != self.config.notify).then(|| Notifier::start(&config.notify)).transpose()?;
         let (numbered, ports) = jails::number(&config, &self.kernel, &mut self.sources)?;
@@ -592,6 +594,7 @@ impl<'a> Daemon<'a> {
             .context("the new configuration is in force, but the kernel did not take all of it: reload once more")?;
         let to_confirm = to_confirm?;
         tracing::info!(config = %self.config_path.display(), "reloaded");
+        taken::tell(&self.config);
         Ok(to_confirm)
     }
 
@@ -712,9 +715,10 @@ impl<'a> Daemon<'a> {
             let config::Jail { name, filter, input, journal, ports, .. } = &jail.config;
             let logs = input.as_ref().map(ToString::to_string).unwrap_or_default();
             let journal = journal.as_ref().map(|journal| journal.matches.to_string()).unwrap_or_default();
-            tracing::info!(jail = %name, filter = filter.name(), %logs, journal, "watches");
+            tracing::info!(jail = %name, filter = filter.title(), %logs, journal, "watches");
             tracing::info!(jail = %name, %ports, "protects");
         }
+        taken::tell(&self.config);
         if self.numbered.jails.is_empty() {
             tracing::warn!("no jail is on: only bans by command are enforced");
         }

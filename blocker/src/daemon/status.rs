@@ -11,7 +11,7 @@ use blocker_core::filter::fail2ban;
 use blocker_core::time::format_span;
 
 use super::interfaces::State;
-use super::{Daemon, fill};
+use super::{Daemon, fill, taken};
 use crate::clock::Reading;
 use crate::control::wire::{
     Alarms, Ban, BanCounts, InterfaceStatus, JailStatus, LineCounts, PacketCount, SourceStatus, Status,
@@ -101,7 +101,7 @@ impl Daemon<'_> {
         let limits = numbered.map(|jail| &jail.config);
         JailStatus {
             name: stats.name.clone(),
-            filter: limits.map(|config| config.filter.name().to_owned()),
+            filter: limits.map(|config| config.filter.title()),
             ports: limits.map_or_else(|| "all".to_owned(), |config| config.ports.to_string()),
             max_retry: limits.map_or(0, |config| config.max_retry),
             find_time: limits.map_or_else(String::new, |config| format_span(config.find_time)),
@@ -172,6 +172,7 @@ impl Daemon<'_> {
             .chain(self.keeper.problems())
             .chain(self.allow_files.problems())
             .chain(self.notifier.problems())
+            .chain(taken::problems(&self.config))
             .chain(self.sources.states().flat_map(|state| state.problems.iter().cloned()))
             .collect();
         problems.extend(fill::warnings(stats, self.capacity));
