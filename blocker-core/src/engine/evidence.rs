@@ -30,8 +30,9 @@ pub const MAX_EVIDENCE_LINE_BYTES: usize = 512;
 /// Most bytes of all lines and user names of one ban; the lines before that are left out.
 pub const MAX_EVIDENCE_BYTES: usize = 4_096;
 
-/// Bytes of lines that are kept of all sources that are being counted: some 100,000 lines. The memory is taken as it is used.
-pub const RING_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of lines that are kept of all sources that are being counted: some 50,000 lines, as ten thousand sources have that are
+/// one try from a ban. The memory is taken as it is used.
+pub const RING_BYTES: usize = 16 * 1024 * 1024;
 
 /// Chains of lines; 512 KiB.
 const CHAINS: usize = 65_536;
@@ -138,25 +139,32 @@ impl Lines {
         let flags = [(is_v4, V4), (has_user, USER), (is_cut, CUT)];
         let flags = flags.into_iter().filter(|&(is, _)| is).fold(0, |flags, (_, flag)| flags | flag);
         let at = usize::try_from(place % RING_BYTES as u64).unwrap_or(0);
-        let Some(mut to) = self.ring.get_mut(at..at + size) else { return };
+        let Some((header, mut to)) =
+            self.ring.get_mut(at..at + size).and_then(<[u8]>::split_first_chunk_mut::<HEADER_BYTES>)
+        else {
+            return;
+        };
         // Each is within what its bytes take: cut above, or by its type.
-        let line_len = u16::try_from(line.len()).unwrap_or(0).to_le_bytes();
-        let lens = [user, filter, pattern].map(|text| u8::try_from(text.len()).unwrap_or(0));
-        for bytes in [
-            &before.to_le_bytes()[..],
-            &made.as_nanos().to_le_bytes(),
-            &attempts.as_tenths().to_le_bytes(),
-            &count.as_tenths().to_le_bytes(),
-            &of.to_le_bytes(),
-            &bits.to_le_bytes(),
-            &[prefix.len(), jail.index(), flags],
-            &line_len,
-            &lens,
-            line,
-            user,
-            filter,
-            pattern,
-        ] {
+        let [low, high] = u16::try_from(line.len()).unwrap_or(0).to_le_bytes();
+        let [user_len, filter_len, pattern_len] =
+            [user, filter, pattern].map(|text| u8::try_from(text.len()).unwrap_or(0));
+        header[..8].copy_from_slice(&before.to_le_bytes());
+        header[8..16].copy_from_slice(&made.as_nanos().to_le_bytes());
+        header[16..20].copy_from_slice(&attempts.as_tenths().to_le_bytes());
+        header[20..24].copy_from_slice(&count.as_tenths().to_le_bytes());
+        header[24..28].copy_from_slice(&of.to_le_bytes());
+        header[28..44].copy_from_slice(&bits.to_le_bytes());
+        header[44..].copy_from_slice(&[
+            prefix.len(),
+            jail.index(),
+            flags,
+            low,
+            high,
+            user_len,
+            filter_len,
+            pattern_len,
+        ]);
+        for bytes in [line, user, filter, pattern] {
             let (here, rest) = to.split_at_mut(bytes.len().min(to.len()));
             here.copy_from_slice(&bytes[..here.len()]);
             to = rest;
