@@ -30,8 +30,9 @@ pub const MAX_EVIDENCE_LINE_BYTES: usize = 512;
 /// Most bytes of all lines and user names of one ban; the lines before that are left out.
 pub const MAX_EVIDENCE_BYTES: usize = 4_096;
 
-/// Bytes of lines that are kept of all sources that are being counted: some 100,000 lines. The memory is taken as it is used.
-pub const RING_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of lines that are kept of all sources that are being counted: some 50,000 lines, as ten thousand sources have that are
+/// one try from a ban. The memory is taken as it is used.
+pub const RING_BYTES: usize = 16 * 1024 * 1024;
 
 /// Chains of lines; 512 KiB.
 const CHAINS: usize = 65_536;
@@ -138,25 +139,32 @@ impl Lines {
         let flags = [(is_v4, V4), (has_user, USER), (is_cut, CUT)];
         let flags = flags.into_iter().filter(|&(is, _)| is).fold(0, |flags, (_, flag)| flags | flag);
         let at = usize::try_from(place % RING_BYTES as u64).unwrap_or(0);
-        let Some(mut to) = self.ring.get_mut(at..at + size) else { return };
+        let Some((header, mut to)) =
+            self.ring.get_mut(at..at + size).and_then(<[u8]>::split_first_chunk_mut::<HEADER_BYTES>)
+        else {
+            return;
+        };
         // Each is within what its bytes take: cut above, or by its type.
-        let line_len = u16::try_from(line.len()).unwrap_or(0).to_le_bytes();
-        let lens = [user, filter, pattern].map(|text| u8::try_from(text.len()).unwrap_or(0));
-        for bytes in [
-            &before.to_le_bytes()[..],
-            &made.as_nanos().to_le_bytes(),
-            &attempts.as_tenths().to_le_bytes(),
-            &count.as_tenths().to_le_bytes(),
-            &of.to_le_bytes(),
-            &bits.to_le_bytes(),
-            &[prefix.len(), jail.index(), flags],
-            &line_len,
-            &lens,
-            line,
-            user,
-            filter,
-            pattern,
-        ] {
+        let [low, high] = u16::try_from(line.len()).unwrap_or(0).to_le_bytes();
+        let [user_len, filter_len, pattern_len] =
+            [user, filter, pattern].map(|text| u8::try_from(text.len()).unwrap_or(0));
+        header[..8].copy_from_slice(&before.to_le_bytes());
+        header[8..16].copy_from_slice(&made.as_nanos().to_le_bytes());
+        header[16..20].copy_from_slice(&attempts.as_tenths().to_le_bytes());
+        header[20..24].copy_from_slice(&count.as_tenths().to_le_bytes());
+        header[24..28].copy_from_slice(&of.to_le_bytes());
+        header[28..44].copy_from_slice(&bits.to_le_bytes());
+        header[44..].copy_from_slice(&[
+            prefix.len(),
+            jail.index(),
+            flags,
+            low,
+            high,
+            user_len,
+            filter_len,
+            pattern_len,
+        ]);
+        for bytes in [line, user, filter, pattern] {
             let (here, rest) = to.split_at_mut(bytes.len().min(to.len()));
             here.copy_from_slice(&bytes[..here.len()]);
             to = rest;
@@ -314,186 +322,4 @@ fn cut_text(text: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const JAIL: JailId = JailId::MIN;
-    const OTHER: JailId = JailId::MAX;
-    const EVER: Timestamp = Timestamp::from_nanos(i64::MIN);
-
-    #[test]
-    fn the_lines_of_a_prefix_in_a_jail_are_told_in_their_order() {
-        let mut lines = Lines::default();
-        for (from, jail, line) in [
-            ("192.0.2.9", JAIL, "one"),
-            ("192.0.2.8", JAIL, "x"),
-            ("192.0.2.9", OTHER, "y"),
-            ("192.0.2.9", JAIL, "two"),
-        ] {
-            lines.note((prefix(from), jail), piece(from, line.as_bytes(), 10));
-        }
-
-        assert_eq!(told(&lines, "192.0.2.9", JAIL), ["one", "two"]);
-        assert_eq!(told(&lines, "192.0.2.9", OTHER), ["y"]);
-        assert_eq!(told(&lines, "192.0.2.7", JAIL), [""; 0]);
-        let [one, _] = &lines.of((prefix("192.0.2.9"), JAIL), EVER)[..] else { panic!("two") };
-        assert_eq!(
-            *one,
-            Evidence {
-                line: (*b"one").into(),
-                is_cut: false,
-                addr: "192.0.2.9".parse().unwrap(),
-                user: Some((*b"bob").into()),
-                filter: "dovecot".into(),
-                pattern: "auth failed".into(),
-                made: Timestamp::from_secs(10),
-                attempts: Attempts::tenths(7),
-                count: Attempts::whole(2),
-                of: 5,
-            }
-        );
-    }
-
-    #[test]
-    fn a_network_has_the_lines_of_its_hosts_and_says_whose_each_is() {
-        let mut lines = Lines::default();
-        for host in ["2001:db8::1", "2001:db8::2"] {
-            lines.note((prefix("2001:db8::/64"), JAIL), piece(host, host.as_bytes(), 10));
-        }
-
-        let told = lines.of((prefix("2001:db8::/64"), JAIL), EVER);
-        let hosts: Vec<String> = told.iter().map(|told| told.addr.to_string()).collect();
-        assert_eq!(hosts, ["2001:db8::1", "2001:db8::2"]);
-    }
-
-    #[test]
-    fn lines_that_are_answered_or_too_old_are_told_no_more() {
-        let mut lines = Lines::default();
-        let key = (prefix("192.0.2.9"), JAIL);
-        lines.note(key, piece("192.0.2.9", b"old", 10));
-        lines.note((key.0, OTHER), piece("192.0.2.9", b"other", 10));
-        lines.note(key, piece("192.0.2.9", b"new", 20));
-        assert_eq!(lines.of(key, Timestamp::from_secs(10)).len(), 1, "made after that");
-
-        lines.forget(key.0, Some(JAIL));
-        lines.note(key, piece("192.0.2.9", b"newer", 30));
-        assert_eq!(told(&lines, "192.0.2.9", JAIL), ["newer"]);
-        lines.forget_jail(JAIL);
-        assert_eq!(told(&lines, "192.0.2.9", JAIL), [""; 0]);
-        assert_eq!(told(&lines, "192.0.2.9", OTHER), ["other"]);
-        lines.forget(key.0, None);
-        assert_eq!(told(&lines, "192.0.2.9", OTHER), [""; 0]);
-    }
-
-    #[test]
-    fn no_more_lines_and_bytes_than_the_bounds_and_the_last_are_kept() {
-        let mut lines = Lines::default();
-        for n in 0..MAX_EVIDENCE_LINES + 5 {
-            lines.note((prefix("192.0.2.9"), JAIL), piece("192.0.2.9", n.to_string().as_bytes(), 10));
-        }
-        let expected: Vec<String> = (5..MAX_EVIDENCE_LINES + 5).map(|n| n.to_string()).collect();
-        assert_eq!(told(&lines, "192.0.2.9", JAIL), expected);
-
-        let long = [b'x'; 65_536];
-        for _ in 0..MAX_EVIDENCE_LINES {
-            lines.note((prefix("192.0.2.8"), JAIL), piece("192.0.2.8", &long, 10));
-        }
-        let told = lines.of((prefix("192.0.2.8"), JAIL), EVER);
-        assert!(told.iter().all(|told| told.is_cut && told.line.len() == MAX_EVIDENCE_LINE_BYTES));
-        assert_eq!(told.len(), MAX_EVIDENCE_BYTES / (MAX_EVIDENCE_LINE_BYTES + 3));
-    }
-
-    #[test]
-    fn the_oldest_lines_make_room_and_what_overwrote_them_is_nobody_elses() {
-        let mut lines = Lines::default();
-        let line = [b'x'; MAX_EVIDENCE_LINE_BYTES];
-        let hosts = u32::try_from(3 * RING_BYTES / MAX_EVIDENCE_LINE_BYTES).unwrap();
-        let host = |n: u32| Prefix::host(std::net::Ipv4Addr::from_bits(n).into());
-        for n in 0..hosts {
-            lines.note((host(n), JAIL), Piece { made: Timestamp::from_secs(n.into()), ..piece("192.0.2.9", &line, 0) });
-        }
-
-        let kept: Vec<u32> = (0..hosts).filter(|&n| !lines.of((host(n), JAIL), EVER).is_empty()).collect();
-        assert!(kept.is_empty(), "the lines name another host than they were noted for");
-        for n in 0..hosts {
-            let addr = host(n).addr();
-            lines.note(
-                (host(n), JAIL),
-                Piece { addr, made: Timestamp::from_secs(n.into()), ..piece("192.0.2.9", &line, 0) },
-            );
-        }
-        let kept: Vec<u32> = (0..hosts)
-            .filter(|&n| {
-                let told = lines.of((host(n), JAIL), EVER);
-                assert!(told.iter().all(|told| told.made == Timestamp::from_secs(n.into())), "{n}");
-                !told.is_empty()
-            })
-            .collect();
-        let fit = RING_BYTES / (MAX_EVIDENCE_LINE_BYTES + 80);
-        assert!((fit..=RING_BYTES / MAX_EVIDENCE_LINE_BYTES).contains(&kept.len()), "{}", kept.len());
-        assert_eq!(kept.last(), Some(&(hosts - 1)));
-        assert_eq!(kept.len(), usize::try_from(hosts - kept[0]).unwrap(), "and those are the last ones");
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_is_noted_and_forgotten_the_last_lines_that_are_left_are_told(
-            steps in proptest::collection::vec((0_u8..6, 0_u8..3, 0_u8..8), 1..200)
-        ) {
-            let mut lines = Lines::default();
-            let mut model: Vec<((Prefix, JailId), usize)> = Vec::new();
-            let host = |n: u8| Prefix::host(std::net::Ipv4Addr::new(192, 0, 2, n).into());
-            for (number, (host_number, jail, what)) in steps.into_iter().enumerate() {
-                let (prefix, jail) = (host(host_number), JailId::new(jail).expect("it is small"));
-                match what {
-                    0 => {
-                        lines.forget(prefix, Some(jail));
-                        model.retain(|&(key, _)| key != (prefix, jail));
-                    }
-                    1 => {
-                        lines.forget(prefix, None);
-                        model.retain(|&((known, _), _)| known != prefix);
-                    }
-                    2 => {
-                        lines.forget_jail(jail);
-                        model.retain(|&((_, known), _)| known != jail);
-                    }
-                    _ => {
-                        let text = number.to_string();
-                        lines.note((prefix, jail), Piece { addr: prefix.addr(), ..piece("192.0.2.1", text.as_bytes(), 1) });
-                        model.push(((prefix, jail), number));
-                    }
-                }
-                let left: Vec<String> =
-                    model.iter().filter(|(key, _)| *key == (prefix, jail)).map(|(_, number)| number.to_string()).collect();
-                let last = &left[left.len().saturating_sub(MAX_EVIDENCE_LINES)..];
-                prop_assert_eq!(told(&lines, &prefix.to_string(), jail), last);
-            }
-        }
-    }
-
-    fn piece<'a>(from: &str, line: &'a [u8], made_secs: i64) -> Piece<'a> {
-        Piece {
-            line,
-            addr: from.parse().unwrap(),
-            user: Some(b"bob"),
-            filter: "dovecot",
-            pattern: "auth failed",
-            made: Timestamp::from_secs(made_secs),
-            attempts: Attempts::tenths(7),
-            count: Attempts::whole(2),
-            of: 5,
-        }
-    }
-
-    fn told(lines: &Lines, of: &str, jail: JailId) -> Vec<String> {
-        let told = lines.of((prefix(of), jail), EVER);
-        told.iter().map(|told| String::from_utf8_lossy(&told.line).into_owned()).collect()
-    }
-
-    fn prefix(text: &str) -> Prefix {
-        text.parse().unwrap()
-    }
-}
+mod tests;
