@@ -61,7 +61,14 @@ impl Tally {
     #[inline(always)]
     #[must_use]
     pub const fn is_full_with(&self, more: u64, now_ns: u64) -> bool {
-        self.packets + more >= Self::MOST_PACKETS || now_ns.wrapping_sub(self.added_ns) >= Self::MOST_NS
+        self.packets + more >= Self::MOST_PACKETS || self.is_over(now_ns)
+    }
+
+    /// Whether its time is over: another ban may have its place.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_over(&self, now_ns: u64) -> bool {
+        now_ns.wrapping_sub(self.added_ns) >= Self::MOST_NS
     }
 
     /// Whether it is of an earlier ban than the one whose first packet was dropped at `first_drop_ns`.

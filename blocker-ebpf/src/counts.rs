@@ -15,7 +15,12 @@ pub(crate) fn tell<T: Tables>(tables: &T, trace: &mut Trace, packet: &Packet, ou
     }
 }
 
-/// Counts a packet on the ban that was found: in this CPU's tally, which is added to the ban from time to time.
+/// Counts a packet on the ban that was found: in this CPU's tally, which is added to the ban from time to time. Returns whether
+/// the tally is this ban's.
+///
+/// Tallies are few. One that is another ban's is left to it for as long as it counts, which is a second at most: in a flood from many
+/// sources, to look for the other ban with each packet would cost as much as the packet does. Meanwhile the ban is counted on
+/// itself, which was just found.
 ///
 /// # Safety
 ///
@@ -27,7 +32,7 @@ pub(crate) unsafe fn count_drop<T: Tables>(
     ban: *mut Ban,
     has_tally: bool,
     now_ns: u64,
-) {
+) -> bool {
     let &Suspect { packet, bytes, key, slot, .. } = suspect;
     // SAFETY: as the caller promised.
     let first_ns = unsafe { (*ban).first_drop_ns };
@@ -48,11 +53,16 @@ pub(crate) unsafe fn count_drop<T: Tables>(
     let Some(tally) = tally else {
         // SAFETY: as the caller promised.
         unsafe { add(ban, 1, bytes, now_ns) };
-        return;
+        return false;
     };
     // SAFETY: `Tables` lends the tally to us alone.
     let tally = unsafe { &mut *tally };
     if tally.key != key {
+        if !tally.is_over(now_ns) {
+            // SAFETY: as the caller promised.
+            unsafe { add(ban, 1, bytes, now_ns) };
+            return false;
+        }
         // Another ban's, which gets what is its own.
         if tally.packets != 0 {
             let other = if packet.is_v6 {
@@ -79,6 +89,7 @@ pub(crate) unsafe fn count_drop<T: Tables>(
         unsafe { add(ban, tally.packets, tally.bytes, now_ns) };
         tally.begin(key, now_ns);
     }
+    true
 }
 
 /// Adds to a ban's counts, which other CPUs may do at the same time.
@@ -96,8 +107,12 @@ unsafe fn add(ban: *mut Ban, packets: u64, bytes: u64, last_ns: u64) {
     unsafe { add_shared(packets_at, packets) };
     // SAFETY: the same.
     unsafe { add_shared(bytes_at, bytes) };
+    // A clock that is read once in a tick may be behind what the first drop noted.
     // SAFETY: as the caller promised.
-    unsafe { (*ban).last_drop_ns = last_ns };
+    if unsafe { (*ban).last_drop_ns } < last_ns {
+        // SAFETY: the same.
+        unsafe { (*ban).last_drop_ns = last_ns };
+    }
 }
 
 /// # Safety

@@ -182,12 +182,12 @@ fn decide_suspect<T: Tables>(tables: &T, packet: &Packet, bytes: u64, flags: u32
     } else {
         Outcome::DropBanned
     };
-    if search.enforces && search.has_tally && !search.holds_allowed {
-        // SAFETY: `Tables` promises that the ban stays valid until the verdict is given.
+    // SAFETY: `Tables` promises that the ban stays valid until the verdict is given.
+    let has_tally = unsafe { count_drop(tables, &suspect, search.ban, search.has_tally, search.now_ns) };
+    if has_tally && search.enforces && !search.holds_allowed {
+        // SAFETY: as above.
         known::remember(tables, &suspect, unsafe { &*search.ban });
     }
-    // SAFETY: as above.
-    unsafe { count_drop(tables, &suspect, search.ban, search.has_tally, search.now_ns) };
     search.tell(tables, packet, outcome);
     outcome
 }

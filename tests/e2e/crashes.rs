@@ -128,7 +128,7 @@ fn what_was_counted_counts_on_after_a_crash_and_after_a_reboot() -> Result<()> {
 
 #[test]
 fn kill_9_at_any_moment_under_rotation_leaves_the_bans_of_an_undisturbed_run() -> Result<()> {
-    let bans = killed_at_random(100_000, Rotation::Rename)?;
+    let bans = killed_at_random(100_000, Rotation::RenameAndCompress)?;
     let missing: Vec<_> = bans.guilty.difference(&bans.banned).take(9).collect();
     let surplus: Vec<_> = bans.banned.difference(&bans.guilty).take(9).collect();
     ensure!(missing.is_empty(), "a line was lost for each of {missing:?}");
@@ -181,7 +181,8 @@ fn with_each_way_down(meanwhile: impl Fn(&Daemon<'_>) -> Result<()>) -> Result<(
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rotation {
-    Rename,
+    /// And what was rotated before is compressed, as by `delaycompress`.
+    RenameAndCompress,
     CopyTruncate,
 }
 
@@ -195,7 +196,11 @@ struct Bans {
 /// every second and kills the daemon at moments that nobody knows.
 fn killed_at_random(lines: usize, rotation: Rotation) -> Result<Bans> {
     let net = Net::new()?;
-    let mut daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
+    let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
+    // Thousands earn a ban within a minute.
+    let text = daemon.configuration(&Settings::default()) + "\n[brake]\nbans_per_minute = \"off\"\n";
+    daemon.write_configuration(&text)?;
+    daemon.start()?;
     save(&daemon)?;
     let log = std::sync::Arc::clone(daemon.log());
     let mut random = Random::new();
@@ -228,7 +233,13 @@ fn killed_at_random(lines: usize, rotation: Rotation) -> Result<Bans> {
             while !is_written.load(Ordering::Acquire) {
                 thread::sleep(Duration::from_secs(1));
                 match rotation {
-                    Rotation::Rename => log.rename_and_create()?,
+                    Rotation::RenameAndCompress => {
+                        log.rename_and_create()?;
+                        let rotations = log.rotations();
+                        if rotations > 1 {
+                            log.compress(rotations - 1, PACKERS[rotations as usize % PACKERS.len()])?;
+                        }
+                    }
                     Rotation::CopyTruncate => log.copy_and_truncate()?,
                 }
             }

@@ -3,11 +3,16 @@
 //! A file per promise. Every test needs root, and fails without it; each makes a network of its own, so that they may
 //! run at the same time. The binary under test is `$BLOCKER_BIN`, else the `blocker` of the same target directory.
 
+mod aggregate;
+mod allow_command;
 mod allowed;
 mod allowlist;
+mod attempts;
 mod bad_input;
+mod brake;
 mod brute_force;
 mod closing;
+mod confirm;
 mod control;
 mod crashes;
 mod daemon_log;
@@ -23,9 +28,11 @@ mod independence;
 mod interfaces;
 mod journal;
 mod lists;
+mod log_words;
 mod logs;
 mod memory;
 mod metrics;
+mod notify;
 mod past;
 mod refusals;
 mod reload;
@@ -35,3 +42,4 @@ mod rotation;
 mod siege;
 mod supervision;
 mod test_command;
+mod why;

@@ -63,6 +63,11 @@ pub enum Problem {
         /// What to do.
         hint: &'static str,
     },
+    /// The key means nothing without another one.
+    Needs {
+        /// The other key.
+        other: &'static str,
+    },
     /// What should be a formula is none.
     Formula(InvalidFormula),
     /// Any user of the machine can write entries that match, in the service's name.
@@ -78,6 +83,10 @@ pub enum Problem {
     TooManyJails(usize),
     /// A jail's name has other characters, or too many.
     JailName,
+    /// The same of a receiver.
+    ReceiverName,
+    /// A receiver beyond this number of its kind.
+    TooManyReceivers(usize),
     /// A jail's name that has a meaning of its own.
     ReservedName,
     /// More errors than are reported at once.
@@ -114,6 +123,7 @@ impl fmt::Display for Sentence<'_> {
             Problem::FilterFile(wrong) => write!(f, "`{key}`: {wrong}"),
             Problem::Missing { expected } => write!(f, "`{key}` is missing, expected {expected}"),
             Problem::Excluded { by, hint } => write!(f, "`{key}` and `{by}` exclude each other: {hint}"),
+            Problem::Needs { other } => write!(f, "`{key}` needs `{other}`, which is missing"),
             Problem::Formula(fault) => write!(f, "`{key}` is no formula: {fault}"),
             Problem::AnybodysEntries => write!(
                 f,
@@ -126,6 +136,10 @@ impl fmt::Display for Sentence<'_> {
             Problem::JailName => {
                 write!(f, "`{key}` is no name for a jail: use 1 to {MAX_JAIL_NAME_BYTES} of a-z, 0-9, _ and -")
             }
+            Problem::ReceiverName => {
+                write!(f, "`{key}` is no name for a receiver: use 1 to {MAX_JAIL_NAME_BYTES} of a-z, 0-9, _ and -")
+            }
+            Problem::TooManyReceivers(most) => write!(f, "`{key}` is one receiver too many: at most {most}"),
             Problem::ReservedName => write!(f, "`{key}`: this name is kept for bans made by command"),
             Problem::More(count) => write!(f, "and {count} more errors"),
         }

@@ -6,11 +6,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::brake::brake;
 use super::control::control;
 use super::error::Problem;
 use super::filters;
 use super::input::{Input, input};
 use super::metrics::METRICS;
+use super::notify::notify;
 use super::ports::{PortRange, Ports};
 use super::repeat;
 use super::usual::{UNMENTIONED, Usual};
@@ -30,13 +32,17 @@ use crate::time::{BanTime, parse_span};
 pub(super) fn config(root: &mut Section<'_, '_>) -> Option<Config> {
     let daemon = root.table("daemon", daemon);
     let control = root.table("control", control);
+    let brake = root.table("brake", brake);
     let metrics = root.table("metrics", |section| section.get("listen", &METRICS, None));
+    let notify = root.table("notify", notify);
     let defaults = root.table("defaults", |section| limits(section, &LIMITS));
     let jails = root.table("jails", |section| jails(section, &defaults));
     Some(Config {
         daemon,
         control,
+        brake,
         metrics,
+        notify,
         jails: jails?,
         counter: defaults.counter,
         taken: None,
@@ -66,6 +72,7 @@ fn daemon(section: &mut Section<'_, '_>) -> Daemon {
         ipv6_prefix: section.get("ipv6_prefix", &IPV6_PREFIX, 64),
         max_line_bytes: section.get("max_line_bytes", &LINE_BYTES, 8 * 1024),
         remember_bans: section.get("remember_bans", &SPAN, Duration::from_secs(30 * 24 * 60 * 60)),
+        fail2ban_log: section.get("fail2ban_log", &LOG_FILE, None),
         state: section.get("state", &DIRECTORY, PathBuf::from("/var/lib/blocker")),
         runtime: section.get("runtime", &SOCKET_DIRECTORY, PathBuf::from("/run/blocker")),
         pins: section.get("pins", &DIRECTORY, PathBuf::from("/sys/fs/bpf/blocker")),
@@ -79,6 +86,7 @@ struct Limits {
     ban_time: BanTime,
     repeat: repeat::Keys,
     counter: Counter,
+    forgive: bool,
 }
 
 const LIMITS: Limits = Limits {
@@ -87,6 +95,7 @@ const LIMITS: Limits = Limits {
     ban_time: BanTime::For(Duration::from_secs(60 * 60)),
     repeat: repeat::NOTHING,
     counter: Counter::Exact,
+    forgive: true,
 };
 
 /// Of a jail that counts bans, whatever `[defaults]` says: five in a day earn a week.
@@ -96,6 +105,7 @@ const RECIDIVE: Limits = Limits {
     ban_time: BanTime::For(Duration::from_secs(7 * 24 * 60 * 60)),
     repeat: repeat::NOTHING,
     counter: Counter::Exact,
+    forgive: true,
 };
 
 fn limits(section: &mut Section<'_, '_>, defaults: &Limits) -> Limits {
@@ -105,6 +115,7 @@ fn limits(section: &mut Section<'_, '_>, defaults: &Limits) -> Limits {
         ban_time: section.get("ban_time", &BAN_TIME, defaults.ban_time),
         repeat: repeat::Keys::read(section, &defaults.repeat),
         counter: section.get("counter", &COUNTER, defaults.counter),
+        forgive: section.get("forgive", &TRUTH, defaults.forgive),
     }
 }
 
@@ -136,11 +147,16 @@ fn jails(section: &mut Section<'_, '_>, defaults: &Limits) -> Option<Vec<Jail>> 
 }
 
 fn name_problem(name: &str) -> Option<Problem> {
-    let is_plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte));
-    if !is_plain || !(1..=MAX_JAIL_NAME_BYTES).contains(&name.len()) {
+    if !is_name(name) {
         return Some(Problem::JailName);
     }
     (name == MANUAL).then_some(Problem::ReservedName)
+}
+
+/// Whether a jail, or a receiver, may be called so.
+pub(super) fn is_name(name: &str) -> bool {
+    let is_plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte));
+    is_plain && (1..=MAX_JAIL_NAME_BYTES).contains(&name.len())
 }
 
 fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits, whose: Whose) -> Option<Jail> {
@@ -153,7 +169,7 @@ fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits, whose: Who
     let ports = section.get("ports", &PORTS, usual.map_or(Ports::All, Usual::ports));
     let mode = section.get("mode", &MODE, Mode::Enforce);
     let of_recidive = Limits { repeat: defaults.repeat.clone(), ..RECIDIVE };
-    let Limits { max_retry, find_time, ban_time, repeat, counter } =
+    let Limits { max_retry, find_time, ban_time, repeat, counter, forgive } =
         limits(section, if counts_bans { &of_recidive } else { defaults });
     let repeat = repeat.repeat();
     let name = name.to_owned();
@@ -172,6 +188,7 @@ fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits, whose: Who
         ban_time,
         repeat,
         counter,
+        forgive,
     })
 }
 
@@ -307,6 +324,14 @@ const ALLOW_FILES: Kind<Vec<PathBuf>> = Kind {
 
 pub(super) const TRUTH: Kind<bool> =
     Kind { expected: "true or false", read: |value| value.or_unexpected(value.truth()) };
+
+const LOG_FILE: Kind<Option<PathBuf>> = Kind {
+    expected: "the absolute path of a file, or \"\" for none",
+    read: |value| match value.text() {
+        Some("") => Ok(None),
+        _ => path(value, MAX_PATH_BYTES).map(Some),
+    },
+};
 
 const DIRECTORY: Kind<PathBuf> = Kind { expected: "an absolute path", read: |value| path(value, MAX_PATH_BYTES) };
 

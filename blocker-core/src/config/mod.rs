@@ -7,12 +7,14 @@
 //!
 //! This module opens no file: that a log exists or an interface is up is for the daemon to find out.
 
+mod brake;
 mod control;
 mod error;
 mod filters;
 mod input;
 mod keys;
 mod metrics;
+pub mod notify;
 mod ports;
 mod repeat;
 mod services;
@@ -26,10 +28,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::brake::Brake;
 pub use self::control::Control;
 pub use self::error::{Error, Hint, Problem};
 pub use self::input::{Input, MAX_SOCKET_BYTES, SyslogSocket};
 pub use self::metrics::MetricsSocket;
+pub use self::notify::Notify;
 pub use self::ports::{PortRange, Ports, Protocol};
 pub use self::services::Services;
 use crate::fail2ban::{Logs, Taken};
@@ -81,8 +85,12 @@ pub struct Config {
     pub daemon: Daemon,
     /// The table `[control]`: who besides root may use the control socket.
     pub control: Control,
+    /// The table `[brake]`: how many new bans logs may earn.
+    pub brake: Brake,
     /// The table `[metrics]`: where metrics are told, if anywhere.
     pub metrics: Option<MetricsSocket>,
+    /// The table `[notify]`: who is told of bans.
+    pub notify: Notify,
     /// The jails, in the order of the file; a built-in jail that the file does not mention comes first. Names are
     /// unique; jails that are off are among them. Behind them come those of fail2ban, if they are read too.
     pub jails: Vec<Jail>,
@@ -126,6 +134,8 @@ pub struct Daemon {
     /// The longest line that is judged, in bytes before its newline, 1 to 64 KiB; longer ones are skipped whole. 8 KiB is what
     /// rsyslog keeps of a message by default; RFC 5424 asks of receivers no more than 2,048.
     pub max_line_bytes: usize,
+    /// The file in which a log as fail2ban's is kept, if anywhere; absolute.
+    pub fail2ban_log: Option<PathBuf>,
     /// The directory of what outlives a reboot; absolute.
     pub state: PathBuf,
     /// The directory of the control socket; absolute, and short enough for a socket in it.
@@ -195,6 +205,8 @@ pub struct Jail {
     pub repeat: Repeat,
     /// How attempts are counted.
     pub counter: Counter,
+    /// Whether a login that succeeds forgives what its user failed at before, from the same address.
+    pub forgive: bool,
 }
 
 /// What a jail reads of the systemd journal.

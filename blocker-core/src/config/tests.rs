@@ -56,12 +56,15 @@ fn an_empty_file_is_a_working_configuration() {
             max_bans_ipv6: None,
             ipv6_prefix: 64,
             max_line_bytes: 8 * 1024,
+            fail2ban_log: None,
             state: "/var/lib/blocker".into(),
             runtime: "/run/blocker".into(),
             pins: "/sys/fs/bpf/blocker".into(),
         },
         control: Control::default(),
+        brake: Brake { bans_per_minute: Some(3_000) },
         metrics: None,
+        notify: Notify::default(),
         jails: vec![Jail {
             name: "dovecot".to_owned(),
             whose: Whose::Unmentioned,
@@ -76,6 +79,7 @@ fn an_empty_file_is_a_working_configuration() {
             ban_time: BanTime::For(secs(3_600)),
             repeat: Repeat::default(),
             counter: Counter::Exact,
+            forgive: true,
         }],
         counter: Counter::Exact,
         taken: None,
@@ -114,6 +118,7 @@ fn the_shipped_file_shows_every_key_with_its_default() {
         "max_bans_ipv4",
         "max_bans_ipv6",
         "max_line_bytes",
+        "fail2ban_log",
         "state",
         "runtime",
         "pins",
@@ -124,7 +129,7 @@ fn the_shipped_file_shows_every_key_with_its_default() {
     for key in ["ban_time_increment", "ban_time_factor", "ban_time_all_jails", "fewer_tries"] {
         assert_eq!(settings.iter().filter(|line| line.starts_with(&format!("{key} = "))).count(), 1, "{key}");
     }
-    for key in ["mode", "max_retry", "find_time", "ban_time", "counter"] {
+    for key in ["mode", "max_retry", "find_time", "ban_time", "counter", "forgive"] {
         assert_eq!(settings.iter().filter(|line| line.starts_with(&format!("{key} = "))).count(), 2, "{key}");
     }
 }
@@ -137,6 +142,7 @@ fn every_key_is_read() {
         mode = "observe"
         fail2ban = "/etc/fail2ban"
         allow = ["192.0.2.0/28", "2001:db8::9", "::ffff:198.51.100.7"]
+        fail2ban_log = "/srv/log/fail2ban.log"
         state = "/srv/state"
         runtime = "/srv/run"
         pins = "/sys/fs/bpf/second"
@@ -153,6 +159,7 @@ fn every_key_is_read() {
         find_time = 90
         ban_time = "forever"
         counter = "fail2ban"
+        forgive = false
         [jails.dovecot]
         enabled = false
     "#;
@@ -167,8 +174,9 @@ fn every_key_is_read() {
         ["192.0.2.0/28", "2001:db8::9", "198.51.100.7"]
     );
     assert_eq!(
-        [daemon.state, daemon.runtime, daemon.pins].map(|path| path.display().to_string()),
-        ["/srv/state", "/srv/run", "/sys/fs/bpf/second"]
+        [daemon.fail2ban_log.clone().unwrap(), daemon.state, daemon.runtime, daemon.pins]
+            .map(|path| path.display().to_string()),
+        ["/srv/log/fail2ban.log", "/srv/state", "/srv/run", "/sys/fs/bpf/second"]
     );
     assert_eq!(names, ["webmail", "dovecot"], "jails keep the order of the file");
     assert_eq!(jails[0].enabled, Enabled::Yes);
@@ -176,6 +184,7 @@ fn every_key_is_read() {
     assert_eq!(jails[0].ports.to_string(), "25,443,588,5000-5010/tcp 53,5060/udp 588/sctp");
     assert_eq!((jails[0].max_retry, jails[0].find_time, jails[0].ban_time), (10, secs(90), BanTime::Forever));
     assert_eq!((jails[0].counter, jails[1].counter), (Counter::Fail2ban, Counter::Exact));
+    assert_eq!((jails[0].forgive, jails[1].forgive), (false, true));
     assert_eq!(jails[1].enabled, Enabled::No);
     assert_eq!((jails[1].max_retry, jails[1].find_time), (3, secs(3_600)), "[defaults] hold for every jail");
     assert_eq!(jails[1].ban_time, BanTime::For(secs(86_400)));
@@ -446,7 +455,7 @@ fn faults_of_whole_keys_have_words_of_their_own() {
         (
             "[jails.mail]\nlog = '/a'\nfilter = 'qpsmtpd'",
             &[
-                "line 3: `jails.mail.filter`: no filter is called \"qpsmtpd\": known are `apache`, `courier`, `cyrus`, `dovecot`, `dovecot-auth`, `exim`, `nginx`, `postfix`, `postfix-postscreen`, `proftpd`, `pure-ftpd`, `recidive`, `roundcube`, `rspamd`, `sendmail`, `sogo`, `sshd`, `stalwart`, `vsftpd`",
+                "line 3: `jails.mail.filter`: no filter is called \"qpsmtpd\": known are `apache`, `courier`, `cyrus`, `dovecot`, `exim`, `nginx`, `postfix`, `postfix-postscreen`, `proftpd`, `pure-ftpd`, `recidive`, `roundcube`, `rspamd`, `sendmail`, `sogo`, `sshd`, `stalwart`, `vsftpd`",
             ],
         ),
         (
@@ -499,10 +508,10 @@ fn bans_grow_as_the_defaults_say_or_a_jail_itself() {
     };
 
     let dovecot = Escalation { factor: Factor::new(2.0).unwrap(), ..grown.clone() };
-    assert_eq!(jails[0].repeat, Repeat { escalation: Some(dovecot), all_jails: false, fewer_tries: true });
+    assert_eq!(jails[0].repeat, Repeat { escalation: Some(dovecot), fewer_tries: true, ..Repeat::default() });
     let formula = Growth::Formula(Formula::parse("time * count").unwrap());
     let sshd = Escalation { growth: formula, random: secs(600), ..grown };
-    assert_eq!(jails[1].repeat, Repeat { escalation: Some(sshd), all_jails: true, fewer_tries: false });
+    assert_eq!(jails[1].repeat, Repeat { escalation: Some(sshd), all_jails: true, ..Repeat::default() });
     assert_eq!(jails[2].repeat, Repeat::default());
 }
 
@@ -527,9 +536,12 @@ fn unknown_keys_get_the_nearest_known_one() {
         ("[jail.dovecot]", "line 1: unknown key `jail`: did you mean `jails`?"),
         (
             "[defaults]\nignoreip = []",
-            "line 2: unknown key `defaults.ignoreip`: known are `max_retry`, `find_time`, `ban_time`, `ban_time_multipliers`, `ban_time_formula`, `ban_time_increment`, `ban_time_factor`, `ban_time_max`, `ban_time_random`, `ban_time_all_jails`, `fewer_tries`, `counter`",
+            "line 2: unknown key `defaults.ignoreip`: known are `max_retry`, `find_time`, `ban_time`, `ban_time_multipliers`, `ban_time_formula`, `ban_time_increment`, `ban_time_factor`, `ban_time_max`, `ban_time_random`, `ban_time_all_jails`, `fewer_tries`, `aggregate_after`, `aggregate_ipv4`, `aggregate_ipv6`, `counter`, `forgive`",
         ),
-        ("\"\\n\" = 1", "line 1: unknown key `\"\\n\"`: known are `daemon`, `control`, `metrics`, `defaults`, `jails`"),
+        (
+            "\"\\n\" = 1",
+            "line 1: unknown key `\"\\n\"`: known are `daemon`, `control`, `brake`, `metrics`, `notify`, `defaults`, `jails`",
+        ),
     ];
     for (text, expected) in rows {
         assert_eq!(errors(text), [expected]);

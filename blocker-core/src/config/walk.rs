@@ -203,6 +203,11 @@ impl<'d> Section<'_, 'd> {
         self.fault(entry.at, entry.name, problem);
     }
 
+    /// Whether the table is there.
+    pub(super) fn is_there(&self) -> bool {
+        self.table.is_some()
+    }
+
     /// Whether `key` is there.
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.is_some_and(|table| table.contains_key(key))

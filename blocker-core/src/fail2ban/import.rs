@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::fault::one_line;
+use super::mail::Mail;
 use super::scope::Closed;
 use crate::jail::Repeat;
 use crate::prefix::Prefix;
@@ -17,6 +18,8 @@ pub struct Import {
     pub notes: Vec<Note>,
     /// Who is never banned.
     pub allow: Vec<Prefix>,
+    /// Who gets mails, if anybody.
+    pub mail: Option<Mail>,
     /// Each jail, in the order of the files.
     pub jails: Vec<Carried>,
 }

@@ -9,6 +9,7 @@ use super::growth;
 use super::import::{Carried, Fate, Import, Lowered, Note, note};
 use super::inputs::Inputs;
 use super::jail::{Jail, Jails};
+use super::mail;
 use super::scope::{self, Closed};
 use super::stock::{self, Logged};
 use crate::config::{MAX_JAIL_NAME_BYTES, MAX_JAILS, Names};
@@ -27,14 +28,15 @@ pub fn lower(jails: &Jails, names: &Names) -> Import {
     let running: Vec<&Jail> = jails.jails.iter().filter(|jail| jail.enabled || !is_any_on).collect();
     let allow = allowed(&running, &mut notes);
     let mut used = BTreeSet::new();
-    let carried = jails
+    let mut carried: Vec<Carried> = jails
         .jails
         .iter()
         .map(|jail| {
             Lowering { jail, names, running: &running, has_own_filter: false, notes: Vec::new() }.carry(&mut used)
         })
         .collect();
-    Import { notes, allow, jails: carried }
+    let mail = mail::lowered(&jails.jails, &mut carried);
+    Import { notes, allow, mail, jails: carried }
 }
 
 /// What concerns all jails.
@@ -298,12 +300,16 @@ impl Lowering<'_> {
                 }
                 Effect::Mail(mail) => {
                     let to = mail.dest.as_deref().map(|dest| format!(" to {}", plain(dest))).unwrap_or_default();
-                    self.refused("action", format!("{name}: mails{to} about each ban: {MAIL}"));
+                    if self.has_own_filter {
+                        self.refused("action", format!("{name}: mails{to} about each ban: say [notify.mail] in the configuration"));
+                    } else {
+                        self.changed("action", format!("{name}: mails{to} about each ban: {MAIL}"));
+                    }
                 }
                 Effect::Elsewhere { does, instead } => self.refused("action", format!("{name}: {does}: {instead}")),
                 Effect::Own => self.refused(
                     "action",
-                    format!("{name}: an action of your own; blocker runs no commands at a ban: follow its log, or let a timer read `blocker bans --json`"),
+                    format!("{name}: an action of your own: a program in a table [notify.exec.NAME] is told of each ban, and can do what it does"),
                 ),
             }
         }

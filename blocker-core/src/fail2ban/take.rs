@@ -196,6 +196,8 @@ impl Lowering<'_> {
             ban_time,
             repeat,
             counter: config.counter,
+            // fail2ban's counts are nobody's to take back.
+            forgive: false,
         })
     }
 

@@ -3,6 +3,7 @@
 use super::fault::plain;
 use super::growth;
 use super::import::{Carried, Fate, Import, Lowered, Note};
+use super::mail::Mail;
 use super::scope::Closed;
 use crate::time::format_span;
 
@@ -24,6 +25,9 @@ impl Import {
             }
             text.push_str("]\n");
         }
+        if let Some(told) = &self.mail {
+            mail(told, &mut text);
+        }
         let running: Vec<&Carried> = self.jails.iter().filter(|jail| jail.enabled).collect();
         if !running.iter().any(|jail| jail.jail.as_ref().is_some_and(|jail| jail.name == "dovecot")) {
             text.push_str("\n# fail2ban has no such jail that could be carried over; blocker's own is on wherever Dovecot's log is.\n#[jails.dovecot]\n#enabled = false\n");
@@ -33,6 +37,22 @@ impl Import {
             jail(carried, &mut text);
         }
         text
+    }
+}
+
+fn mail(told: &Mail, text: &mut String) {
+    let Mail { to, from, jails, whois } = told;
+    text.push_str(&format!(
+        "\n# Mails at the start, at the stop and at bans, as by fail2ban's actions.\n# Under systemd server = \"smtp://localhost\" is less trouble: see docs/operations.md.\n[notify.mail]\nto = {}\n",
+        list(to)
+    ));
+    if let Some(from) = from {
+        text.push_str(&format!("from = {}\n", quoted(from)));
+    }
+    text.push_str(&format!("jails = {}\nsubject = \"[Fail2Ban]\"\n", list(jails)));
+    text.push_str("sendmail = \"/usr/sbin/sendmail\"\n");
+    if *whois {
+        text.push_str("whois = true\n");
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod client;
 pub mod server;
+pub mod why;
 pub mod wire;
 
 use std::path::{Path, PathBuf};

@@ -24,6 +24,7 @@
 //! until they are told to open the new one.
 
 mod followed;
+mod missed;
 mod runs;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -37,15 +38,18 @@ use nix::errno::Errno;
 use tokio::sync::mpsc::Sender;
 use tracing::{debug, info, warn};
 
+use super::family::open;
 use super::filesystem::unannounced;
 use super::find::{Found, find, leads_elsewhere};
 use super::pattern::PathPattern;
 use super::problems::Problems;
 use super::reader::Reader;
 use super::remembered::Remembered;
-use super::tail::{Buffer, Identity, Start, Tail};
+
+use super::tail::{Buffer, Identity, Start};
 use super::watch::Watch;
 use super::{Batch, FollowedFile, Mark, Marks, SourceCounters, SourceEvent, SourceState, Standing, number_log};
+use crate::clock::Reading;
 use followed::{Closing, Followed};
 
 /// Most files one source follows at once; more that match are told and counted as a problem. Each takes a descriptor, some
@@ -86,6 +90,8 @@ pub(super) struct Follower {
     receiver: Option<Sender<SourceEvent>>,
     /// Whether the files that are found were there when the source began.
     is_first_scan: bool,
+    /// When the last scan began: wall time, in nanoseconds.
+    scanned_at: i64,
     /// Where in `followed` to look first for something to read, so that a busy file does not hide the others.
     next: usize,
     buffer: Buffer,
@@ -122,6 +128,7 @@ impl Follower {
             followed: Vec::new(),
             remembered: Remembered::default(),
             is_first_scan: true,
+            scanned_at: 0,
             next: 0,
             buffer: Buffer::new(),
             counters: SourceCounters::default(),
@@ -180,23 +187,25 @@ impl Follower {
             problems.add(problem.to_owned());
         }
         let directories: BTreeSet<_> = self.patterns.iter().flat_map(PathPattern::directories).collect();
-        let is_again_needed = self.watch.set_directories(directories, &mut problems);
-
-        let (found, waiting) = find(&self.patterns, &mut problems);
-        if self.is_first_scan {
-            self.resume(&found, now);
-        }
+        let mut is_again_needed = self.watch.set_directories(directories, &mut problems);
+        self.scanned_at = Reading::take().wall_ns();
+        let (found, waiting) =
+            if self.is_first_scan { self.resume(now, &mut problems) } else { find(&self.patterns, &mut problems) };
         let known_paths: HashSet<PathBuf> = self.followed.iter().map(|followed| followed.path.clone()).collect();
         self.update_standings(&found, now);
         let known: HashSet<Identity> = self.followed.iter().map(|followed| followed.tail.identity()).collect();
         let mut left_out = 0_usize;
-        for file in found.into_iter().filter(|file| !known.contains(&file.identity)) {
+        for file in found.iter().filter(|file| !known.contains(&file.identity)) {
             let room = self.followed.len() < MAX_FILES;
             let is_rotation = known_paths.contains(&file.path);
-            match self.open(&file, room, now) {
+            if is_rotation {
+                self.open_missed(&file.path, &found, now);
+            }
+            match self.open(file, room, now) {
                 Ok(true) => self.counters.rotations += u64::from(is_rotation),
                 Ok(false) => left_out += usize::from(!room),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                // It was rotated away since it was found.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => is_again_needed = true,
                 Err(error) => problems.add(format!("opening {:?}: {error}", file.path)),
             }
         }
@@ -327,6 +336,7 @@ impl Follower {
             let before = (followed.standing, followed.path.clone());
             if let Some(&path) = found.get(&followed.tail.identity()) {
                 followed.standing = Standing::Current;
+                followed.current_at = self.scanned_at;
                 followed.closing = None;
                 if followed.path != path {
                     followed.path = path.to_path_buf();
@@ -354,15 +364,14 @@ impl Follower {
     }
 
     fn open_in_room(&mut self, found: &Found, now: Instant) -> io::Result<bool> {
-        let file = Tail::open(&found.path)?;
-        let metadata = file.metadata()?;
-        let identity = Identity::of(&metadata);
+        let identity = found.identity;
+        let file = open(&found.path, identity)?;
         if self.followed.iter().any(|followed| followed.tail.identity() == identity) {
             return Ok(false);
         }
         let start = match self.remembered.get(identity) {
             Some(start) => start.clone(),
-            None if self.is_first_scan && !self.is_known => Start::After(metadata.len()),
+            None if self.is_first_scan && !self.is_known => Start::After(file.metadata()?.len()),
             None => Start::Beginning,
         };
         let file_system = unannounced(&file);
@@ -375,6 +384,7 @@ impl Follower {
             log: number_log(),
             path: found.path.clone(),
             standing: Standing::Current,
+            current_at: self.scanned_at,
             file_system,
             is_told: false,
             is_dirty: true,

@@ -14,34 +14,39 @@
 //! oldest first, before the file that has the path now, compressed or not. A copy of what is still at the path is none of them:
 //! copytruncate is at work at this moment, and the original is read. Nor is a compressed file whose original is there, or was
 //! opened here: it is being compressed.
+//!
+//! Looking may take its time. What comes meanwhile, and is rotated away before it is over, is looked for when it is (`arrived`).
 
+mod arrived;
+#[cfg(test)]
+mod arrived_tests;
 mod compressed;
 #[cfg(test)]
 mod compressed_tests;
 
 use std::cell::LazyCell;
-use std::collections::HashSet;
-use std::fs::{self, File};
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
+use super::family::{Member, born, family, find_again, is_copy_of_path, members, open};
 use super::find::Found;
 use super::follower::QUIET_TIME;
 use super::packed::{Format, PackedName};
-use super::tail::{CHECKED_BYTES, Identity, Position, Start, Tail, bytes_before};
+use super::tail::{Identity, Position, Start};
 use super::unpacked::{head, is_read, read_position};
 use super::{Mark, Marks, Standing};
+use crate::clock::Reading;
 use compressed::{Compressed, Effort, MAX_BEHIND_NS, find_marks, is_telling};
 
-/// Most names of a directory that are looked at for a path.
-const MAX_NAMES: usize = 16_384;
-
 /// A file system's clock is behind by at most a tick, 10 ms; in nanoseconds.
-const TICKS_NS: i64 = 20_000_000;
+pub(super) const TICKS_NS: i64 = 20_000_000;
+
+/// A file's mark is noted at most so long after it was found, in nanoseconds, however slow the disk: 10 s.
+const UNTOLD_NS: i64 = 10_000_000_000;
 
 /// A file that is to be read before what is found besides.
 #[derive(Debug)]
@@ -84,10 +89,17 @@ impl Mark {
         Identity { device: self.device, inode: self.inode }
     }
 
-    /// Whether a file has what was there when it was read; at its beginning, what was first in it.
+    /// Whether a file has what was there when it was read; at its beginning, what was first in it. Where nothing is known of
+    /// that, whether it was there when the mark was noted: another may have its inode.
     fn is_in(&self, file: &File) -> bool {
-        let is_first = || self.before.is_empty() || head(file).is_ok_and(|head| head == self.before);
-        if self.offset == 0 { is_first() } else { self.position().is_in(file) }
+        if self.offset > 0 {
+            self.position().is_in(file)
+        } else if self.before.is_empty() {
+            let born = || born(&file.metadata().ok()?);
+            self.noted == 0 || born().is_none_or(|born| born <= self.noted)
+        } else {
+            head(file).is_ok_and(|head| head == self.before)
+        }
     }
 
     fn position(&self) -> Position {
@@ -97,105 +109,113 @@ impl Mark {
     }
 }
 
-/// Finds the files of `marks` among those `found` now and around them, for as long as `is_wanted`.
-pub(super) fn resume(marks: Marks, found: &[Found], is_wanted: &dyn Fn() -> bool) -> Resumption {
-    let Marks { is_known, files: marks } = marks;
-    let effort = Effort { unpacked: 0, is_wanted };
-    let (claimed, opened) = (HashSet::new(), HashSet::new());
-    let mut search = Search { found, claimed, opened, effort, resumption: Resumption::default() };
-    if !is_known {
-        // Of other sources: they tell of files that this one has, too, and of nothing else.
-        for (number, mark) in marks.iter().enumerate() {
-            search.claim_found(number, mark);
-        }
-        return search.resumption;
+/// Finds the files of `marks` among those that a `look` finds and around them, for as long as `is_wanted`. Says what the last
+/// look has found besides.
+pub(super) fn resume(
+    marks: Marks,
+    look: &mut dyn FnMut() -> Vec<Found>,
+    is_wanted: &dyn Fn() -> bool,
+) -> (Resumption, Vec<Found>) {
+    let began = Reading::take().wall_ns().saturating_sub(TICKS_NS);
+    let mut search = Search::new(look(), is_wanted);
+    let is_known = marks.is_known;
+    search.find(marks);
+    if is_known {
+        search.look_again(look, began);
     }
-    let mut paths: Vec<&Path> = Vec::new();
-    for mark in &marks {
-        if !paths.contains(&mark.path.as_path()) {
-            paths.push(&mark.path);
-        }
-    }
-    for path in paths {
-        // Not looked for where all is as it was: a glob may name a thousand files.
-        let family = LazyCell::new(|| family(path));
-        let (mut is_current, mut since, mut missing) = (false, i64::MIN, Vec::new());
-        for (number, mark) in marks.iter().enumerate().filter(|(_, mark)| mark.path == path) {
-            let has_path = search.claim_found(number, mark)
-                || search.claim((number, mark), &family, &mut since).unwrap_or_else(|| {
-                    missing.push((number, mark));
-                    false
-                });
-            // At its beginning every file is the same: another may have the inode.
-            is_current |= has_path && mark.offset > 0;
-            since = since.max(mark.noted.saturating_sub(TICKS_NS));
-        }
-        if !is_current {
-            search.begin_unknown(path, since, &family);
-        }
-        if is_current && missing.is_empty() {
-            continue;
-        }
-        // Listed when the others are open: what was compressed meanwhile is among them.
-        let compressed = search.compressed(path, if is_current { i64::MAX } else { since }, &missing);
-        search.claim_compressed(missing, &compressed);
-        if !is_current {
-            search.begin_compressed(path, since, compressed);
-        }
-    }
-    // Of the files that are found, none was written to before one that was rotated away.
-    search.resumption.files.sort_by_key(|file| (file.standing == Standing::Current, file.order));
-    search.resumption
-}
-
-/// A file that has or had a path.
-#[derive(Debug)]
-struct Member {
-    path: PathBuf,
-    identity: Identity,
-    /// When it was last written to: wall time, in nanoseconds.
-    modified: i64,
-}
-
-/// The file at `path` and those that a rotation may have made of it, the one last written to last. None that are compressed.
-fn family(path: &Path) -> Vec<Member> {
-    members(path, |path| PackedName::of(path).is_none())
-}
-
-/// Those of these files that are of a kind.
-fn members(path: &Path, is_of_kind: impl Fn(&Path) -> bool) -> Vec<Member> {
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return Vec::new() };
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    let is_of_family = |other: &[u8]| {
-        let rest = other.strip_prefix(name.as_bytes());
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b".") || rest.starts_with(b"-"))
-    };
-    let mut members: Vec<Member> = entries
-        .take(MAX_NAMES)
-        .filter_map(Result::ok)
-        .filter(|entry| is_of_family(entry.file_name().as_bytes()))
-        .filter(|entry| is_of_kind(&entry.path()))
-        .filter_map(|entry| {
-            let path = entry.path();
-            let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
-            let modified = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
-            Some(Member { path, identity: Identity::of(&metadata), modified })
-        })
-        .collect();
-    members.sort_by(|one, other| (one.modified, &one.path).cmp(&(other.modified, &other.path)));
-    members
+    search.finish()
 }
 
 struct Search<'a> {
-    found: &'a [Found],
+    /// At the last look.
+    found: Vec<Found>,
     claimed: HashSet<Identity>,
     /// The paths of rotated files that were opened.
     opened: HashSet<PathBuf>,
+    /// What was found at earlier looks.
+    seen: HashSet<Identity>,
+    /// From when on, by path, what nobody knows is new: wall time, in nanoseconds.
+    since: HashMap<PathBuf, i64>,
+    /// Whether a file was gone from the name under which it had just been seen.
+    is_unsettled: bool,
     effort: Effort<'a>,
     resumption: Resumption,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn new(found: Vec<Found>, is_wanted: &'a dyn Fn() -> bool) -> Self {
+        Self {
+            found,
+            claimed: HashSet::new(),
+            opened: HashSet::new(),
+            seen: HashSet::new(),
+            since: HashMap::new(),
+            is_unsettled: false,
+            effort: Effort { unpacked: 0, is_wanted },
+            resumption: Resumption::default(),
+        }
+    }
+
+    /// Finds the files of the marks, and what came after them.
+    fn find(&mut self, marks: Marks) {
+        let Marks { is_known, files: marks } = marks;
+        if !is_known {
+            // Of other sources: they tell of files that this one has, too, and of nothing else.
+            for (number, mark) in marks.iter().enumerate() {
+                self.claim_found(number, mark);
+            }
+            return;
+        }
+        let mut paths: Vec<&Path> = Vec::new();
+        for mark in &marks {
+            if !paths.contains(&mark.path.as_path()) {
+                paths.push(&mark.path);
+            }
+        }
+        for path in paths {
+            // Not looked for where all is as it was: a glob may name a thousand files.
+            let family = LazyCell::new(|| family(path));
+            let (mut is_current, mut since, mut missing) = (false, i64::MIN, Vec::new());
+            for (number, mark) in marks.iter().enumerate().filter(|(_, mark)| mark.path == path) {
+                let has_path = self.claim_found(number, mark)
+                    || self.claim((number, mark), &family, &mut since).unwrap_or_else(|| {
+                        missing.push((number, mark));
+                        false
+                    });
+                // At its beginning every file is the same: another may have the inode.
+                is_current |= has_path && mark.offset > 0;
+                since = since.max(mark.noted.saturating_sub(TICKS_NS));
+            }
+            self.since.insert(path.to_owned(), since);
+            if !is_current {
+                self.begin_unknown(path, since, &family);
+            }
+            if is_current && missing.is_empty() {
+                continue;
+            }
+            // A file of which nothing was known but that it is there can be known by nothing else when it is compressed.
+            let nameless = missing.iter().filter(|(_, mark)| !is_telling(mark)).map(|(_, mark)| mark.noted);
+            let came = nameless.min().map_or(i64::MAX, |noted| noted.saturating_sub(UNTOLD_NS));
+            let since = if is_current { came } else { since.min(came) };
+            // Listed when the others are open: what was compressed meanwhile is among them.
+            let compressed = self.compressed(path, since, &missing);
+            self.claim_compressed(missing, &compressed);
+            self.begin_compressed(path, since, compressed);
+        }
+    }
+
+    /// What was made of the marks, and the files that were found last.
+    fn finish(mut self) -> (Resumption, Vec<Found>) {
+        let found: HashSet<Identity> = self.found.iter().map(|found| found.identity).collect();
+        let files = &mut self.resumption.files;
+        for file in files.iter_mut().filter(|file| !found.contains(&file.identity)) {
+            file.standing = Standing::Rotated;
+        }
+        // Of the files that are found, none was written to before one that was rotated away.
+        files.sort_by_key(|file| (file.standing == Standing::Current, file.order));
+        (self.resumption, self.found)
+    }
+
     /// Takes the file of a mark if it is at its path still.
     fn claim_found(&mut self, number: usize, mark: &Mark) -> bool {
         let identity = mark.identity();
@@ -230,6 +250,11 @@ impl Search<'_> {
             let mut places = candidates().filter(|(_, identity)| is_it(*identity) && !self.claimed.contains(identity));
             places.find_map(|(path, identity)| match open(&path, identity) {
                 Ok(file) => mark.is_in(&file).then_some((path, identity, Some(file))),
+                // Renamed this very moment; or compressed, and looked for later.
+                Err(error) if is_same(identity) && error.kind() == io::ErrorKind::NotFound => {
+                    let (path, file) = find_again(&mark.path, identity)?;
+                    mark.is_in(&file).then_some((path, identity, Some(file)))
+                }
                 // It is there, and may be readable later.
                 Err(_) if is_same(identity) => Some((path, identity, None)),
                 Err(_) => None,
@@ -263,15 +288,24 @@ impl Search<'_> {
         Some(is_current)
     }
 
-    /// Takes in the files that were written to `since` then and do not have their `path` any more.
+    /// Takes in the files that were written to `since` then, or were at the `path` then, and do not have it any more.
     fn begin_unknown(&mut self, path: &Path, since: i64, family: &[Member]) {
-        for member in family.iter().filter(|member| member.modified > since && member.path != path) {
+        for member in family.iter().filter(|member| member.path != path) {
+            if member.modified <= since && !self.seen.contains(&member.identity) {
+                continue;
+            }
             let is_found = self.found.iter().any(|found| found.identity == member.identity);
             if is_found || self.claimed.contains(&member.identity) {
                 continue;
             }
-            let Ok(file) = open(&member.path, member.identity) else { continue };
-            if is_copy_of(&file, path) {
+            let file = match open(&member.path, member.identity) {
+                Ok(file) => file,
+                Err(error) => {
+                    self.is_unsettled |= error.kind() == io::ErrorKind::NotFound;
+                    continue;
+                }
+            };
+            if is_copy_of_path(&file, path) {
                 continue;
             }
             self.claimed.insert(member.identity);
@@ -294,7 +328,7 @@ impl Search<'_> {
         let is_old = |modified: i64| modified <= since && missing.iter().all(|(_, mark)| is_before(modified, mark));
         let mut compressed = Vec::new();
         for member in members(path, |path| PackedName::of(path).is_some()) {
-            let Member { path, identity, modified } = member;
+            let Member { path, identity, modified, .. } = member;
             let modified = latest(modified);
             let Some(name) = PackedName::of(&path) else { continue };
             if is_old(modified) || self.opened.contains(&name.base) || name.has_base() {
@@ -391,7 +425,12 @@ impl Search<'_> {
                 continue;
             }
             let file = match open(&member.path, member.identity) {
+                Ok(file) if self.is_open(&file, member.format, path) => continue,
                 Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.is_unsettled = true;
+                    continue;
+                }
                 Err(error) => {
                     warn!(file = ?member.path, %error, "a compressed log cannot be opened: its lines are not judged");
                     continue;
@@ -423,33 +462,11 @@ fn is_before(modified: i64, mark: &Mark) -> bool {
     modified < mark.noted.saturating_sub(MAX_BEHIND_NS)
 }
 
-/// Whether the file at `path` has all that this one has, and may have more. Of less than a line nobody can tell.
-fn is_copy_of(file: &File, path: &Path) -> bool {
-    let is_in = |original: &File| {
-        let length = file.metadata()?.len();
-        Ok::<_, io::Error>(
-            length >= CHECKED_BYTES as u64 && bytes_before(file, length)? == bytes_before(original, length)?,
-        )
-    };
-    Tail::open(path).and_then(|original| is_in(&original)).unwrap_or(false)
-}
-
 /// Whether a file that was rotated away has been read to its end, and nobody writes to it any more.
 fn is_read_and_quiet(file: &File, mark: &Mark) -> bool {
     let Ok(metadata) = file.metadata() else { return false };
     let age = metadata.modified().ok().and_then(|modified| modified.elapsed().ok());
     metadata.len() == mark.offset && age.is_some_and(|age| age >= QUIET_TIME)
-}
-
-/// Opens a file, if it is still that one.
-fn open(path: &Path, identity: Identity) -> io::Result<File> {
-    let file = Tail::open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_file() && Identity::of(&metadata) == identity {
-        Ok(file)
-    } else {
-        Err(io::Error::new(io::ErrorKind::NotFound, "another file took its place"))
-    }
 }
 
 #[cfg(test)]

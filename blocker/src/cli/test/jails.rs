@@ -101,6 +101,7 @@ impl Jails {
             sources: vec![SourceId::new(0)],
             limits: limits(jail),
             repeat: jail.repeat.clone(),
+            forgives: jail.forgive,
         });
         let allow = config.daemon.allow.iter().map(|&prefix| Allowed { prefix, why: AllowReason::Configured });
         Ok(Self {
@@ -109,6 +110,7 @@ impl Jails {
                 manual,
                 allow: allow.collect(),
                 ipv6_prefix: config.daemon.ipv6_prefix,
+                bans_per_minute: None,
                 remember_bans: config.daemon.remember_bans,
                 bounds: Bounds::default(),
             },

@@ -16,6 +16,8 @@ pub(super) struct Followed {
     /// Where it was last found.
     pub(super) path: PathBuf,
     pub(super) standing: Standing,
+    /// When its path last led to it, or 0: wall time, in nanoseconds.
+    pub(super) current_at: i64,
     pub(super) file_system: Option<&'static str>,
     /// Whether it was told where its reading begins.
     pub(super) is_told: bool,

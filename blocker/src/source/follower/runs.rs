@@ -5,7 +5,8 @@ use std::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::super::filesystem::unannounced;
-use super::super::find::Found;
+use super::super::find::{Found, find};
+use super::super::problems::Problems;
 use super::super::reader::Reader;
 use super::super::resume::{Resumed, resume};
 use super::super::tail::Identity;
@@ -18,10 +19,18 @@ const MAX_GONE: usize = 64;
 
 impl Follower {
     /// Opens the files that an earlier run has read, and those that came after them, whatever they are called by now.
-    pub(super) fn resume(&mut self, found: &[Found], now: Instant) {
+    /// Returns what the patterns lead to when that is done, and which lead to nothing.
+    pub(super) fn resume(&mut self, now: Instant, problems: &mut Problems) -> (Vec<Found>, Vec<String>) {
         let marks = std::mem::take(&mut self.marks);
         let marked = marks.files.len();
-        let resumption = resume(marks, found, &|| self.receiver.as_ref().is_none_or(|receiver| !receiver.is_closed()));
+        let mut waiting = Vec::new();
+        let mut look = || {
+            let found;
+            (found, waiting) = find(&self.patterns, problems);
+            found
+        };
+        let is_wanted = || self.receiver.as_ref().is_none_or(|receiver| !receiver.is_closed());
+        let (resumption, found) = resume(marks, &mut look, &is_wanted);
         self.receiver = None;
         for (identity, start) in resumption.later {
             self.remembered.put(identity, start);
@@ -51,6 +60,7 @@ impl Follower {
                         log: number_log(),
                         path,
                         standing,
+                        current_at: self.scanned_at,
                         file_system,
                         is_told: false,
                         is_dirty: true,
@@ -61,6 +71,7 @@ impl Follower {
                 Err(error) => warn!(file = ?path, %error, "a log that was read cannot be gone on with"),
             }
         }
+        (found, waiting)
     }
 
     /// A file was read and deleted. What was compressed of it is known by its mark.

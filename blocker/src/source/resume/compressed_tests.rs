@@ -1,6 +1,9 @@
 //! Tests on files that the formats' own programs have compressed: a reader is killed, its files are rotated and compressed.
 
+use std::fs;
+
 use super::super::packed::tests::{PACKERS, pack};
+use super::super::tail::CHECKED_BYTES;
 use super::super::testing::TempDir;
 use super::tests::{FUTURE, LOG, inode, mark, read, resume_in, set_modified};
 use super::*;
@@ -145,7 +148,44 @@ fn nobody_waits_for_a_search_that_is_not_wanted() {
     dir.rename("mail.log", "mail.log.1");
     pack(&dir, "mail.log.1", "zstd");
 
-    let resumption = resume(Marks { is_known: true, files: vec![mark] }, &[], &|| false);
+    let resumption = resume(Marks { is_known: true, files: vec![mark] }, &mut Vec::new, &|| false).0;
 
     assert_eq!(resumption.lost.len(), 1);
+}
+
+/// Though marks of other files were noted since, and another file may have its inode.
+#[test]
+fn a_file_that_was_empty_when_it_was_found_is_read_when_it_is_compressed() {
+    for has_current in [false, true] {
+        let dir = TempDir::new();
+        let text = b"one that was read whole, and is known by what is in it: that is long enough\n";
+        dir.write("mail.log.2", text);
+        dir.write("mail.log", b"");
+        let noted = Reading::take().wall_ns();
+        let read_mark = Mark { path: dir.path("mail.log"), noted, ..mark(&dir, "mail.log.2", text.len()) };
+        let empty = Mark { noted, ..mark(&dir, "mail.log", 0) };
+        pack(&dir, "mail.log.2", "gzip");
+        dir.write("mail.log", b"a line that came before the other mark was noted\n");
+        dir.rename("mail.log", "mail.log.1");
+        pack(&dir, "mail.log.1", "xz");
+        // The clock of a file system goes in ticks.
+        let is_later = || {
+            dir.write("mail.log", LOG);
+            let metadata = fs::metadata(dir.path("mail.log")).expect("it is there");
+            born(&metadata).is_none_or(|born| born > noted)
+        };
+        while !is_later() {
+            dir.remove("mail.log");
+        }
+        let current = Mark { noted: noted + 60_000_000_000, ..mark(&dir, "mail.log", 80) };
+        let marks = [Some(read_mark), Some(empty.clone()), has_current.then_some(current)];
+
+        let resumption = resume_in(&dir, "mail.log", marks.into_iter().flatten().collect());
+
+        let first = &resumption.files[0];
+        assert_eq!(first.identity.inode, inode(&dir, "mail.log.1.xz"));
+        assert_eq!((first.standing, &first.start), (Standing::Rotated, &Start::Beginning));
+        assert_eq!(resumption.files.len(), 1 + usize::from(has_current), "{resumption:?}");
+        assert!(resumption.lost.contains(&empty));
+    }
 }

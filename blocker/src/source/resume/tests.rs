@@ -1,10 +1,13 @@
 //! Tests on a real directory: a reader is killed, things happen to its files, and another goes on.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::time::UNIX_EPOCH;
 
 use super::super::find::find;
 use super::super::pattern::PathPattern;
 use super::super::problems::Problems;
+use super::super::tail::CHECKED_BYTES;
 use super::super::testing::TempDir;
 use super::*;
 
@@ -137,9 +140,8 @@ fn a_source_that_never_ran_takes_of_the_marks_of_others_what_it_has_itself() {
     dir.write("mail.log", LOG);
     dir.write("other.log", LOG);
     let marks = vec![mark(&dir, "mail.log", 80), mark(&dir, "other.log", 80)];
-    let found = found(&dir, "mail.log");
 
-    let resumption = resume(Marks { is_known: false, files: marks }, &found, &|| true);
+    let (resumption, _) = resume(Marks { is_known: false, files: marks }, &mut || found(&dir, "mail.log"), &|| true);
 
     assert_eq!(read(&resumption).len(), 1);
     assert_eq!((resumption.files[0].path.clone(), resumption.lost), (dir.path("mail.log"), vec![]));
@@ -192,7 +194,7 @@ fn what_was_copied_away_before_the_copy_that_is_read_on_is_not_read_again() {
 fn a_copy_that_copytruncate_is_making_is_not_read_beside_its_original() {
     let dir = TempDir::new();
     dir.write("mail.log", b"");
-    let mark = Mark { noted: 1_000_000_000_000, ..mark(&dir, "mail.log", 0) };
+    let mark = Mark { noted: Reading::take().wall_ns(), ..mark(&dir, "mail.log", 0) };
     dir.write("mail.log", LOG);
     for copied in [CHECKED_BYTES, LOG.len()] {
         dir.write("mail.log.1", &LOG[..copied]);
@@ -223,10 +225,10 @@ fn a_copy_that_copytruncate_is_making_is_not_read_beside_its_original() {
 pub(super) const FUTURE: u64 = 4_000_000_000;
 
 pub(super) fn resume_in(dir: &TempDir, name: &str, marks: Vec<Mark>) -> Resumption {
-    resume(Marks { is_known: true, files: marks }, &found(dir, name), &|| true)
+    resume(Marks { is_known: true, files: marks }, &mut || found(dir, name), &|| true).0
 }
 
-fn found(dir: &TempDir, name: &str) -> Vec<Found> {
+pub(super) fn found(dir: &TempDir, name: &str) -> Vec<Found> {
     let pattern = PathPattern::parse(dir.text(name)).expect("the pattern is good");
     find(&[pattern], &mut Problems::default()).0
 }
@@ -251,6 +253,6 @@ pub(super) fn inode(dir: &TempDir, name: &str) -> u64 {
 }
 
 pub(super) fn set_modified(dir: &TempDir, name: &str, secs: u64) {
-    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(secs);
+    let time = UNIX_EPOCH + std::time::Duration::from_secs(secs);
     File::options().append(true).open(dir.path(name)).and_then(|file| file.set_modified(time)).expect("it is ours");
 }

@@ -103,13 +103,9 @@ struct Written {
     past: Vec<String>,
     /// Whether it was emptied, and the reader had no turn since.
     is_emptied: bool,
-    /// Every line that was finished while it came and went unseen by a reader that nobody killed.
-    missed: Vec<String>,
     is_deleted: bool,
     /// How many of the seen lines were written down.
     saved: usize,
-    /// Whether where to go on was.
-    is_saved: bool,
     /// How many lines were expected when it was last emptied.
     emptied: usize,
 }
@@ -136,8 +132,6 @@ struct Model {
     marks: Vec<Mark>,
     /// The lines that a reader took for past, and did not forget.
     told_past: HashSet<String>,
-    /// Whether the reader follows rotated files by their new names.
-    is_glob: bool,
     /// Whether the reader learns of changes at ticks alone.
     is_deaf: bool,
     files: Vec<Written>,
@@ -153,7 +147,7 @@ impl Model {
         let writer = appender(&dir.path("log"));
         let patterns = [dir.text(if is_glob { "log*" } else { "log" })];
         let subject = Subject::with_watch(&patterns, if is_deaf { Watch::deaf() } else { Watch::new() });
-        let files = vec![Written { is_found: true, is_saved: true, ..Written::default() }];
+        let files = vec![Written { is_found: true, ..Written::default() }];
         let marks = subject.marks.clone();
         Self {
             dir,
@@ -161,7 +155,6 @@ impl Model {
             subject: Some(subject),
             marks,
             told_past: HashSet::new(),
-            is_glob,
             is_deaf,
             files,
             writer,
@@ -180,7 +173,6 @@ impl Model {
         self.marks = subject.marks.clone();
         for file in &mut self.files {
             file.saved = file.seen.len();
-            file.is_saved = file.is_found && file.missed.is_empty();
         }
     }
 
@@ -191,8 +183,7 @@ impl Model {
         if self.old.as_ref().is_some_and(|(number, _)| self.files[*number].is_deleted) {
             self.old = None;
         }
-        let last_saved = self.files.iter().rposition(|file| file.is_saved).unwrap_or(0);
-        for (number, file) in self.files.iter_mut().enumerate() {
+        for file in &mut self.files {
             for forgotten in file.seen.drain(file.saved..) {
                 self.told_past.remove(&forgotten);
             }
@@ -206,9 +197,6 @@ impl Model {
             file.emptied = file.saved;
             if file.is_deleted {
                 file.expected.truncate(file.saved);
-            } else if number > last_saved && !file.missed.is_empty() {
-                // It is found now by its new name.
-                file.expected = std::mem::take(&mut file.missed);
             }
             file.is_found = false;
         }
@@ -231,9 +219,8 @@ impl Model {
             Action::Rotate => {
                 let number = self.files.len() - 1;
                 self.dir.rename("log", &format!("log.{number}"));
-                // Who goes on after a kill looks for the names of rotations, too.
-                let keeps_up = self.files[number].is_found || self.is_glob || self.subject.is_none();
-                self.replace(keeps_up);
+                // Whether it was found before or not: the names of rotations are looked for, too.
+                self.replace(true);
             }
             Action::CopyTruncate(lines) => {
                 self.read();
@@ -256,13 +243,14 @@ impl Model {
             }
             Action::Recreate => {
                 self.dir.remove("log");
-                let keeps_up = self.current().is_found && self.subject.is_some();
+                let is_open = self.current().is_found && self.subject.is_some();
                 let current = self.current();
                 current.is_deleted = true;
-                if !keeps_up {
+                if !is_open {
+                    // Nobody can read a file that came and was deleted between two looks.
                     current.expected.truncate(current.seen.len());
                 }
-                self.replace(keeps_up);
+                self.replace(is_open);
             }
             Action::Read => self.read(),
             Action::Tick => {
@@ -304,10 +292,6 @@ impl Model {
         for file in &mut self.files {
             file.is_found = true;
             file.is_emptied = false;
-            if !file.seen.is_empty() && file.expected.is_empty() {
-                // Who goes on after a kill may find what nobody need have found.
-                file.expected = std::mem::take(&mut file.missed);
-            }
         }
     }
 
@@ -318,18 +302,10 @@ impl Model {
         })
     }
 
-    /// Another file takes the place of the current one, whose lines must be seen if the reader `keeps_up`: nobody can
-    /// follow a file that came and went between two looks.
-    fn replace(&mut self, keeps_up: bool) {
+    /// Another file takes the place of the current one, to which somebody goes on writing if it `can_be_read`.
+    fn replace(&mut self, can_be_read: bool) {
         let old = std::mem::replace(&mut self.writer, appender(&self.dir.path("log")));
-        self.old = keeps_up.then_some((self.files.len() - 1, old));
-        if !keeps_up {
-            let current = self.current();
-            let missed = current.expected.split_off(current.seen.len());
-            if !current.is_deleted {
-                current.missed = missed;
-            }
-        }
+        self.old = can_be_read.then_some((self.files.len() - 1, old));
         self.files.push(Written::default());
     }
 
