@@ -63,12 +63,12 @@ pub(super) fn repeat(increment: &Increment) -> (Repeat, Vec<String>) {
         max_time: span(increment.max_time),
         random: span(increment.random_time).unwrap_or_default(),
     });
-    (Repeat { escalation, all_jails: increment.all_jails, fewer_tries: true, aggregate: None }, refused)
+    (Repeat { escalation, all_jails: increment.all_jails, fewer_tries: true, ..Repeat::default() }, refused)
 }
 
 /// The keys of a configuration that say so, with their values in TOML.
 pub(super) fn keys(repeat: &Repeat) -> Vec<(&'static str, String)> {
-    // fail2ban knows no networks.
+    // fail2ban bans no networks for their addresses' sake.
     let Repeat { escalation, all_jails, fewer_tries, aggregate: _ } = repeat;
     let mut keys = Vec::new();
     if let Some(Escalation { growth, factor, max_time, random }) = escalation {

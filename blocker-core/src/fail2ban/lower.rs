@@ -300,7 +300,11 @@ impl Lowering<'_> {
                 }
                 Effect::Mail(mail) => {
                     let to = mail.dest.as_deref().map(|dest| format!(" to {}", plain(dest))).unwrap_or_default();
-                    self.changed("action", format!("{name}: mails{to} about each ban: {MAIL}"));
+                    if self.has_own_filter {
+                        self.refused("action", format!("{name}: mails{to} about each ban: say [notify.mail] in the configuration"));
+                    } else {
+                        self.changed("action", format!("{name}: mails{to} about each ban: {MAIL}"));
+                    }
                 }
                 Effect::Elsewhere { does, instead } => self.refused("action", format!("{name}: {does}: {instead}")),
                 Effect::Own => self.refused(

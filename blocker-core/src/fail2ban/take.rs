@@ -196,7 +196,7 @@ impl Lowering<'_> {
             ban_time,
             repeat,
             counter: config.counter,
-            // As there: its filters tell of no logins that succeed.
+            // fail2ban's counts are nobody's to take back.
             forgive: false,
         })
     }

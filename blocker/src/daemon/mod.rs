@@ -251,7 +251,7 @@ impl Options {
 
 /// What changes only at a restart, besides the [`capacity`].
 fn fixed(config: &Config) -> impl PartialEq {
-    let Config { daemon, control, brake: _, metrics, notify: _, jails: _, counter: _, taken: _, warnings: _ } = config;
+    let Config { daemon, control, metrics, .. } = config;
     let config::Daemon { state, runtime, pins, fail2ban_log, max_line_bytes, .. } = daemon;
     (state, runtime, pins, fail2ban_log, max_line_bytes, control, metrics)
 }

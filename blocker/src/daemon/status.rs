@@ -171,8 +171,8 @@ impl Daemon<'_> {
             .chain(self.interfaces.problem())
             .chain(self.keeper.problems())
             .chain(self.allow_files.problems())
-            .chain(self.notifier.problems())
             .chain(taken::problems(&self.config))
+            .chain(self.notifier.problems())
             .chain(self.sources.states().flat_map(|state| state.problems.iter().cloned()))
             .collect();
         problems.extend(fill::warnings(stats, self.capacity));
