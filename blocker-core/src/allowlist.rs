@@ -1,8 +1,8 @@
 //! The prefixes that are never banned, and why.
 //!
-//! An allowed prefix may be configured, or found on the machine while it runs (its own addresses, its gateways, who is
-//! logged in), or both. The two are replaced as wholes and apart from each other: what a reload drops stays as long as it
-//! is found, and the other way round. The answer to a replacement is what the kernel must be told.
+//! An allowed prefix may be configured, allowed by command ([`crate::grants`]), or found on the machine while it runs (its own
+//! addresses, its gateways, who is logged in), or several of these. Each is replaced as a whole and apart from the others: what a
+//! reload drops stays as long as it is found, and the other way round. The answer to a replacement is what the kernel must be told.
 //!
 //! Looked up by the lengths in use (see `bans/lengths.rs`), so that thousands of prefixes cost no more than a few.
 //! Nothing a log can contain gets in here: the size is the administrator's and the machine's.
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::bans::lengths::Lengths;
 use crate::prefix::Prefix;
@@ -26,7 +26,7 @@ pub struct Allowed {
 }
 
 /// Why a prefix is never banned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AllowReason {
     /// The configuration says so.
@@ -79,6 +79,8 @@ impl fmt::Display for Allowed {
 pub enum Origin {
     /// The settings.
     Settings,
+    /// An administrator, by command.
+    Command,
     /// What was found on the machine while it runs.
     Found,
 }
@@ -183,18 +185,20 @@ impl Allowlist {
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
     settings: Option<AllowReason>,
+    command: Option<AllowReason>,
     found: Option<AllowReason>,
 }
 
 impl Entry {
     /// The reason to give; what a person wrote goes before what was found.
     fn why(self) -> Option<AllowReason> {
-        self.settings.or(self.found)
+        self.settings.or(self.command).or(self.found)
     }
 
     fn reason(self, origin: Origin) -> Option<AllowReason> {
         match origin {
             Origin::Settings => self.settings,
+            Origin::Command => self.command,
             Origin::Found => self.found,
         }
     }
@@ -202,6 +206,7 @@ impl Entry {
     fn reason_mut(&mut self, origin: Origin) -> &mut Option<AllowReason> {
         match origin {
             Origin::Settings => &mut self.settings,
+            Origin::Command => &mut self.command,
             Origin::Found => &mut self.found,
         }
     }

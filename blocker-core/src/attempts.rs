@@ -43,6 +43,12 @@ impl Attempts {
         Self(self.0.saturating_mul(n))
     }
 
+    /// What this weighs more than `other`; nothing if it weighs less.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
     /// Whether the line counts for nothing.
     #[must_use]
     pub const fn is_zero(self) -> bool {

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::aggregate::Aggregate;
 use crate::escalation::Escalation;
 use crate::filter::Filter;
 use crate::time::BanTime;
@@ -173,6 +174,8 @@ pub struct Repeat {
     pub all_jails: bool,
     /// Whether fewer tries earn a ban: see [`crate::escalation::tries_left`].
     pub fewer_tries: bool,
+    /// How many banned neighbours have their network banned, if any number.
+    pub aggregate: Option<Aggregate>,
 }
 
 /// A filter on some sources, with limits.
@@ -190,6 +193,8 @@ pub struct Jail {
     pub limits: Limits,
     /// How it treats who was banned before.
     pub repeat: Repeat,
+    /// Whether a login that succeeds forgives what its user failed at before, from the same address.
+    pub forgives: bool,
 }
 
 #[cfg(test)]

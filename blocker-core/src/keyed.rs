@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::hash::Hasher as _;
+use std::num::NonZeroU32;
 
 use siphasher::sip::SipHasher24;
 
@@ -32,6 +33,40 @@ impl HashKey {
         hasher.write(text);
         hasher.finish()
     }
+
+    /// The hash of two texts, of which the first is always of the same length.
+    #[must_use]
+    pub fn hash_pair(&self, first: &[u8; 16], second: &[u8]) -> u64 {
+        let mut hasher = SipHasher24::new_with_key(&self.0);
+        hasher.write(first);
+        hasher.write(second);
+        hasher.finish()
+    }
+
+    /// The short hash of a text.
+    #[must_use]
+    pub fn tag(&self, text: &[u8]) -> Tag {
+        let [_, _, _, _, low @ ..] = self.hash(text).to_be_bytes();
+        Tag(NonZeroU32::new(u32::from_be_bytes(low)).unwrap_or(NonZeroU32::MAX))
+    }
+}
+
+/// A short hash, where there are many: of 32 bits, so that two texts are alike once in four thousand million times. Never zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tag(NonZeroU32);
+
+impl Tag {
+    /// The tag of this number; zero is none.
+    #[must_use]
+    pub fn new(number: u32) -> Option<Self> {
+        NonZeroU32::new(number).map(Self)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self.0.get()
+    }
 }
 
 impl fmt::Debug for HashKey {
@@ -52,6 +87,14 @@ mod tests {
         let text: Vec<u8> = (0..15).collect();
 
         assert_eq!(key.hash(&text), 0xa129_ca61_49be_45e5);
+        assert_eq!(key.tag(&text).number(), 0x49be_45e5);
+    }
+
+    #[test]
+    fn a_pair_is_hashed_as_one_text() {
+        let key = HashKey::new([7; 16]);
+
+        assert_eq!(key.hash_pair(&[1; 16], b"abc"), key.hash(&[&[1; 16][..], b"abc"].concat()));
     }
 
     #[test]

@@ -10,16 +10,19 @@
 
 #![forbid(unsafe_code)]
 
+pub mod aggregate;
 pub mod allowlist;
 pub mod attempts;
 pub mod bans;
 pub mod bounds;
+pub mod brake;
 pub mod calendar;
 pub mod config;
 pub mod engine;
 pub mod escalation;
 pub mod fail2ban;
 pub mod filter;
+pub mod grants;
 pub mod jail;
 pub mod journal;
 pub mod keyed;

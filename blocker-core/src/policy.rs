@@ -6,7 +6,7 @@
 //!  Failure ─▶ weighs anything? ─▶ recent? ─▶ allow-listed? ─▶ banned? ─▶ made before a ban? ─▶ count it ─▶ enough?
 //!                  │ no            │ no        │ yes            │ yes         │ yes                │ no       │ yes
 //!                  ▼               ▼           ▼                ▼             ▼                    ▼          ▼
-//!                Ignore          Ignore      Ignore           Ignore        Ignore               Count       Ban
+//!                Ignore          Ignore      Ignore           Ignore        Ignore               Count       Ban, or Hold
 //! ```
 //!
 //! A failure counts from when it was made: for a line as it comes, that is its arrival; for one that was in the log
@@ -22,9 +22,11 @@ use std::time::Duration;
 use crate::allowlist::{Allowed, Allowlist};
 use crate::attempts::Attempts;
 use crate::bans::{Book, Refusal};
+use crate::brake::{Brake, HoldReason};
 use crate::escalation::{History, tries_left};
 use crate::filter::Failure;
 use crate::jail::{Counter, Jail, Limits, Repeat};
+use crate::keyed::Tag;
 use crate::prefix::Prefix;
 use crate::time::{Timestamp, Until, format_span};
 use crate::tracker::Tracker;
@@ -42,6 +44,17 @@ pub enum Decision {
         count: Attempts,
         /// What earns a ban.
         of: u32,
+    },
+    /// It was the last one borne, and the brake holds the ban: everything stays counted.
+    Hold {
+        /// What the address is counted by.
+        prefix: Prefix,
+        /// What has come together within the window, this failure included.
+        count: Attempts,
+        /// What earns a ban.
+        of: u32,
+        /// Why.
+        why: HoldReason,
     },
     /// It was the last one borne.
     Ban {
@@ -107,17 +120,21 @@ pub struct Known<'a> {
     pub tracker: &'a mut Tracker,
     /// Who was banned before.
     pub history: &'a History,
+    /// Whether bans are to be held.
+    pub brake: &'a Brake,
     /// A number from 0 up to 1, by chance.
     pub random: f64,
     /// Bits of an IPv6 address that count, 1 to 128.
     pub ipv6_prefix: u8,
+    /// As whom [`Failure::forgivable`] was tried, if that user's login is to forgive it.
+    pub user: Option<Tag>,
 }
 
 /// Decides what follows at `now` from `failure` in `jail`, which was `made` at that time: now, if it is not earlier.
 #[must_use]
 pub fn decide(failure: &Failure<'_>, jail: &Jail, known: Known<'_>, made: Timestamp, now: Timestamp) -> Decision {
     let made = made.min(now);
-    let Known { allowlist, book, tracker, history, random, ipv6_prefix } = known;
+    let Known { allowlist, book, tracker, history, brake, random, ipv6_prefix, user } = known;
     if failure.attempts.is_zero() {
         return Decision::Ignore(IgnoreReason::NoAttempt);
     }
@@ -139,16 +156,26 @@ pub fn decide(failure: &Failure<'_>, jail: &Jail, known: Known<'_>, made: Timest
     }
 
     let Limits { max_retry, find_time, ban_time, counter } = jail.limits;
-    let Repeat { escalation, all_jails, fewer_tries } = &jail.repeat;
+    let Repeat { escalation, all_jails, fewer_tries, aggregate: _ } = &jail.repeat;
     let earlier = || history.count(prefix, (!all_jails).then_some(jail.id));
     let of = if *fewer_tries { tries_left(max_retry, earlier()) } else { max_retry };
-    let record = match counter {
-        Counter::Exact => Tracker::record,
-        Counter::Fail2ban => Tracker::estimate,
+    let count = match counter {
+        Counter::Exact => {
+            let attempts = (failure.attempts, user.map(|user| (user, failure.forgivable)));
+            tracker.record_as(jail.id, prefix, attempts, find_time, made, now)
+        }
+        Counter::Fail2ban => tracker.estimate(jail.id, prefix, failure.attempts, find_time, made, now),
     };
-    let count = record(tracker, jail.id, prefix, failure.attempts, find_time, made, now);
     if count < Attempts::whole(of) {
         return Decision::Count { prefix, count, of };
+    }
+    if let Some(why) = brake.holds(made) {
+        match counter {
+            Counter::Exact => tracker.keep_latest(jail.id, prefix, Attempts::whole(of)),
+            // An estimate is three numbers, however long it goes on.
+            Counter::Fail2ban => {}
+        }
+        return Decision::Hold { prefix, count, of, why };
     }
     tracker.forget(jail.id, prefix);
     let ban_time = escalation.as_ref().map_or(ban_time, |escalation| escalation.ban_time(ban_time, earlier(), random));
@@ -199,6 +226,7 @@ mod tests {
             escalation: grows.then(|| growth.clone()),
             all_jails,
             fewer_tries,
+            aggregate: None,
         };
         for (repeat, tries, ban_secs) in [
             (repeat(false, true, false), 3, 60),
@@ -212,7 +240,9 @@ mod tests {
             }
             match world.decide(&failure("192.0.2.9"), 100) {
                 Decision::Ban { of, until, .. } => assert_eq!((of, until), (tries, Until::At(secs(100 + ban_secs)))),
-                other @ (Decision::Ignore(_) | Decision::Count { .. }) => panic!("expected a ban, got {other:?}"),
+                other @ (Decision::Ignore(_) | Decision::Count { .. } | Decision::Hold { .. }) => {
+                    panic!("expected a ban, got {other:?}")
+                }
             }
         }
         world.repeat = Repeat { fewer_tries: true, ..Repeat::default() };
@@ -353,7 +383,7 @@ mod tests {
         }
 
         fn ban(&mut self, whom: &str, jail: JailId, from_secs: i64, until_secs: i64) {
-            let origin = Origin::Command { reason: None };
+            let origin = Origin::Command { reason: None, by: None };
             let ban = Ban { started: secs(from_secs), until: Until::At(secs(until_secs)), origin };
             self.book.insert(prefix(whom), jail, ban, Renewal::Exactly).expect("the book is empty");
         }
@@ -370,16 +400,27 @@ mod tests {
                 counter: Counter::Exact,
             };
             let repeat = self.repeat.clone();
-            let jail = Jail { id: JAIL, name: "dovecot".into(), filter: None, sources: vec![], limits, repeat };
+            let jail = Jail {
+                id: JAIL,
+                name: "dovecot".into(),
+                filter: None,
+                sources: vec![],
+                limits,
+                repeat,
+                forgives: true,
+            };
             let Self { allowlist, book, tracker, history, repeat: _ } = self;
-            let known = Known { allowlist, book, tracker, history, random: 0.5, ipv6_prefix: 64 };
+            let brake = &Brake::default();
+            let known = Known { allowlist, book, tracker, history, brake, random: 0.5, ipv6_prefix: 64, user: None };
             decide(failure, &jail, known, secs(made_secs), secs(at_secs))
         }
 
         fn count(&mut self, failure: &Failure<'_>, at_secs: i64) -> Attempts {
             match self.decide(failure, at_secs) {
                 Decision::Count { count, .. } => count,
-                other @ (Decision::Ignore(_) | Decision::Ban { .. }) => panic!("expected a count, got {other:?}"),
+                other @ (Decision::Ignore(_) | Decision::Hold { .. } | Decision::Ban { .. }) => {
+                    panic!("expected a count, got {other:?}")
+                }
             }
         }
     }
@@ -391,6 +432,7 @@ mod tests {
             addr: addr(from),
             user: None,
             attempts: Attempts::whole(1),
+            forgivable: Attempts::ZERO,
             span: Duration::ZERO,
             session: None,
             service: "imap".into(),

@@ -104,6 +104,15 @@ impl Prefix {
             && masked(other.addr, self.len) == self.addr
     }
 
+    /// Whether it is, or lies among, addresses that stand for IPv4 hosts behind a translator.
+    #[must_use]
+    pub fn is_translated(self) -> bool {
+        match self.addr {
+            IpAddr::V4(_) => false,
+            IpAddr::V6(v6) => is_translated(v6),
+        }
+    }
+
     /// Its first `len` bits: a network that covers it. `None` if `len` is 0 or longer than its own.
     #[must_use]
     pub fn shortened(self, len: u8) -> Option<Self> {

@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use blocker_core::aggregate::Aggregate;
 use blocker_core::allowlist::{AllowReason, Allowed};
 use blocker_core::attempts::Attempts;
 use blocker_core::engine::{
-    AdoptedBan, BanOutcome, Bounds, Changes, Command, Counted, Counter, Engine, Entry, Jail, JailId, JailSet, Key,
-    Limits, Line, LogId, Memory, Request, Response, Settings, SourceId, Twin, TwinKey,
+    AdoptedBan, AllowOutcome, BanOutcome, Bounds, Changes, Command, Counted, Counter, DisallowOutcome, Engine, Entry,
+    Grant, Jail, JailId, JailSet, Key, Limits, Line, LogId, Memory, Request, Response, Settings, SourceId, Twin,
+    TwinKey,
 };
 use blocker_core::filter::{Failure, Filter};
 use blocker_core::jail::Repeat;
@@ -49,6 +51,9 @@ const JAILS: [JailSpec; 3] = [
 
 /// Fewer than the networks in `PREFIXES` can nest, so that the bound is met.
 const MAX_NESTING: usize = 3;
+
+/// Two neighbours make a network of the engine's that are in `ADDRS`.
+const AGGREGATE: Aggregate = Aggregate { after: 2, ipv4: 24, ipv6: 48 };
 
 /// As `bans::LATE_LINES`, stated again.
 const LATE_SECS: i64 = 180;
@@ -101,6 +106,15 @@ enum Step {
         configured: bool,
         prefixes: Vec<usize>,
     },
+    /// Allows by command.
+    Grant {
+        prefix: usize,
+        secs: Option<u32>,
+        persists: bool,
+    },
+    Disallow {
+        prefix: usize,
+    },
     Adopt {
         prefix: usize,
         jails: u64,
@@ -141,6 +155,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::UnbanAll),
         1 => (any::<bool>(), prop::collection::vec(prefix.clone(), 0..3))
             .prop_map(|(configured, prefixes)| Step::Allow { configured, prefixes }),
+        2 => (prefix.clone(), prop::option::of(1..300u32), any::<bool>())
+            .prop_map(|(prefix, secs, persists)| Step::Grant { prefix, secs, persists }),
+        1 => prefix.clone().prop_map(|prefix| Step::Disallow { prefix }),
         2 => (prefix, prop_oneof![Just(0u64), any::<u64>(), Just(1), Just(1 << 7)], -5..200i64)
             .prop_map(|(prefix, jails, secs)| Step::Adopt { prefix, jails, secs }),
         8 => prop_oneof![0..3i64, 10..70i64, Just(60), Just(40), Just(180), -20..0i64].prop_map(|secs| Step::Wait { secs }),
@@ -158,6 +175,8 @@ struct ModelBan {
     jail: JailId,
     started: i64,
     until: Until,
+    /// Whether a log earned it.
+    by_log: bool,
 }
 
 /// Everything that happened, and nothing that can be recomputed.
@@ -172,6 +191,15 @@ struct Model {
     ended: Vec<ModelBan>,
     configured: BTreeSet<Prefix>,
     found: BTreeSet<Prefix>,
+    /// By command: until when, and whether over a restart.
+    granted: BTreeMap<Prefix, (Until, bool)>,
+    /// Bans that logs may earn within a minute.
+    brake: Option<u32>,
+    /// Whether bans of neighbours become bans of networks.
+    aggregates: bool,
+    /// When the failures were made that earned one, in this run; and the failures that were held.
+    earned: Vec<i64>,
+    held: u64,
 }
 
 impl Model {
@@ -180,10 +208,15 @@ impl Model {
         let (over, in_force) = self.bans.drain(..).partition(|ban| ban.until.is_past(secs(self.now)));
         self.ended.extend::<Vec<_>>(over);
         self.bans = in_force;
+        self.granted.retain(|_, (until, _)| !until.is_past(secs(self.now)));
+    }
+
+    fn all_allowed(&self) -> BTreeSet<Prefix> {
+        self.configured.iter().chain(&self.found).chain(self.granted.keys()).copied().collect()
     }
 
     fn allowed(&self, prefix: Prefix) -> bool {
-        self.configured.iter().chain(&self.found).any(|allowed| allowed.covers(prefix))
+        self.all_allowed().iter().any(|allowed| allowed.covers(prefix))
     }
 
     /// A failure that was made so long ago.
@@ -211,20 +244,48 @@ impl Model {
             .filter(|f| (f.1, f.2) == (jail, counted_by) && self.now - f.0 < spec.find_secs)
             .map(|f| f.3)
             .sum();
-        if sum >= spec.max_retry * 10 {
-            self.failures.retain(|f| (f.1, f.2) != (jail, counted_by));
-            self.ban(jail, counted_by, Until::At(secs(self.now + spec.ban_secs)), false);
+        if sum < spec.max_retry * 10 {
+            return;
+        }
+        let within = self.earned.iter().filter(|&&at| (made - 60..=made).contains(&at)).count();
+        if self.brake.is_some_and(|most| within >= most as usize) {
+            self.held += 1;
+            return;
+        }
+        self.failures.retain(|f| (f.1, f.2) != (jail, counted_by));
+        let until = Until::At(secs(self.now + spec.ban_secs));
+        if self.ban(jail, counted_by, until, false, true) {
+            self.earned.push(made);
+            if self.aggregates {
+                self.aggregate(jail, counted_by, until);
+            }
+        }
+    }
+
+    /// Bans the network if enough of it are banned.
+    fn aggregate(&mut self, jail: JailId, prefix: Prefix, until: Until) {
+        let network = Prefix::new(prefix.addr(), if prefix.addr().is_ipv4() { AGGREGATE.ipv4 } else { AGGREGATE.ipv6 });
+        let network = network.unwrap();
+        let earned =
+            |ban: &&ModelBan| ban.jail == jail && ban.by_log && ban.prefix != network && network.covers(ban.prefix);
+        let inside: Vec<&ModelBan> = self.bans.iter().filter(earned).collect();
+        let latest = inside.iter().map(|ban| ban.until).max();
+        if inside.len() >= AGGREGATE.after as usize
+            && !self.bans.iter().any(|ban| (ban.jail, ban.prefix) == (jail, network))
+        {
+            self.ban(jail, network, until.max(latest.unwrap_or(until)), false, true);
         }
     }
 
     /// Whether it is entered.
-    fn ban(&mut self, jail: JailId, prefix: Prefix, until: Until, exactly: bool) -> bool {
+    fn ban(&mut self, jail: JailId, prefix: Prefix, until: Until, exactly: bool, by_log: bool) -> bool {
         if self.allowed(prefix) || self.too_deep(prefix) {
             return false;
         }
         match self.bans.iter_mut().find(|ban| (ban.prefix, ban.jail) == (prefix, jail)) {
-            Some(ban) => ban.until = if exactly { until } else { ban.until.max(until) },
-            None => self.bans.push(ModelBan { prefix, jail, started: self.now, until }),
+            Some(ban) if exactly || until > ban.until => (ban.until, ban.by_log) = (until, by_log),
+            Some(_) => {}
+            None => self.bans.push(ModelBan { prefix, jail, started: self.now, until, by_log }),
         }
         true
     }
@@ -258,14 +319,21 @@ impl Model {
     }
 
     fn allow(&mut self, configured: bool, prefixes: BTreeSet<Prefix>) {
-        let old: BTreeSet<Prefix> = self.configured.union(&self.found).copied().collect();
+        let old = self.all_allowed();
         *(if configured { &mut self.configured } else { &mut self.found }) = prefixes;
-        let new: BTreeSet<Prefix> = self.configured.union(&self.found).copied().collect();
-        for added in new.difference(&old) {
+        self.lift_what_is_allowed_since(&old);
+    }
+
+    /// Whose bans were lifted.
+    fn lift_what_is_allowed_since(&mut self, old: &BTreeSet<Prefix>) -> BTreeSet<Prefix> {
+        let mut all = BTreeSet::new();
+        for added in self.all_allowed().difference(old) {
             let lifted: BTreeSet<Prefix> = self.bans.iter().map(|b| b.prefix).filter(|p| added.covers(*p)).collect();
             self.bans.retain(|ban| !lifted.contains(&ban.prefix));
             self.ended.retain(|ban| !lifted.contains(&ban.prefix));
+            all.extend(lifted);
         }
+        all
     }
 
     fn in_force(&self) -> BTreeMap<Prefix, (JailSet, Until)> {
@@ -285,6 +353,7 @@ struct Store {
     bans: BTreeMap<Key, Entry>,
     counts: BTreeMap<Key, Counted>,
     twins: BTreeMap<TwinKey, Twin>,
+    grants: Vec<(Prefix, Grant)>,
 }
 
 impl Store {
@@ -309,6 +378,9 @@ impl Store {
                 None => drop(self.twins.remove(&key)),
             }
         }
+        if let Some(grants) = changes.grants {
+            self.grants = grants;
+        }
     }
 
     fn memory(&self) -> Memory {
@@ -318,6 +390,8 @@ impl Store {
             bans: self.bans.clone().into_iter().collect(),
             counts: self.counts.clone().into_iter().collect(),
             twins: self.twins.clone().into_iter().collect(),
+            // No line here has a session.
+            sessions: Vec::new(),
         }
     }
 }
@@ -364,9 +438,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_kernel_holds_what_a_naive_recount_says(steps in prop::collection::vec(step(), 1..80)) {
-        let mut engine = Engine::new(settings(&BTreeSet::new()));
-        let mut model = Model::default();
+    fn the_kernel_holds_what_a_naive_recount_says(
+        steps in prop::collection::vec(step(), 1..80),
+        brake in prop::option::of(1..3u32),
+        aggregates in any::<bool>(),
+    ) {
+        let mut model = Model { brake, aggregates, ..Model::default() };
+        let mut engine = Engine::new(settings(&BTreeSet::new(), &model));
         let mut kernel = Kernel::default();
         let mut store = Store::default();
         let mut clock = 0i64;
@@ -377,6 +455,8 @@ proptest! {
                 store.apply(engine.take_changes());
             }
             if let Step::Restart { reboot } = step {
+                model.granted.retain(|_, (_, persists)| *persists);
+                (model.earned, model.held) = (Vec::new(), 0);
                 engine = restarted(&model, &mut kernel, &mut store, reboot)?;
                 model.last = None;
             }
@@ -394,9 +474,10 @@ fn restarted(model: &Model, kernel: &mut Kernel, store: &mut Store, reboot: bool
     if reboot {
         kernel.banned.clear();
     }
-    let mut engine = Engine::new(settings(&model.configured));
+    let mut engine = Engine::new(settings(&model.configured, model));
     engine.track_changes();
     engine.set_found_allowed(allowed(&model.found, AllowReason::OwnAddress), now);
+    engine.restore_grants(store.grants.clone(), now);
     kernel.apply(&mut engine)?;
     let adopted = kernel.banned.iter().map(|(&prefix, &(jails, until))| AdoptedBan { prefix, jails, until }).collect();
     engine.restore(adopted, !reboot, store.memory(), now);
@@ -440,6 +521,7 @@ fn take(
         | Step::BanForever { .. }
         | Step::Unban { .. } => {}
         Step::UnbanAll | Step::Allow { .. } | Step::Adopt { .. } | Step::Timeout => {}
+        Step::Grant { .. } | Step::Disallow { .. } => {}
         Step::Restart { .. } | Step::Tell => {}
     }
     let now = secs(*clock);
@@ -481,13 +563,13 @@ fn take(
                 reason: None,
             };
             let until = Until::At(secs(model.now + time.map_or(spec.ban_secs, i64::from)));
-            let entered = model.ban(id(jail.unwrap_or(2)), prefix(n), until, true);
+            let entered = model.ban(id(jail.unwrap_or(2)), prefix(n), until, true, false);
             prop_assert_eq!(was_banned(&engine.handle_request(request, now)), Some(entered));
         }
         Step::BanForever { prefix: n } => {
             let ban_time = Some(BanTime::Forever);
             let request = Request::Ban { whom: vec![prefix(n).into()], jail: None, ban_time, reason: None };
-            let entered = model.ban(id(2), prefix(n), Until::Forever, true);
+            let entered = model.ban(id(2), prefix(n), Until::Forever, true, false);
             prop_assert_eq!(was_banned(&engine.handle_request(request, now)), Some(entered));
         }
         Step::Unban { prefix: n } => {
@@ -511,11 +593,37 @@ fn take(
         Step::Allow { configured, prefixes } => {
             let prefixes: BTreeSet<Prefix> = prefixes.into_iter().map(prefix).collect();
             if configured {
-                engine.reconfigure(settings(&prefixes), now);
+                engine.reconfigure(settings(&prefixes, model), now);
             } else {
                 engine.set_found_allowed(allowed(&prefixes, AllowReason::OwnAddress), now);
             }
             model.allow(configured, prefixes);
+        }
+        Step::Grant { prefix: n, secs: time, persists } => {
+            let lasts = time.map_or(BanTime::Forever, |n| BanTime::For(Duration::from_secs(n.into())));
+            let request = Request::Allow { prefixes: vec![prefix(n)], lasts, persists, reason: None };
+            let old = model.all_allowed();
+            model.granted.insert(prefix(n), (lasts.end_from(secs(model.now)), persists));
+            let gone = model.lift_what_is_allowed_since(&old);
+            let around = model.bans.iter().map(|ban| ban.prefix).filter(|p| *p != prefix(n) && p.covers(prefix(n)));
+            let inside = around.max_by_key(|p| p.len());
+            let Response::Allow { outcomes, lifted } = engine.handle_request(request, now) else { panic!("it allows") };
+            prop_assert_eq!(outcomes, vec![(prefix(n), AllowOutcome::Allowed { inside })]);
+            prop_assert_eq!(lifted.into_iter().collect::<BTreeSet<_>>(), gone);
+        }
+        Step::Disallow { prefix: n } => {
+            let was_granted = model.granted.remove(&prefix(n)).is_some();
+            let request = Request::Disallow { prefixes: vec![prefix(n)] };
+            let Response::Disallow(outcomes) = engine.handle_request(request, now) else { panic!("it disallows") };
+            let is_allowed = model.allowed(prefix(n));
+            match outcomes[..] {
+                [(_, DisallowOutcome::Disallowed { still })] => {
+                    prop_assert!(was_granted && still.is_some() == is_allowed);
+                }
+                [(_, DisallowOutcome::Kept(_))] => prop_assert!(!was_granted && is_allowed),
+                [(_, DisallowOutcome::NotAllowed)] => prop_assert!(!was_granted && !is_allowed),
+                ref other => prop_assert!(false, "{:?}", other),
+            }
         }
         Step::Adopt { prefix: n, jails, secs: time } => {
             // What is due anyway is done before the kernel gets an entry that the engine has yet to hear of.
@@ -526,7 +634,7 @@ fn take(
             engine.adopt(AdoptedBan { prefix: prefix(n), jails, until }, now);
             if time > 0 {
                 for jail in jails.iter() {
-                    model.ban(jail, prefix(n), until, false);
+                    model.ban(jail, prefix(n), until, false, false);
                 }
             }
         }
@@ -537,8 +645,7 @@ fn take(
 fn compare(engine: &Engine, model: &Model, kernel: &Kernel) -> Result<(), TestCaseError> {
     let wanted = model.in_force();
     prop_assert_eq!(&kernel.banned, &wanted, "at {} s", model.now);
-    let allowed: BTreeSet<Prefix> = model.configured.union(&model.found).copied().collect();
-    prop_assert_eq!(&kernel.allowed, &allowed);
+    prop_assert_eq!(&kernel.allowed, &model.all_allowed());
 
     let now = secs(model.now);
     for addr in ADDRS.iter().chain(&["192.0.2.3", "198.51.100.7", "203.0.113.1", "2001:db8:9::1"]) {
@@ -556,6 +663,12 @@ fn compare(engine: &Engine, model: &Model, kernel: &Kernel) -> Result<(), TestCa
     if let Some(Until::At(end)) = first_end {
         prop_assert!(engine.poll_timeout().is_some_and(|due| due <= end), "a ban would end unnoticed");
     }
+    if let Some(Until::At(end)) = model.granted.values().map(|(until, _)| *until).min() {
+        prop_assert!(
+            engine.poll_timeout().is_some_and(|due| due <= end),
+            "what is allowed by command would end unnoticed"
+        );
+    }
     prop_assert_eq!(engine.bans().len(), model.bans.len());
     let tracked: BTreeSet<(JailId, Prefix)> = model
         .failures
@@ -564,10 +677,11 @@ fn compare(engine: &Engine, model: &Model, kernel: &Kernel) -> Result<(), TestCa
         .map(|f| (f.1, f.2))
         .collect();
     prop_assert_eq!(engine.stats().tracked, tracked.len());
+    prop_assert_eq!(engine.stats().brake.held, model.held);
     Ok(())
 }
 
-fn settings(configured: &BTreeSet<Prefix>) -> Settings {
+fn settings(configured: &BTreeSet<Prefix>, model: &Model) -> Settings {
     let jails = (0..JAILS.len()).map(|n| {
         let spec = &JAILS[n];
         Jail {
@@ -581,7 +695,8 @@ fn settings(configured: &BTreeSet<Prefix>) -> Settings {
                 ban_time: BanTime::For(Duration::from_secs(spec.ban_secs.unsigned_abs())),
                 counter: Counter::Exact,
             },
-            repeat: Repeat::default(),
+            repeat: Repeat { aggregate: model.aggregates.then_some(AGGREGATE), ..Repeat::default() },
+            forgives: true,
         }
     });
     Settings {
@@ -590,6 +705,7 @@ fn settings(configured: &BTreeSet<Prefix>) -> Settings {
         allow: allowed(configured, AllowReason::Configured),
         ipv6_prefix: 64,
         remember_bans: Duration::from_secs(30 * 24 * 60 * 60),
+        bans_per_minute: model.brake,
         bounds: Bounds { max_nesting: MAX_NESTING, ..Bounds::default() },
     }
 }
@@ -625,6 +741,7 @@ fn failure(addr: IpAddr, tenths: u32, span: Duration) -> Failure<'static> {
         addr,
         user: Some(b"bob"),
         attempts: Attempts::tenths(tenths),
+        forgivable: Attempts::tenths(tenths),
         span,
         session: None,
         service: "imap".into(),
@@ -639,6 +756,7 @@ fn was_banned(response: &Response) -> Option<bool> {
             BanOutcome::Refused(_) => false,
         }),
         Response::Unban(_) | Response::UnbanAll(_) | Response::Bans(_) | Response::UnknownJail { .. } => None,
+        Response::Allow { .. } | Response::Disallow(_) => None,
     }
 }
 

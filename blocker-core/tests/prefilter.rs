@@ -31,12 +31,14 @@ fn engine(filters: &[Filter]) -> Engine {
         sources: vec![SOURCE],
         limits,
         repeat: Repeat::default(),
+        forgives: true,
     });
     Engine::new(Settings {
         jails: jails.collect(),
         manual: JailId::MIN,
         allow: Vec::new(),
         ipv6_prefix: 64,
+        bans_per_minute: None,
         remember_bans: Duration::from_secs(30 * 24 * 60 * 60),
         bounds: Bounds::default(),
     })

@@ -17,6 +17,13 @@ pub fn now() -> Timestamp {
     )
 }
 
+/// A wall time, in nanoseconds since 1970, in RFC 3339 to the second.
+#[must_use]
+pub fn rfc3339(wall_ns: i64) -> String {
+    WallTime::from_nanosecond(wall_ns.into())
+        .map_or_else(|_| "beyond the calendar".to_owned(), |wall| format!("{wall:.0}"))
+}
+
 /// Both clocks, read together: to tell people what a boot time means.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
@@ -62,6 +69,24 @@ impl Reading {
     pub fn wall(self, at: Timestamp) -> String {
         let nanos = i128::from(at.as_nanos()) - i128::from(self.boot.as_nanos()) + self.wall.as_nanosecond();
         WallTime::from_nanosecond(nanos).map_or_else(|_| "beyond the calendar".to_owned(), |wall| format!("{wall:.0}"))
+    }
+
+    /// The wall time of a boot time in the machine's zone, as fail2ban writes it: `2026-11-26 10:00:00`.
+    #[must_use]
+    pub fn local(self, at: Timestamp) -> String {
+        let nanos = i128::from(at.as_nanos()) - i128::from(self.boot.as_nanos()) + self.wall.as_nanosecond();
+        WallTime::from_nanosecond(nanos).map_or_else(
+            |_| "beyond the calendar".to_owned(),
+            |wall| wall.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        )
+    }
+
+    /// The wall time of this reading in the machine's zone, as fail2ban writes it in front of a line:
+    /// `2026-11-26 10:00:00,123`.
+    #[must_use]
+    pub fn local_millis(self) -> String {
+        let millis = self.wall.subsec_millisecond();
+        format!("{},{millis:03}", self.local(self.boot))
     }
 
     /// The end of a ban: RFC 3339, or `forever`.

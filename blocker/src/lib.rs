@@ -4,7 +4,8 @@
 //! ```text
 //! source (log files) ─┐                         ┌─▶ kernel (maps, program, links)
 //! control (socket)  ──┼─▶ daemon, owns Engine ──┤
-//! network (changes) ──┘                         └─▶ log
+//! network (changes) ──┘                         ├─▶ log
+//!                                               └─▶ notify (mails, webhooks, programs)
 //! ```
 //!
 //! One task, the daemon's, owns the engine and is the only writer of the kernel's maps.
@@ -23,6 +24,8 @@ pub mod kernel;
 pub mod logging;
 pub mod metrics;
 pub mod network;
+pub mod notify;
+mod process_group;
 pub mod settings;
 pub mod source;
 pub mod store;

@@ -60,7 +60,7 @@ pub fn left_out() -> usize {
 
 /// Whether stderr is the journal's: systemd tells device and inode of the stream in `$JOURNAL_STREAM`. A program started
 /// with the variable but a stderr of its own must not take it for the journal.
-fn leads_to_journal() -> bool {
+pub(crate) fn leads_to_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     fstat(std::io::stderr()).is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }

@@ -1,5 +1,6 @@
 //! Reads the configuration file, and tells people what is wrong with it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,10 @@ use anyhow::{Context, Result};
 use blocker_core::config::{self, Config, Interfaces, Names, Places, Services};
 use blocker_core::filter::Filter;
 use blocker_core::filter::registry::Filters;
+use blocker_core::keyed::HashKey;
 
 use crate::exit::{Failure, is_permission};
+use crate::fail2ban;
 use crate::network;
 
 /// Where the configuration is unless `--config` says otherwise.
@@ -24,16 +27,22 @@ const MAX_FILTERS: usize = 256;
 /// Largest configuration file that is read, in bytes; also of a filter.
 const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Reads the configuration in `path`.
+/// Reads the configuration in `path`, with the filters and jails of fail2ban that it names.
 ///
 /// # Errors
 ///
-/// [`Failure::Configuration`] with every fault on a line of its own: file, line, key, what was expected.
+/// [`Failure::Configuration`] with every fault on a line of its own: file, line, key, what was expected. What is wrong with one jail of
+/// fail2ban's alone is in [`Config::taken`].
 pub fn load(path: &Path) -> Result<Config> {
-    let config = config::read(&text(path)?, &names(path)?).map_err(|errors| {
+    let text = text(path)?;
+    let mut names = names(path)?;
+    let warnings = fail2ban::add_filters(&text, &mut names);
+    let mut config = config::read(&text, &names).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(|error| format!("{}: {error}", path.display())).collect();
         Failure::Configuration(lines.join("\n"))
     })?;
+    config.warnings = warnings;
+    fail2ban::add_jails(&mut config, &names)?;
     let interfaces: &[String] = match &config.daemon.interfaces {
         Interfaces::Auto => &[],
         Interfaces::Named(names) => names,
@@ -55,7 +64,17 @@ pub fn load(path: &Path) -> Result<Config> {
 ///
 /// As [`filters`].
 pub fn names(path: &Path) -> Result<Names> {
-    Ok(Names { services: services(), filters: filters(path)? })
+    Ok(Names { services: services(), filters: filters(path)?, files: BTreeMap::new() })
+}
+
+/// What tells the configuration in `path` from every other one: a digest of the file's text.
+///
+/// # Errors
+///
+/// If the file cannot be read.
+pub fn digest(path: &Path) -> Result<String> {
+    // No secret: whoever writes the file may have it say anything.
+    Ok(format!("{:016x}", HashKey::default().hash(text(path)?.as_bytes())))
 }
 
 /// Where the daemon is that the commands talk to, by the configuration in `path`. Faults elsewhere in it do not matter here:

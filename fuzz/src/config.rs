@@ -1,5 +1,6 @@
 //! Configurations: whatever stands in the file, it is read or refused within bounds, and what is read is valid.
 
+use blocker_core::config::notify::{Notify, is_local_part, is_mail_address};
 use blocker_core::config::{self, Config, MAX_ERRORS, MAX_JAILS, Names};
 
 /// Reads the bytes as a configuration file.
@@ -11,9 +12,10 @@ pub fn check(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let places = config::places(text);
     match config::read(text, &Names::builtin()) {
-        Ok(Config { daemon, jails, control: _, metrics: _ }) => {
+        Ok(Config { daemon, jails, notify, .. }) => {
             assert!(places.runtime == daemon.runtime && places.pins == daemon.pins, "{places:?} of {daemon:?}");
             assert!(jails.len() <= MAX_JAILS, "{} jails", jails.len());
+            check_receivers(&notify);
             for (at, jail) in jails.iter().enumerate() {
                 assert!((1..=1000).contains(&jail.max_retry) && !jail.find_time.is_zero(), "{jail:?}");
                 assert!(!jails[..at].iter().any(|other| other.name == jail.name), "{} comes twice", jail.name);
@@ -25,6 +27,23 @@ pub fn check(bytes: &[u8]) {
                 assert!(!error.to_string().is_empty());
             }
         }
+    }
+}
+
+/// That nothing of it can become an option or a second header.
+fn check_receivers(notify: &Notify) {
+    let Notify { mail, webhooks, programs } = notify;
+    if let Some(mail) = mail {
+        assert!(!mail.to.is_empty() && mail.to.iter().all(|to| is_mail_address(to) || is_local_part(to)), "{mail:?}");
+        assert!(mail.from.as_deref().is_none_or(is_mail_address), "{mail:?}");
+        assert!(!mail.subject.contains(char::is_control), "{mail:?}");
+    }
+    for webhook in webhooks {
+        let url = webhook.url.to_string();
+        assert!(url.bytes().all(|byte| byte.is_ascii_graphic()) && webhook.url.path.starts_with('/'), "{url:?}");
+    }
+    for program in programs {
+        assert!(program.command.first().is_some_and(|path| path.starts_with('/')), "{program:?}");
     }
 }
 
@@ -58,6 +77,22 @@ enabled = true
 filter = "dovecot"
 log = ["/var/log/mail*.log"]
 ports = ["imap", 588, "5000-5010", "sip/udp"]
+
+[notify.mail]
+to = ["root", "a@example.org"]
+from = "b@example.org"
+sendmail = ["/usr/bin/msmtp", "-x"]
+on = ["start", "unban"]
+whois = "/usr/bin/whois"
+
+[notify.webhook.desk]
+url = "https://example.org:8443/hook?a=b"
+secret_file = "/etc/blocker/secret"
+
+[notify.exec.tell]
+command = ["/usr/local/bin/tell", "one word"]
+time_limit = "1m"
+jails = "mail"
 mode = "enforce"
 ban_time = 90
 "#;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use blocker_core::filter::registry::Filters;
-use blocker_core::filter::{Failure, Filter, Judgement};
+use blocker_core::filter::{Failure, Filter, Judgement, Success};
 use blocker_core::record;
 
 /// Has every filter judge the bytes as one line.
@@ -14,9 +14,18 @@ use blocker_core::record;
 pub fn check(line: &[u8]) {
     let Ok(record) = record::parse(line) else { return };
     for filter in Filters::builtin().iter() {
-        let Judgement::Failure(failure) = filter.judge(&record) else { continue };
-        let Failure { addr, user, attempts, .. } = failure;
-        assert!(!attempts.is_zero(), "a failure of no weight: {}", line.escape_ascii());
+        let (addr, user) = match filter.judge(&record) {
+            Judgement::Failure(Failure { addr, user, attempts, forgivable, .. }) => {
+                assert!(!attempts.is_zero(), "a failure of no weight: {}", line.escape_ascii());
+                assert!(forgivable <= attempts, "more is forgiven than there is: {}", line.escape_ascii());
+                (addr, user)
+            }
+            Judgement::Success(Success { addr, user, .. }) => {
+                assert!(!user.is_empty(), "nobody logged in: {}", line.escape_ascii());
+                (addr, Some(user))
+            }
+            Judgement::Ignored(_) | Judgement::Helper(_) | Judgement::NoMatch => continue,
+        };
         assert_eq!(addr, addr.to_canonical(), "{}", line.escape_ascii());
         // Behind it may be a port, as in 192.0.2.9:4242.
         let text = addr.to_string();

@@ -1,5 +1,5 @@
-//! User names: whatever a client calls itself, a failed login names its true peer and that name, and a successful one
-//! nobody.
+//! User names: whatever a client calls itself, a login names its true peer and that name, and none that failed is taken for one
+//! that succeeded, or the other way round.
 //!
 //! An input is a byte that says what kind of line it is, and what the client wrote.
 
@@ -46,12 +46,15 @@ pub fn check(bytes: &[u8]) {
 
     let named = match &judgement {
         Judgement::Failure(failure) => Some((failure.addr, failure.user)),
+        Judgement::Success(success) => Some((success.addr, Some(success.user))),
         Judgement::Ignored(_) | Judgement::Helper(_) | Judgement::NoMatch => None,
     };
+    let is_success = matches!(judgement, Judgement::Success(_));
     let is_kept = match fate {
-        Fate::PeerWithName => named == Some((peer, Some(name))),
-        Fate::PeerOrNobody => named.is_none_or(|(addr, _)| addr == peer),
-        Fate::Success => named.is_none(),
+        Fate::PeerWithName => !is_success && named == Some((peer, Some(name))),
+        Fate::PeerOrNobody => !is_success && named.is_none_or(|(addr, _)| addr == peer),
+        Fate::Success if name.is_empty() => named.is_none(),
+        Fate::Success => is_success && named == Some((peer, Some(name))),
     };
     assert!(is_kept, "{judgement:?} of {}", line.escape_ascii());
 }

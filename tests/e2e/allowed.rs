@@ -91,6 +91,10 @@ fn where_somebody_is_logged_in_from_is_let_go_and_not_banned_as_long_as_they_are
 
         if is_on {
             await_let_go(&daemon, VILLAIN)?;
+            let listed = daemon.cli(&["allow", "--list"])?.success()?.stdout;
+            let line = listed.lines().find(|line| line.starts_with(&VILLAIN.to_string())).context("it is listed")?;
+            let (since, who) = ("2026-11-26T14:35:35Z", "where an administrator is logged in from: root by sshd");
+            ensure!(line.contains(since) && line.ends_with(who), "{line}");
             never_banned(&daemon, VILLAIN)?;
             fs::remove_file(sessions.join("7"))?;
             wait::until("the end of the session to be noticed", LIMIT, || {
@@ -121,7 +125,7 @@ const SESSIONS: &str = "/run/systemd/sessions";
 /// Writes a session over SSH as logind does.
 fn log_in(sessions: &Path, peer: IpAddr) -> Result<()> {
     let text = format!(
-        "# This is private data. Do not parse.\nUID=0\nUSER=root\nACTIVE=1\nIS_DISPLAY=0\nSTATE=active\nREMOTE=1\n\
+        "# This is private data. Do not parse.\nUID=0\nUSER=root\nREALTIME=1795703735075862\nACTIVE=1\nIS_DISPLAY=0\nSTATE=active\nREMOTE=1\n\
          TYPE=tty\nORIGINAL_TYPE=tty\nCLASS=user\nREMOTE_HOST={peer}\nSERVICE=sshd\n"
     );
     let temporary = sessions.join(".#7");

@@ -13,11 +13,11 @@ use nix::unistd::Group;
 use crate::siege::{LIMIT, VILLAIN};
 
 /// Groups that every Debian has.
-const CHANGE: &str = "operator";
+pub(crate) const CHANGE: &str = "operator";
 const LOOK: &str = "adm";
 
 /// A user and a group of theirs that mean nothing.
-const USER: u32 = 54_321;
+pub(crate) const USER: u32 = 54_321;
 
 #[test]
 fn members_of_the_group_change_those_of_the_other_look_and_nobody_else_does_either() -> Result<()> {
@@ -103,13 +103,13 @@ fn a_group_that_does_not_exist_is_a_fault_of_the_configuration() -> Result<()> {
 
 /// Somebody who is not root.
 #[derive(Debug)]
-struct Who {
-    gid: u32,
-    groups: Vec<u32>,
+pub(crate) struct Who {
+    pub(crate) gid: u32,
+    pub(crate) groups: Vec<u32>,
 }
 
 /// Running `blocker` as somebody else.
-trait RunAs {
+pub(crate) trait RunAs {
     fn run_as(&self, net: &Net, who: &Who, arguments: &[&str]) -> Result<Finished>;
 }
 
@@ -132,12 +132,12 @@ impl RunAs for Daemon<'_> {
     }
 }
 
-fn share(daemon: &Daemon<'_>, group: &str, look_group: &str) -> Result<()> {
+pub(crate) fn share(daemon: &Daemon<'_>, group: &str, look_group: &str) -> Result<()> {
     let text = daemon.configuration(&Settings::default());
     daemon.write_configuration(&format!("{text}\n[control]\ngroup = {group:?}\nlook_group = {look_group:?}\n"))
 }
 
-fn gid(name: &str) -> Result<u32> {
+pub(crate) fn gid(name: &str) -> Result<u32> {
     Ok(Group::from_name(name)?.with_context(|| format!("no group {name}"))?.gid.as_raw())
 }
 

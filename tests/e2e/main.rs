@@ -3,11 +3,16 @@
 //! A file per promise. Every test needs root, and fails without it; each makes a network of its own, so that they may
 //! run at the same time. The binary under test is `$BLOCKER_BIN`, else the `blocker` of the same target directory.
 
+mod aggregate;
+mod allow_command;
 mod allowed;
 mod allowlist;
+mod attempts;
 mod bad_input;
+mod brake;
 mod brute_force;
 mod closing;
+mod confirm;
 mod control;
 mod crashes;
 mod daemon_log;
@@ -15,6 +20,8 @@ mod dispatcher;
 mod doctor;
 mod fail2ban;
 mod fail2ban_client;
+mod fail2ban_jails;
+mod fail2ban_regex;
 mod filters;
 mod groups;
 mod hostile;
@@ -22,9 +29,11 @@ mod independence;
 mod interfaces;
 mod journal;
 mod lists;
+mod log_words;
 mod logs;
 mod memory;
 mod metrics;
+mod notify;
 mod past;
 mod refusals;
 mod reload;
@@ -34,3 +43,4 @@ mod rotation;
 mod siege;
 mod supervision;
 mod test_command;
+mod why;

@@ -154,6 +154,8 @@ fn a_full_disk_is_told_delays_no_ban_and_loses_none_that_waited() -> Result<()> 
     daemon.log().append(lines::refused(VILLAIN, 5).as_bytes())?;
     daemon.await_ban(VILLAIN, LIMIT)?;
     assert_eq!(daemon.kernel_bans()?.len(), LEN + 1);
+    let told = daemon.cli(&["why", &VILLAIN.to_string()])?.success()?.stdout;
+    ensure!(told.contains("banned by jail dovecot until ") && told.contains("cannot be told: "), "{told}");
 
     disk.resize("64m")?;
     wait::until("the database to be written again", Duration::from_secs(90), || {
@@ -163,6 +165,8 @@ fn a_full_disk_is_told_delays_no_ban_and_loses_none_that_waited() -> Result<()> 
     daemon.cli(&["unban", "10.0.0.1"])?.success()?;
     reboot(&mut daemon)?;
     assert_eq!(daemon.bans()?.len(), LEN, "all but the one that was lifted");
+    let told = daemon.cli(&["why", &VILLAIN.to_string()])?.success()?.stdout;
+    ensure!(told.contains("the lines that earned it:"), "the account is kept too: {told}");
     daemon.stop()
 }
 

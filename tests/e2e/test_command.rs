@@ -151,6 +151,61 @@ fn several_logs_are_counted_on_and_standard_input_is_one() -> Result<()> {
     Ok(())
 }
 
+/// Three refused passwords on a connection, of which two are told at once; one on another; a login; and four more.
+const TWICE_TOLD: &str = "\
+Nov 23 01:02:03 mx1 dovecot: auth: passwd-file(bob,192.0.2.9,<a1>): Password mismatch
+Nov 23 01:02:04 mx1 dovecot: auth: passwd-file(bob,192.0.2.9,<a1>): Password mismatch
+Nov 23 01:02:05 mx1 dovecot: imap-login: Disconnected: Connection closed (auth failed, 3 attempts in 8 secs): user=<bob>, method=PLAIN, rip=192.0.2.9, lip=198.51.100.1, TLS, session=<a1>
+Nov 23 01:02:06 mx1 dovecot: auth: passwd-file(bob,192.0.2.9,<a2>): Password mismatch
+Nov 23 01:02:07 mx1 dovecot: imap-login: Disconnected: Connection closed (auth failed, 1 attempts in 8 secs): user=<bob>, method=PLAIN, rip=192.0.2.9, lip=198.51.100.1, TLS, session=<a2>
+Nov 23 01:02:08 mx1 dovecot: imap-login: Login: user=<bob>, method=PLAIN, rip=192.0.2.9, lip=198.51.100.1, mpid=7, TLS, session=<a3>
+Nov 23 01:02:09 mx1 dovecot: imap-login: Disconnected: Connection closed (auth failed, 4 attempts in 8 secs): user=<bob>, method=PLAIN, rip=192.0.2.9, lip=198.51.100.1, TLS, session=<a4>
+";
+
+#[test]
+fn a_line_adds_what_no_other_of_its_connection_has_told_and_a_login_forgives_its_user() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let whole = write(&scratch, "mail.log", TWICE_TOLD)?;
+    let lines: Vec<&str> = TWICE_TOLD.lines().collect();
+    let (first, second) = lines.split_at(4);
+    let older = write(&scratch, "mail.log.1", &(first.join("\n") + "\n"))?;
+    let newer = write(&scratch, "mail.log.0", &second.join("\n"))?;
+    let options = [&["test", "--json", "--filter", "dovecot"], &NOW[..]].concat();
+
+    for logs in [&[&whole[..]][..], &[&older, &newer]] {
+        for replay in [&[][..], &["--replay"]] {
+            let objects = objects(&run(&[&options[..], replay, logs].concat())?)?;
+            let told: Vec<(&str, &Value)> =
+                objects.iter().filter_map(|object| Some((object["outcome"].as_str()?, &object["attempts"]))).collect();
+            let (one, none) = (json!(1), json!(0));
+            assert_eq!(
+                told,
+                [
+                    ("failure", &one),
+                    ("failure", &one),
+                    ("failure", &one),
+                    ("failure", &one),
+                    ("failure", &none),
+                    ("ignored", &Value::Null),
+                    ("failure", &json!(4)),
+                ],
+                "{logs:?}"
+            );
+            assert_eq!(objects.last().context("a summary")?["summary"]["attempts"], json!(8));
+            let bans: Vec<&Value> = objects.iter().filter_map(|object| object.get("ban")).collect();
+            if replay.is_empty() {
+                assert_eq!(bans, Vec::<&Value>::new());
+            } else {
+                // The third of the first connection may have been at anybody: that one is left, and four more.
+                assert_eq!(bans.len(), 1);
+                assert_eq!(bans[0]["attempts"], json!(5), "{bans:?}");
+                assert_eq!(bans[0]["time"], json!("2026-11-23T01:02:09Z"));
+            }
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn the_year_is_that_of_now_and_the_zone_that_of_the_environment() -> Result<()> {
     let scratch = Scratch::new()?;

@@ -61,6 +61,9 @@ pub struct Status {
     pub lines: LineCounts,
     /// Packets and bytes per reason, over all interfaces.
     pub counters: BTreeMap<String, Counter>,
+    /// Who is told of bans.
+    #[serde(default)]
+    pub receivers: Vec<Receiver>,
     /// What is not as it should be.
     pub problems: Vec<String>,
 }
@@ -75,6 +78,19 @@ impl Status {
     pub fn jail(&self, name: &str) -> &Jail {
         self.jails.iter().find(|jail| jail.name == name).unwrap_or_else(|| panic!("no jail {name} in {self:?}"))
     }
+}
+
+/// Somebody who is told of bans, in [`Status`].
+#[derive(Clone, Debug, Deserialize)]
+pub struct Receiver {
+    /// As its table is called.
+    pub name: String,
+    /// What went well.
+    pub sent: u64,
+    /// Tries that did not.
+    pub failed: u64,
+    /// What was never told, or only its number.
+    pub dropped: u64,
 }
 
 /// An interface in [`Status`].
@@ -112,6 +128,8 @@ pub struct Jail {
     pub failures: u64,
     /// Attempts they stood for.
     pub attempts: f64,
+    /// Attempts that logins have taken back.
+    pub forgiven: f64,
     /// Bans it made.
     pub bans: u64,
     /// Failures of the past that were too old to count.

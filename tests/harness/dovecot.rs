@@ -3,7 +3,7 @@
 //! Dovecot logs to its standard error; the laboratory, in the part of the log daemon, appends each line to the watched
 //! file and notes the time. Nothing of the machine's own Dovecot is touched: own directories, own configuration.
 
-use std::{fs, net::SocketAddr, os::unix::fs::chown, process::Command, sync::Arc, time::Duration};
+use std::{fs, net::SocketAddr, os::unix::fs::chown, path::PathBuf, process::Command, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use nix::{sys::signal::Signal, unistd::User};
@@ -46,7 +46,16 @@ pub const BOB: Account = Account { user: "bob", password: "not in any list" };
 pub struct Dovecot {
     process: Process,
     version: String,
-    _scratch: Scratch,
+    scratch: Scratch,
+}
+
+/// What it does besides.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extras {
+    /// Tells each refused password at once (`auth_verbose`), and not only how many there were on a connection.
+    pub is_verbose: bool,
+    /// Tells Postfix, too, whether a password is right: at [`Dovecot::sasl`].
+    pub has_sasl: bool,
 }
 
 impl Dovecot {
@@ -57,9 +66,18 @@ impl Dovecot {
     ///
     /// If it is not installed, does not start, or is not ready within half a minute.
     pub fn start(net: &Net, log: &Arc<LogFile>, pace: Pace) -> Result<Self> {
+        Self::start_with(net, log, pace, Extras::default())
+    }
+
+    /// The same with more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub fn start_with(net: &Net, log: &Arc<LogFile>, pace: Pace, extras: Extras) -> Result<Self> {
         let version = version()?;
         let scratch = Scratch::new()?;
-        write_configuration(&scratch, &version, pace)?;
+        write_configuration(&scratch, &version, pace, extras)?;
 
         let mut command = net.command(Host::Server, PROGRAM);
         command.arg("-F").arg("-c").arg(scratch.join("dovecot.conf"));
@@ -70,7 +88,7 @@ impl Dovecot {
             }
         })?;
 
-        let mut dovecot = Self { process, version, _scratch: scratch };
+        let mut dovecot = Self { process, version, scratch };
         for address in SERVER.iter().flat_map(|server| PORTS.map(|port| SocketAddr::new(*server, port))) {
             wait::until(&format!("Dovecot on {address}"), Duration::from_secs(60), || {
                 probe::connects(net, Host::Server, address)
@@ -93,6 +111,12 @@ impl Dovecot {
     pub fn version(&self) -> &str {
         &self.version
     }
+
+    /// The socket at which others ask for passwords, with [`Extras::has_sasl`].
+    #[must_use]
+    pub fn sasl(&self) -> PathBuf {
+        self.scratch.join(SASL)
+    }
 }
 
 impl Drop for Dovecot {
@@ -105,6 +129,9 @@ impl Drop for Dovecot {
 }
 
 const PROGRAM: &str = "dovecot";
+
+/// In its directory.
+const SASL: &str = "sasl";
 
 /// IMAP and POP3.
 const PORTS: [u16; 2] = [143, 110];
@@ -119,7 +146,7 @@ fn version() -> Result<String> {
     Ok(version.to_owned())
 }
 
-fn write_configuration(scratch: &Scratch, version: &str, pace: Pace) -> Result<()> {
+fn write_configuration(scratch: &Scratch, version: &str, pace: Pace, extras: Extras) -> Result<()> {
     // Mail belongs to nobody, in the literal sense: an unprivileged user that every system has.
     let owner = User::from_name("nobody")?.context("there is no user `nobody`")?;
     let mail = scratch.join("mail");
@@ -138,9 +165,16 @@ fn write_configuration(scratch: &Scratch, version: &str, pace: Pace) -> Result<(
             "auth_failure_delay = 0\nservice anvil {\n  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n}\n"
         }
     };
+    let Extras { is_verbose, has_sasl } = extras;
+    let verbose = if is_verbose { "auth_verbose = yes\n" } else { "" };
+    let sasl = if has_sasl {
+        format!("service auth {{\n  unix_listener {root}/{SASL} {{\n    mode = 0666\n  }}\n}}\n")
+    } else {
+        String::new()
+    };
     let common = format!(
         "base_dir = {root}/run\nstate_dir = {root}/state\nlog_path = /dev/stderr\nprotocols = imap pop3\n\
-         listen = *, ::\nssl = no\nfirst_valid_uid = 1\nfirst_valid_gid = 1\n{delay}"
+         listen = *, ::\nssl = no\nfirst_valid_uid = 1\nfirst_valid_gid = 1\n{delay}{verbose}{sasl}"
     );
     let specific = if version.starts_with("2.3") || version.starts_with("2.2") {
         format!(

@@ -106,6 +106,35 @@ pub fn log_in(server: IpAddr, account: Account) -> Result<()> {
     Ok(())
 }
 
+/// Tries these passwords one after the other on one connection, from the calling thread's namespace, and says how many were
+/// refused.
+///
+/// # Errors
+///
+/// If an answer is none, or takes longer than 30 s.
+pub fn guess(server: IpAddr, guesses: &[(&str, &str)]) -> Result<u32> {
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::new(server, IMAP), PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut answers = BufReader::new(stream.try_clone()?);
+    let mut refused = 0;
+    let mut answer = String::new();
+    answers.read_line(&mut answer)?;
+    for (user, password) in guesses {
+        stream.write_all(format!("a LOGIN \"{user}\" \"{password}\"\r\n").as_bytes())?;
+        loop {
+            answer.clear();
+            ensure!(answers.read_line(&mut answer)? > 0, "hung up");
+            match answer.strip_prefix("a ") {
+                Some(verdict) if verdict.starts_with("NO") => refused += 1,
+                Some(_) => bail!("answered {answer:?}"),
+                None => continue,
+            }
+            break;
+        }
+    }
+    Ok(refused)
+}
+
 const IMAP: u16 = 143;
 
 /// A deadline, not a promise: how long logins took is in the report.

@@ -35,11 +35,18 @@ pub(crate) const LAB: &[Need] = &[
     Need { what: "/usr/lib/dovecot/imap-login", package: "dovecot-imapd" },
     Need { what: "/usr/lib/dovecot/pop3-login", package: "dovecot-pop3d" },
     Need { what: "hydra", package: "hydra" },
+    Need { what: "postfix", package: "postfix" },
     Need { what: "bpftool", package: "bpftool" },
     Need { what: "xdp-loader", package: "xdp-tools" },
     Need { what: "journalctl", package: "systemd" },
     Need { what: "/usr/lib/systemd/systemd-journal-remote", package: "systemd-journal-remote" },
     Need { what: "promtool", package: "prometheus" },
+    Need { what: "aiosmtpd", package: "python3-aiosmtpd" },
+    Need { what: "/usr/bin/python3", package: "python3" },
+    Need { what: "msmtp", package: "msmtp" },
+    Need { what: "whois", package: "whois" },
+    Need { what: "webhook", package: "webhook" },
+    Need { what: "openssl", package: "openssl" },
 ];
 
 /// To run other kernels in virtual machines: what fetches and unpacks them, and what runs in them.

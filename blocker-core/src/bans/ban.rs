@@ -42,10 +42,16 @@ pub enum Origin {
     Command {
         /// Why, in their words; shared by all bans of one command.
         reason: Option<Arc<str>>,
+        /// Who, if that is known.
+        by: Option<Uid>,
     },
     /// The kernel's maps, as they were found at the start.
     Adopted,
 }
+
+/// A user of this machine, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uid(pub u32);
 
 /// Which of the kernel's tables a prefix belongs into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

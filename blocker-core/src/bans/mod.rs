@@ -41,7 +41,7 @@ use lengths::Lengths;
 use recent::Recent;
 use table::{Ends, Table};
 
-pub use ban::{Ban, Kind, MAX_USER_BYTES, Origin, Refusal};
+pub use ban::{Ban, Kind, MAX_USER_BYTES, Origin, Refusal, Uid};
 pub use recent::{LATE_LINES, MAX_RECENT};
 
 /// All that is in force for one prefix: what the kernel is told.
@@ -278,10 +278,27 @@ impl Book {
         self.bans.get(prefix, jail)
     }
 
+    /// The bans of exactly `prefix`.
+    pub fn bans_of(&self, prefix: Prefix) -> impl Iterator<Item = (JailId, Ban)> {
+        self.bans.of(prefix).filter_map(move |(jail, _)| Some((jail, self.bans.get(prefix, jail)?)))
+    }
+
+    /// The banned prefixes that cover `prefix`, itself included; the narrowest first.
+    #[must_use]
+    pub fn covering_all(&self, prefix: Prefix) -> Vec<Prefix> {
+        self.lengths.covering(prefix).filter(|&covering| self.bans.of(covering).next().is_some()).collect()
+    }
+
     /// The narrowest prefix under which `jail` bans `addr`.
     #[must_use]
     pub fn covering(&self, addr: IpAddr, jail: JailId) -> Option<Prefix> {
         self.lengths.covering(Prefix::host(addr)).find(|&prefix| self.bans.has(prefix, jail))
+    }
+
+    /// The narrowest banned prefix around `prefix`, itself excluded, whoever bans it.
+    #[must_use]
+    pub fn around(&self, prefix: Prefix) -> Option<Prefix> {
+        self.lengths.covering(prefix).find(|&wider| wider != prefix && self.merged(wider).is_some())
     }
 
     /// When a ban by `jail` that covered `prefix` and is over began, if it was within the last [`LATE_LINES`].
@@ -293,6 +310,11 @@ impl Book {
     /// The banned prefixes that lie inside `prefix`, itself included.
     pub fn inside(&self, prefix: Prefix) -> Vec<Prefix> {
         self.bans.inside(prefix).collect()
+    }
+
+    /// The same, one after the other.
+    pub fn all_inside(&self, prefix: Prefix) -> impl Iterator<Item = Prefix> + '_ {
+        self.bans.inside(prefix)
     }
 
     /// Every banned prefix.

@@ -203,10 +203,15 @@ impl Table {
 /// Whether two bans came from one command, or both from the kernel's maps.
 fn is_shared(one: &Origin, other: &Origin) -> bool {
     match (one, other) {
-        (Origin::Command { reason: None }, Origin::Command { reason: None }) | (Origin::Adopted, Origin::Adopted) => {
-            true
+        (Origin::Adopted, Origin::Adopted) => true,
+        (Origin::Command { reason: one, by: one_by }, Origin::Command { reason: other, by: other_by }) => {
+            let is_same = match (one, other) {
+                (None, None) => true,
+                (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+                (None, Some(_)) | (Some(_), None) => false,
+            };
+            is_same && one_by == other_by
         }
-        (Origin::Command { reason: Some(one) }, Origin::Command { reason: Some(other) }) => Arc::ptr_eq(one, other),
         (Origin::Log { .. } | Origin::Command { .. } | Origin::Adopted, _) => false,
     }
 }
@@ -286,7 +291,7 @@ mod tests {
     fn bans_of_one_list_share_what_they_came_from_and_those_of_another_do_not() {
         let mut table = Table::default();
         let reason: Arc<str> = "a list".into();
-        let listed = |reason: &Arc<str>| Origin::Command { reason: Some(Arc::clone(reason)) };
+        let listed = |reason: &Arc<str>| Origin::Command { reason: Some(Arc::clone(reason)), by: None };
         for n in 0..3 {
             table.insert(host(n), JailId::MIN, ban(listed(&reason), Until::Forever));
         }

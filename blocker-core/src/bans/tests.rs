@@ -173,7 +173,7 @@ fn book() -> Book {
 }
 
 fn ban(from_secs: i64, until: Until) -> Ban {
-    Ban { started: secs(from_secs), until, origin: Origin::Command { reason: None } }
+    Ban { started: secs(from_secs), until, origin: Origin::Command { reason: None, by: None } }
 }
 
 fn enter(book: &mut Book, whom: &str, jail: JailId, until: Until) -> Vec<Removal> {

@@ -26,8 +26,6 @@ pub enum Problem {
     Syntax(String),
     /// Nothing reads this key.
     UnknownKey(Hint),
-    /// The key is planned; this version cannot honour it.
-    Unsupported,
     /// The value is of another kind or outside the limits.
     Value {
         /// As written, or what kind of value it is.
@@ -51,6 +49,8 @@ pub enum Problem {
         /// What may have been meant.
         hint: Hint,
     },
+    /// The filter in a file of fail2ban's cannot be used, and why: one line.
+    FilterFile(String),
     /// The key is needed here and absent.
     Missing {
         /// What may stand there.
@@ -62,6 +62,11 @@ pub enum Problem {
         by: &'static str,
         /// What to do.
         hint: &'static str,
+    },
+    /// The key means nothing without another one.
+    Needs {
+        /// The other key.
+        other: &'static str,
     },
     /// What should be a formula is none.
     Formula(InvalidFormula),
@@ -78,6 +83,10 @@ pub enum Problem {
     TooManyJails(usize),
     /// A jail's name has other characters, or too many.
     JailName,
+    /// The same of a receiver.
+    ReceiverName,
+    /// A receiver beyond this number of its kind.
+    TooManyReceivers(usize),
     /// A jail's name that has a meaning of its own.
     ReservedName,
     /// More errors than are reported at once.
@@ -108,12 +117,13 @@ impl fmt::Display for Sentence<'_> {
         match problem {
             Problem::Syntax(words) => write!(f, "this is no TOML: {words}"),
             Problem::UnknownKey(hint) => write!(f, "unknown key `{key}`{hint}"),
-            Problem::Unsupported => write!(f, "`{key}` is not supported by this version of blocker: remove it"),
             Problem::Value { found, expected } => write!(f, "`{key}` is {found}, expected {expected}"),
             Problem::Entry { found, expected } => write!(f, "`{key}` has {found}, expected {expected}"),
             Problem::NoSuch { found, what, hint } => write!(f, "`{key}`: no {what} is called {found}{hint}"),
+            Problem::FilterFile(wrong) => write!(f, "`{key}`: {wrong}"),
             Problem::Missing { expected } => write!(f, "`{key}` is missing, expected {expected}"),
             Problem::Excluded { by, hint } => write!(f, "`{key}` and `{by}` exclude each other: {hint}"),
+            Problem::Needs { other } => write!(f, "`{key}` needs `{other}`, which is missing"),
             Problem::Formula(fault) => write!(f, "`{key}` is no formula: {fault}"),
             Problem::AnybodysEntries => write!(
                 f,
@@ -126,6 +136,10 @@ impl fmt::Display for Sentence<'_> {
             Problem::JailName => {
                 write!(f, "`{key}` is no name for a jail: use 1 to {MAX_JAIL_NAME_BYTES} of a-z, 0-9, _ and -")
             }
+            Problem::ReceiverName => {
+                write!(f, "`{key}` is no name for a receiver: use 1 to {MAX_JAIL_NAME_BYTES} of a-z, 0-9, _ and -")
+            }
+            Problem::TooManyReceivers(most) => write!(f, "`{key}` is one receiver too many: at most {most}"),
             Problem::ReservedName => write!(f, "`{key}`: this name is kept for bans made by command"),
             Problem::More(count) => write!(f, "and {count} more errors"),
         }

@@ -59,10 +59,10 @@ impl fmt::Display for SyslogSocket {
 pub const MAX_SOCKET_BYTES: usize = 107;
 
 /// Most words of a command.
-const MAX_WORDS: usize = 64;
+pub(super) const MAX_WORDS: usize = 64;
 
 /// Longest word of a command, in bytes.
-const MAX_WORD_BYTES: usize = 4096;
+pub(super) const MAX_WORD_BYTES: usize = 4096;
 
 /// Reads the one key that says it.
 pub(super) fn input(section: &mut Section<'_, '_>) -> Found<Input> {

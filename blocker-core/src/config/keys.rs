@@ -6,18 +6,21 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::brake::brake;
 use super::control::control;
 use super::error::Problem;
+use super::filters;
 use super::input::{Input, input};
 use super::metrics::METRICS;
-use super::ports::{PortRange, Ports, Protocol};
+use super::notify::notify;
+use super::ports::{PortRange, Ports};
 use super::repeat;
 use super::usual::{UNMENTIONED, Usual};
 use super::value::{Kind, Read, Reading};
 use super::walk::{Found, Named, Section};
 use super::{
     Attach, Config, Daemon, Enabled, Interfaces, Jail, Journal, MAX_ALLOW_FILES, MAX_JAIL_NAME_BYTES, MAX_JAILS, Mode,
-    Places,
+    Places, Whose,
 };
 use crate::filter::Filter;
 use crate::jail::Counter;
@@ -29,10 +32,22 @@ use crate::time::{BanTime, parse_span};
 pub(super) fn config(root: &mut Section<'_, '_>) -> Option<Config> {
     let daemon = root.table("daemon", daemon);
     let control = root.table("control", control);
+    let brake = root.table("brake", brake);
     let metrics = root.table("metrics", |section| section.get("listen", &METRICS, None));
+    let notify = root.table("notify", notify);
     let defaults = root.table("defaults", |section| limits(section, &LIMITS));
     let jails = root.table("jails", |section| jails(section, &defaults));
-    Some(Config { daemon, control, metrics, jails: jails? })
+    Some(Config {
+        daemon,
+        control,
+        brake,
+        metrics,
+        notify,
+        jails: jails?,
+        counter: defaults.counter,
+        taken: None,
+        warnings: Vec::new(),
+    })
 }
 
 /// Where the daemon is found, by what can be read.
@@ -42,12 +57,12 @@ pub(super) fn places(root: &mut Section<'_, '_>) -> Places {
 }
 
 fn daemon(section: &mut Section<'_, '_>) -> Daemon {
-    section.unsupported("fail2ban");
     Daemon {
         interfaces: section.get("interfaces", &INTERFACES, Interfaces::Auto),
         mode: section.get("mode", &MODE, Mode::Enforce),
         attach: section.get("attach", &ATTACH, vec![Attach::Native, Attach::Generic, Attach::Tcx]),
         observe_interfaces: section.get("observe_interfaces", &INTERFACE_LIST, Vec::new()),
+        fail2ban: section.get("fail2ban", &MAYBE_DIRECTORY, None),
         allow: section.get("allow", &PREFIXES, Vec::new()),
         allow_files: section.get("allow_files", &ALLOW_FILES, Vec::new()),
         allow_logins: section.get("allow_logins", &TRUTH, true),
@@ -57,6 +72,7 @@ fn daemon(section: &mut Section<'_, '_>) -> Daemon {
         ipv6_prefix: section.get("ipv6_prefix", &IPV6_PREFIX, 64),
         max_line_bytes: section.get("max_line_bytes", &LINE_BYTES, 8 * 1024),
         remember_bans: section.get("remember_bans", &SPAN, Duration::from_secs(30 * 24 * 60 * 60)),
+        fail2ban_log: section.get("fail2ban_log", &LOG_FILE, None),
         state: section.get("state", &DIRECTORY, PathBuf::from("/var/lib/blocker")),
         runtime: section.get("runtime", &SOCKET_DIRECTORY, PathBuf::from("/run/blocker")),
         pins: section.get("pins", &DIRECTORY, PathBuf::from("/sys/fs/bpf/blocker")),
@@ -70,6 +86,7 @@ struct Limits {
     ban_time: BanTime,
     repeat: repeat::Keys,
     counter: Counter,
+    forgive: bool,
 }
 
 const LIMITS: Limits = Limits {
@@ -78,6 +95,7 @@ const LIMITS: Limits = Limits {
     ban_time: BanTime::For(Duration::from_secs(60 * 60)),
     repeat: repeat::NOTHING,
     counter: Counter::Exact,
+    forgive: true,
 };
 
 /// Of a jail that counts bans, whatever `[defaults]` says: five in a day earn a week.
@@ -87,6 +105,7 @@ const RECIDIVE: Limits = Limits {
     ban_time: BanTime::For(Duration::from_secs(7 * 24 * 60 * 60)),
     repeat: repeat::NOTHING,
     counter: Counter::Exact,
+    forgive: true,
 };
 
 fn limits(section: &mut Section<'_, '_>, defaults: &Limits) -> Limits {
@@ -96,6 +115,7 @@ fn limits(section: &mut Section<'_, '_>, defaults: &Limits) -> Limits {
         ban_time: section.get("ban_time", &BAN_TIME, defaults.ban_time),
         repeat: repeat::Keys::read(section, &defaults.repeat),
         counter: section.get("counter", &COUNTER, defaults.counter),
+        forgive: section.get("forgive", &TRUTH, defaults.forgive),
     }
 }
 
@@ -115,37 +135,48 @@ fn jails(section: &mut Section<'_, '_>, defaults: &Limits) -> Option<Vec<Jail>> 
                 section.fault_of(entry, problem);
                 None
             }
-            None => section.enter(entry, |section| jail(section, entry.name, defaults)),
+            None => {
+                // A table without a key, as in the shipped file, says no more of that jail than none.
+                let is_said = entry.name != UNMENTIONED || entry.has_keys();
+                let whose = if is_said { Whose::Configured } else { Whose::Unmentioned };
+                section.enter(entry, |section| jail(section, entry.name, defaults, whose))
+            }
         })
         .collect();
     jails.into_iter().collect()
 }
 
 fn name_problem(name: &str) -> Option<Problem> {
-    let is_plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte));
-    if !is_plain || !(1..=MAX_JAIL_NAME_BYTES).contains(&name.len()) {
+    if !is_name(name) {
         return Some(Problem::JailName);
     }
     (name == MANUAL).then_some(Problem::ReservedName)
 }
 
-fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<Jail> {
+/// Whether a jail, or a receiver, may be called so.
+pub(super) fn is_name(name: &str) -> bool {
+    let is_plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte));
+    is_plain && (1..=MAX_JAIL_NAME_BYTES).contains(&name.len())
+}
+
+fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits, whose: Whose) -> Option<Jail> {
     let usual = Usual::of(name);
     let enabled = section.get("enabled", &ENABLED, Enabled::Auto);
     let named = section.filters().by_name(name).cloned();
-    let filter = section.need("filter", &FILTER, named);
+    let filter = section.need("filter", filters::kind(section), named);
     let counts_bans = filter == Some(Filter::Bans);
     let inputs = if counts_bans { no_inputs(section) } else { inputs(section, usual, enabled, filter.as_ref()) };
     let ports = section.get("ports", &PORTS, usual.map_or(Ports::All, Usual::ports));
     let mode = section.get("mode", &MODE, Mode::Enforce);
     let of_recidive = Limits { repeat: defaults.repeat.clone(), ..RECIDIVE };
-    let Limits { max_retry, find_time, ban_time, repeat, counter } =
+    let Limits { max_retry, find_time, ban_time, repeat, counter, forgive } =
         limits(section, if counts_bans { &of_recidive } else { defaults });
     let repeat = repeat.repeat();
     let name = name.to_owned();
     let (input, journal) = inputs?;
     Some(Jail {
         name,
+        whose,
         enabled,
         filter: filter?,
         input,
@@ -157,6 +188,7 @@ fn jail(section: &mut Section<'_, '_>, name: &str, defaults: &Limits) -> Option<
         ban_time,
         repeat,
         counter,
+        forgive,
     })
 }
 
@@ -182,7 +214,7 @@ fn inputs(
     let journal = section.find("journal", &MATCHES);
     let trust = section.get("journal_trust", &TRUST, filter.and_then(Filter::journal_trust));
     let namespace = section.get("journal_namespace", &NAMESPACE, None);
-    let directory = section.get("journal_directory", &JOURNAL_DIRECTORY, None);
+    let directory = section.get("journal_directory", &MAYBE_DIRECTORY, None);
     let (input, matches) = match (input, journal, usual) {
         (Found::Faulty, _, _) | (_, Found::Faulty, _) => return None,
         (Found::Absent, Found::Absent, Some(usual)) => (
@@ -293,6 +325,14 @@ const ALLOW_FILES: Kind<Vec<PathBuf>> = Kind {
 pub(super) const TRUTH: Kind<bool> =
     Kind { expected: "true or false", read: |value| value.or_unexpected(value.truth()) };
 
+const LOG_FILE: Kind<Option<PathBuf>> = Kind {
+    expected: "the absolute path of a file, or \"\" for none",
+    read: |value| match value.text() {
+        Some("") => Ok(None),
+        _ => path(value, MAX_PATH_BYTES).map(Some),
+    },
+};
+
 const DIRECTORY: Kind<PathBuf> = Kind { expected: "an absolute path", read: |value| path(value, MAX_PATH_BYTES) };
 
 const SOCKET_DIRECTORY: Kind<PathBuf> = Kind {
@@ -309,7 +349,7 @@ pub(super) fn is_path(text: &str, max_bytes: usize) -> bool {
 }
 
 /// Longest path the kernel takes: `PATH_MAX` less its final zero.
-const MAX_PATH_BYTES: usize = 4_095;
+pub(super) const MAX_PATH_BYTES: usize = 4_095;
 
 /// What `sun_path` leaves beside `/control.sock` and a final zero (unix(7): 108 bytes).
 const MAX_SOCKET_DIRECTORY_BYTES: usize = 108 - "/control.sock".len() - 1;
@@ -383,18 +423,6 @@ const ENABLED: Kind<Enabled> = Kind {
     },
 };
 
-const FILTER: Kind<Filter> = Kind {
-    expected: "the name of a filter",
-    read: |value| match value.text() {
-        Some(name) => value
-            .filters()
-            .by_name(name)
-            .cloned()
-            .ok_or_else(|| value.no_such("filter", value.filters().iter().map(Filter::name), true)),
-        None => value.or_unexpected(None),
-    },
-};
-
 pub(super) const LOGS: Kind<Vec<String>> = Kind {
     expected: "absolute paths of log files, in which *, ? and [] stand for what varies",
     read: |value| {
@@ -453,7 +481,7 @@ const NAMESPACE: Kind<Option<String>> = Kind {
     },
 };
 
-const JOURNAL_DIRECTORY: Kind<Option<PathBuf>> = Kind {
+const MAYBE_DIRECTORY: Kind<Option<PathBuf>> = Kind {
     expected: "an absolute path, or \"\"",
     read: |value| match value.text() {
         Some("") => Ok(None),
@@ -474,25 +502,13 @@ fn ports(value: Reading<'_>) -> Read<PortRange> {
     let Some(text) = number.as_deref().or_else(|| value.text()) else {
         return value.or_unexpected(None);
     };
-    let (text, protocol) = text
-        .rsplit_once('/')
-        .and_then(|(text, protocol)| Some((text, Protocol::by_name(protocol)?)))
-        .unwrap_or((text, Protocol::Tcp));
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let range = port(first).zip(port(last)).or_else(|| {
-        let port = value.services().lookup(text, protocol)?;
-        Some((port, port))
-    });
+    let range = PortRange::read(text, value.services());
+    let (text, protocol) = PortRange::parts(text);
     let is_name =
         text != "all" && !text.contains(char::is_whitespace) && text.contains(|c: char| c.is_ascii_alphabetic());
     match range {
-        Some((first, last)) if first <= last => Ok(PortRange { protocol, first, last }),
+        Some(range) => Ok(range),
         None if is_name => Err(value.no_such("service", value.services().names(protocol), false)),
-        Some(_) | None => value.or_unexpected(None),
+        None => value.or_unexpected(None),
     }
-}
-
-/// A port from 1, in digits and nothing else.
-fn port(digits: &str) -> Option<u16> {
-    if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok().filter(|&port| port != 0) } else { None }
 }

@@ -7,11 +7,14 @@
 //!
 //! This module opens no file: that a log exists or an interface is up is for the daemon to find out.
 
+mod brake;
 mod control;
 mod error;
+mod filters;
 mod input;
 mod keys;
 mod metrics;
+pub mod notify;
 mod ports;
 mod repeat;
 mod services;
@@ -21,15 +24,19 @@ mod usual;
 mod value;
 mod walk;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::brake::Brake;
 pub use self::control::Control;
 pub use self::error::{Error, Hint, Problem};
 pub use self::input::{Input, MAX_SOCKET_BYTES, SyslogSocket};
 pub use self::metrics::MetricsSocket;
+pub use self::notify::Notify;
 pub use self::ports::{PortRange, Ports, Protocol};
 pub use self::services::Services;
+use crate::fail2ban::{Logs, Taken};
 use crate::filter::Filter;
 use crate::filter::registry::Filters;
 use crate::jail::{Counter, Repeat};
@@ -44,13 +51,30 @@ pub struct Names {
     pub services: Services,
     /// Filters.
     pub filters: Filters,
+    /// Filters in files of fail2ban's: of each what [`filter_files`] asks for, or what is wrong with it, a line each.
+    pub files: BTreeMap<FilterFile, Result<Filter, Vec<String>>>,
+}
+
+/// A filter of fail2ban that a jail names by its file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FilterFile {
+    /// Its absolute path, with parameters behind it: `/etc/fail2ban/filter.d/sshd.conf[mode=aggressive]`.
+    pub words: String,
+    /// Where the jail's lines come from: many filters look for another header in the journal.
+    pub logs: Logs,
+}
+
+/// Finds out which files of fail2ban's the jails of `text` name as their filters, at most one for each of [`MAX_JAILS`].
+#[must_use]
+pub fn filter_files(text: &str) -> Vec<FilterFile> {
+    walk::read_leniently(text, &Names::builtin(), filters::files)
 }
 
 impl Names {
     /// Those that are the same on every machine.
     #[must_use]
     pub fn builtin() -> Self {
-        Self { services: Services::builtin(), filters: Filters::builtin() }
+        Self { services: Services::builtin(), filters: Filters::builtin(), files: BTreeMap::new() }
     }
 }
 
@@ -61,11 +85,21 @@ pub struct Config {
     pub daemon: Daemon,
     /// The table `[control]`: who besides root may use the control socket.
     pub control: Control,
+    /// The table `[brake]`: how many new bans logs may earn.
+    pub brake: Brake,
     /// The table `[metrics]`: where metrics are told, if anywhere.
     pub metrics: Option<MetricsSocket>,
+    /// The table `[notify]`: who is told of bans.
+    pub notify: Notify,
     /// The jails, in the order of the file; a built-in jail that the file does not mention comes first. Names are
-    /// unique; jails that are off are among them.
+    /// unique; jails that are off are among them. Behind them come those of fail2ban, if they are read too.
     pub jails: Vec<Jail>,
+    /// How a jail counts that says nothing about it, be it one of fail2ban's.
+    pub counter: Counter,
+    /// What became of fail2ban's jails; `None` until somebody has read them.
+    pub taken: Option<Taken>,
+    /// What may not be as it was meant, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// The table `[daemon]`.
@@ -79,6 +113,8 @@ pub struct Daemon {
     pub attach: Vec<Attach>,
     /// Interfaces on which they are not, whatever the mode says.
     pub observe_interfaces: Vec<String>,
+    /// The directory of fail2ban's configuration whose jails are run too; absolute.
+    pub fail2ban: Option<PathBuf>,
     /// What is never banned, besides what the daemon finds by itself.
     pub allow: Vec<Prefix>,
     /// Files that name more of it; absolute, each once, at most [`MAX_ALLOW_FILES`].
@@ -98,6 +134,8 @@ pub struct Daemon {
     /// The longest line that is judged, in bytes before its newline, 1 to 64 KiB; longer ones are skipped whole. 8 KiB is what
     /// rsyslog keeps of a message by default; RFC 5424 asks of receivers no more than 2,048.
     pub max_line_bytes: usize,
+    /// The file in which a log as fail2ban's is kept, if anywhere; absolute.
+    pub fail2ban_log: Option<PathBuf>,
     /// The directory of what outlives a reboot; absolute.
     pub state: PathBuf,
     /// The directory of the control socket; absolute, and short enough for a socket in it.
@@ -143,6 +181,8 @@ pub enum Mode {
 pub struct Jail {
     /// 1 to 31 bytes of `a-z`, `0-9`, `_` and `-`; never `manual`.
     pub name: String,
+    /// Where it comes from.
+    pub whose: Whose,
     /// Whether it runs.
     pub enabled: Enabled,
     /// What is a failure in its logs.
@@ -165,6 +205,8 @@ pub struct Jail {
     pub repeat: Repeat,
     /// How attempts are counted.
     pub counter: Counter,
+    /// Whether a login that succeeds forgives what its user failed at before, from the same address.
+    pub forgive: bool,
 }
 
 /// What a jail reads of the systemd journal.
@@ -178,6 +220,17 @@ pub struct Journal {
     pub namespace: Option<String>,
     /// Where its files are, if not where journald writes; absolute.
     pub directory: Option<PathBuf>,
+}
+
+/// Where a jail comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The file says something of it.
+    Configured,
+    /// It is there without that.
+    Unmentioned,
+    /// fail2ban's configuration has it.
+    Fail2ban,
 }
 
 /// Whether a jail runs.

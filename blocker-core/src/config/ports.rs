@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use super::services::Services;
+
 /// The transport protocols that have ports here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
@@ -53,6 +55,22 @@ pub struct PortRange {
 }
 
 impl PortRange {
+    /// Reads one as a configuration has it: `imap`, `588`, `5000-5010`, `sip/udp`; TCP unless it says otherwise.
+    pub(crate) fn read(text: &str, services: &Services) -> Option<Self> {
+        let (text, protocol) = Self::parts(text);
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let numbers = port(first).zip(port(last));
+        let (first, last) = numbers.or_else(|| services.lookup(text, protocol).map(|port| (port, port)))?;
+        (first <= last).then_some(Self { protocol, first, last })
+    }
+
+    /// What stands before the protocol, and that.
+    pub(super) fn parts(text: &str) -> (&str, Protocol) {
+        text.rsplit_once('/')
+            .and_then(|(text, protocol)| Some((text, Protocol::by_name(protocol)?)))
+            .unwrap_or((text, Protocol::Tcp))
+    }
+
     /// Whether it has `port` of `protocol`.
     #[must_use]
     pub fn contains(self, protocol: Protocol, port: u16) -> bool {
@@ -64,6 +82,11 @@ impl PortRange {
     pub fn iter(self) -> RangeInclusive<u16> {
         self.first..=self.last
     }
+}
+
+/// A port from 1, in digits and nothing else.
+fn port(digits: &str) -> Option<u16> {
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok().filter(|&port| port != 0) } else { None }
 }
 
 /// The scope of a jail's bans.

@@ -1,9 +1,12 @@
 //! Whole files and what is said of them.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::escalation::{Escalation, Factor, Formula, Growth};
+use crate::filter::fail2ban::{Definition, Fail2ban};
 use crate::journal::Matches;
 
 fn config(text: &str) -> Config {
@@ -43,6 +46,7 @@ fn an_empty_file_is_a_working_configuration() {
             mode: Mode::Enforce,
             attach: vec![Attach::Native, Attach::Generic, Attach::Tcx],
             observe_interfaces: vec![],
+            fail2ban: None,
             allow: vec![],
             allow_files: vec![],
             allow_logins: true,
@@ -52,14 +56,18 @@ fn an_empty_file_is_a_working_configuration() {
             max_bans_ipv6: None,
             ipv6_prefix: 64,
             max_line_bytes: 8 * 1024,
+            fail2ban_log: None,
             state: "/var/lib/blocker".into(),
             runtime: "/run/blocker".into(),
             pins: "/sys/fs/bpf/blocker".into(),
         },
         control: Control::default(),
+        brake: Brake { bans_per_minute: Some(3_000) },
         metrics: None,
+        notify: Notify::default(),
         jails: vec![Jail {
             name: "dovecot".to_owned(),
+            whose: Whose::Unmentioned,
             enabled: Enabled::Auto,
             filter: Filter::Dovecot,
             input: files(&["/var/log/mail.log", "/var/log/maillog"]),
@@ -71,7 +79,11 @@ fn an_empty_file_is_a_working_configuration() {
             ban_time: BanTime::For(secs(3_600)),
             repeat: Repeat::default(),
             counter: Counter::Exact,
+            forgive: true,
         }],
+        counter: Counter::Exact,
+        taken: None,
+        warnings: vec![],
     };
 
     assert_eq!(config(""), expected);
@@ -90,9 +102,12 @@ fn the_shipped_file_shows_every_key_with_its_default() {
     let all = settings.join("\n");
 
     assert_eq!(config(shipped), Config::default(), "as shipped");
-    assert_eq!(config(&all), Config::default(), "with every setting switched on");
+    let mut switched_on = config(&all);
+    switched_on.jails[0].whose = Whose::Unmentioned;
+    assert_eq!(switched_on, Config::default(), "with every setting switched on");
     let daemons = [
         "interfaces",
+        "fail2ban",
         "attach",
         "observe_interfaces",
         "allow",
@@ -103,6 +118,7 @@ fn the_shipped_file_shows_every_key_with_its_default() {
         "max_bans_ipv4",
         "max_bans_ipv6",
         "max_line_bytes",
+        "fail2ban_log",
         "state",
         "runtime",
         "pins",
@@ -113,7 +129,7 @@ fn the_shipped_file_shows_every_key_with_its_default() {
     for key in ["ban_time_increment", "ban_time_factor", "ban_time_all_jails", "fewer_tries"] {
         assert_eq!(settings.iter().filter(|line| line.starts_with(&format!("{key} = "))).count(), 1, "{key}");
     }
-    for key in ["mode", "max_retry", "find_time", "ban_time", "counter"] {
+    for key in ["mode", "max_retry", "find_time", "ban_time", "counter", "forgive"] {
         assert_eq!(settings.iter().filter(|line| line.starts_with(&format!("{key} = "))).count(), 2, "{key}");
     }
 }
@@ -124,7 +140,9 @@ fn every_key_is_read() {
         [daemon]
         interfaces = ["eth0", "enp[0-9]s0f*np?"]
         mode = "observe"
+        fail2ban = "/etc/fail2ban"
         allow = ["192.0.2.0/28", "2001:db8::9", "::ffff:198.51.100.7"]
+        fail2ban_log = "/srv/log/fail2ban.log"
         state = "/srv/state"
         runtime = "/srv/run"
         pins = "/sys/fs/bpf/second"
@@ -141,21 +159,24 @@ fn every_key_is_read() {
         find_time = 90
         ban_time = "forever"
         counter = "fail2ban"
+        forgive = false
         [jails.dovecot]
         enabled = false
     "#;
-    let Config { daemon, control: _, metrics: _, jails } = config(text);
+    let Config { daemon, jails, .. } = config(text);
     let names: Vec<&str> = jails.iter().map(|jail| jail.name.as_str()).collect();
 
     assert_eq!(daemon.interfaces, Interfaces::Named(vec!["eth0".to_owned(), "enp[0-9]s0f*np?".to_owned()]));
+    assert_eq!(daemon.fail2ban, Some("/etc/fail2ban".into()));
     assert_eq!(daemon.mode, Mode::Observe);
     assert_eq!(
         daemon.allow.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["192.0.2.0/28", "2001:db8::9", "198.51.100.7"]
     );
     assert_eq!(
-        [daemon.state, daemon.runtime, daemon.pins].map(|path| path.display().to_string()),
-        ["/srv/state", "/srv/run", "/sys/fs/bpf/second"]
+        [daemon.fail2ban_log.clone().unwrap(), daemon.state, daemon.runtime, daemon.pins]
+            .map(|path| path.display().to_string()),
+        ["/srv/log/fail2ban.log", "/srv/state", "/srv/run", "/sys/fs/bpf/second"]
     );
     assert_eq!(names, ["webmail", "dovecot"], "jails keep the order of the file");
     assert_eq!(jails[0].enabled, Enabled::Yes);
@@ -163,6 +184,7 @@ fn every_key_is_read() {
     assert_eq!(jails[0].ports.to_string(), "25,443,588,5000-5010/tcp 53,5060/udp 588/sctp");
     assert_eq!((jails[0].max_retry, jails[0].find_time, jails[0].ban_time), (10, secs(90), BanTime::Forever));
     assert_eq!((jails[0].counter, jails[1].counter), (Counter::Fail2ban, Counter::Exact));
+    assert_eq!((jails[0].forgive, jails[1].forgive), (false, true));
     assert_eq!(jails[1].enabled, Enabled::No);
     assert_eq!((jails[1].max_retry, jails[1].find_time), (3, secs(3_600)), "[defaults] hold for every jail");
     assert_eq!(jails[1].ban_time, BanTime::For(secs(86_400)));
@@ -172,7 +194,7 @@ fn every_key_is_read() {
 fn a_table_of_a_built_in_jail_changes_only_the_keys_it_names() {
     let jails = config("[jails.dovecot]\nmax_retry = 9\n").jails;
 
-    assert_eq!(jails, [Jail { max_retry: 9, ..Config::default().jails.remove(0) }]);
+    assert_eq!(jails, [Jail { max_retry: 9, whose: Whose::Configured, ..Config::default().jails.remove(0) }]);
 }
 
 #[test]
@@ -288,7 +310,35 @@ fn the_names_of_the_built_in_jails_ports_mean_its_ports() {
     let text = r#"[jails.dovecot]
         ports = ["pop3", "pop3s", "imap", "imaps", "submission", "submissions", "sieve"]"#;
 
-    assert_eq!(config(text), Config::default());
+    assert_eq!(config(text).jails[0].ports, Config::default().jails[0].ports);
+}
+
+#[test]
+fn a_filter_of_fail2ban_is_named_by_its_file() {
+    let words = "/etc/fail2ban/filter.d/x.conf[mode=a, b=\"c d\"]";
+    let text = format!(
+        "[jails.x]\nfilter = '{words}'\nlog = '/x'\n[jails.y]\nfilter = '{words}'\njournal = '_UID=0'\n[jails.z]\nfilter = 'sshd'"
+    );
+    let file = |logs| FilterFile { words: words.to_owned(), logs };
+    assert_eq!(filter_files(&text), [file(Logs::Files), file(Logs::Journal)]);
+
+    let filter = |name: &str| {
+        let failregex = vec!["^<HOST>$".to_owned()];
+        let definition = Definition { name: name.to_owned(), failregex, maxlines: 1, ..Definition::default() };
+        Filter::Fail2ban(Arc::new(Fail2ban::compile(definition).unwrap()))
+    };
+    let mut names = Names::builtin();
+    names.files.insert(file(Logs::Files), Ok(filter("files")));
+    names.files.insert(file(Logs::Journal), Ok(filter("journal")));
+    let read_filters = |names: &Names| {
+        let jails = read(&format!("{text}\nlog = '/z'"), names).map(|config| config.jails);
+        jails.map(|jails| jails.into_iter().map(|jail| jail.filter.name().to_owned()).collect::<Vec<_>>())
+    };
+    assert_eq!(read_filters(&names).unwrap(), ["dovecot", "files", "journal", "sshd"]);
+
+    names.files.insert(file(Logs::Journal), Err(vec!["one".to_owned(), "two".to_owned()]));
+    let errors: Vec<String> = read_filters(&names).unwrap_err().iter().map(ToString::to_string).collect();
+    assert_eq!(errors, ["line 5: `jails.y.filter`: one", "line 5: `jails.y.filter`: two"]);
 }
 
 #[test]
@@ -369,7 +419,7 @@ fn faulty_values_are_said_with_place_and_expectation() {
         ("jails.dovecot", "log = []", "is an empty list", logs),
         ("jails.dovecot", "log = [\"/var/\\u001b[2J\"]", "has \"/var/\\u{1b}[2J\"", logs),
         ("jails.dovecot", "enabled = 'yes'", "is \"yes\"", "expected \"auto\", true or false"),
-        ("jails.dovecot", "filter = 1", "is 1", "expected the name of a filter"),
+        ("jails.dovecot", "filter = 1", "is 1", "expected the name of a filter, or the path of one of fail2ban's"),
         ("jails.dovecot", "ports = []", "is an empty list", ports),
         ("jails.dovecot", "ports = 0", "is 0", ports),
         ("jails.dovecot", "ports = -25", "is -25", ports),
@@ -388,16 +438,13 @@ fn faulty_values_are_said_with_place_and_expectation() {
 fn faults_of_whole_keys_have_words_of_their_own() {
     let log = "expected absolute paths of log files, in which *, ? and [] stand for what varies";
     let rows: &[(&str, &[&str])] = &[
-        (
-            "[daemon]\nfail2ban = '/etc/fail2ban'",
-            &["line 2: `daemon.fail2ban` is not supported by this version of blocker: remove it"],
-        ),
+        ("[daemon]\nfail2ban = 'x'", &["line 2: `daemon.fail2ban` is \"x\", expected an absolute path, or \"\""]),
         ("jails = 5", &["line 1: `jails` is 5, expected a table"]),
         ("[[jails.dovecot]]", &["line 1: `jails.dovecot` is a list, expected a table"]),
         (
             "[jails.mail]",
             &[
-                "line 1: `jails.mail.filter` is missing, expected the name of a filter",
+                "line 1: `jails.mail.filter` is missing, expected the name of a filter, or the path of one of fail2ban's",
                 &format!("line 1: `jails.mail.log` is missing, {log}"),
             ],
         ),
@@ -408,7 +455,7 @@ fn faults_of_whole_keys_have_words_of_their_own() {
         (
             "[jails.mail]\nlog = '/a'\nfilter = 'qpsmtpd'",
             &[
-                "line 3: `jails.mail.filter`: no filter is called \"qpsmtpd\": known are `apache`, `courier`, `cyrus`, `dovecot`, `dovecot-auth`, `exim`, `nginx`, `postfix`, `postfix-postscreen`, `proftpd`, `pure-ftpd`, `recidive`, `roundcube`, `rspamd`, `sendmail`, `sogo`, `sshd`, `stalwart`, `vsftpd`",
+                "line 3: `jails.mail.filter`: no filter is called \"qpsmtpd\": known are `apache`, `courier`, `cyrus`, `dovecot`, `exim`, `nginx`, `postfix`, `postfix-postscreen`, `proftpd`, `pure-ftpd`, `recidive`, `roundcube`, `rspamd`, `sendmail`, `sogo`, `sshd`, `stalwart`, `vsftpd`",
             ],
         ),
         (
@@ -461,10 +508,10 @@ fn bans_grow_as_the_defaults_say_or_a_jail_itself() {
     };
 
     let dovecot = Escalation { factor: Factor::new(2.0).unwrap(), ..grown.clone() };
-    assert_eq!(jails[0].repeat, Repeat { escalation: Some(dovecot), all_jails: false, fewer_tries: true });
+    assert_eq!(jails[0].repeat, Repeat { escalation: Some(dovecot), fewer_tries: true, ..Repeat::default() });
     let formula = Growth::Formula(Formula::parse("time * count").unwrap());
     let sshd = Escalation { growth: formula, random: secs(600), ..grown };
-    assert_eq!(jails[1].repeat, Repeat { escalation: Some(sshd), all_jails: true, fewer_tries: false });
+    assert_eq!(jails[1].repeat, Repeat { escalation: Some(sshd), all_jails: true, ..Repeat::default() });
     assert_eq!(jails[2].repeat, Repeat::default());
 }
 
@@ -489,9 +536,12 @@ fn unknown_keys_get_the_nearest_known_one() {
         ("[jail.dovecot]", "line 1: unknown key `jail`: did you mean `jails`?"),
         (
             "[defaults]\nignoreip = []",
-            "line 2: unknown key `defaults.ignoreip`: known are `max_retry`, `find_time`, `ban_time`, `ban_time_multipliers`, `ban_time_formula`, `ban_time_increment`, `ban_time_factor`, `ban_time_max`, `ban_time_random`, `ban_time_all_jails`, `fewer_tries`, `counter`",
+            "line 2: unknown key `defaults.ignoreip`: known are `max_retry`, `find_time`, `ban_time`, `ban_time_multipliers`, `ban_time_formula`, `ban_time_increment`, `ban_time_factor`, `ban_time_max`, `ban_time_random`, `ban_time_all_jails`, `fewer_tries`, `aggregate_after`, `aggregate_ipv4`, `aggregate_ipv6`, `counter`, `forgive`",
         ),
-        ("\"\\n\" = 1", "line 1: unknown key `\"\\n\"`: known are `daemon`, `control`, `metrics`, `defaults`, `jails`"),
+        (
+            "\"\\n\" = 1",
+            "line 1: unknown key `\"\\n\"`: known are `daemon`, `control`, `brake`, `metrics`, `notify`, `defaults`, `jails`",
+        ),
     ];
     for (text, expected) in rows {
         assert_eq!(errors(text), [expected]);

@@ -1,6 +1,7 @@
 //! What jails are by their names, if the file does not say otherwise: those of the built-in filters.
 
 use super::ports::{PortRange, Ports, Protocol};
+use crate::filter::registry::present_name;
 
 /// The jail that is there without being mentioned.
 pub(super) const UNMENTIONED: &str = "dovecot";
@@ -19,6 +20,7 @@ pub(super) struct Usual {
 impl Usual {
     /// That of the jail called `name`, and of its filter.
     pub(super) fn of(name: &str) -> Option<&'static Self> {
+        let name = present_name(name);
         USUAL.iter().find(|usual| usual.name == name)
     }
 
@@ -43,7 +45,6 @@ const USUAL: &[Usual] = &[
     Usual { name: "courier", log: MAIL_LOG, journal: &[], ports: &[110, 995, 143, 993] },
     Usual { name: "cyrus", log: MAIL_LOG, journal: &[], ports: &[110, 995, 143, 993, 4190] },
     Usual { name: "dovecot", log: MAIL_LOG, journal: &["_SYSTEMD_UNIT=dovecot.service"], ports: DOVECOT },
-    Usual { name: "dovecot-auth", log: MAIL_LOG, journal: &[], ports: DOVECOT },
     Usual { name: "exim", log: &["/var/log/exim4/mainlog", "/var/log/exim/main.log"], journal: &[], ports: SMTP },
     Usual { name: "nginx", log: &["/var/log/nginx/access.log"], journal: &[], ports: WEB },
     Usual { name: "postfix", log: MAIL_LOG, journal: &[], ports: SMTP },

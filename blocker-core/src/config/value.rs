@@ -6,9 +6,10 @@
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::Names;
 use super::error::{Hint, Problem};
 use super::services::Services;
+use super::{FilterFile, Names};
+use crate::filter::Filter;
 use crate::filter::registry::Filters;
 
 /// What may stand at a key.
@@ -51,6 +52,11 @@ impl<'a> Reading<'a> {
     /// The filters there are.
     pub(super) fn filters(self) -> &'a Filters {
         &self.names.filters
+    }
+
+    /// What is known of a filter in a file of fail2ban's.
+    pub(super) fn filter_file(self, file: &FilterFile) -> Option<&'a Result<Filter, Vec<String>>> {
+        self.names.files.get(file)
     }
 
     /// The value, if it is a string.

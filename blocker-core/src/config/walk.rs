@@ -127,6 +127,11 @@ impl<'d> Named<'d> {
     pub(super) fn absent(name: &'d str) -> Self {
         Self { name, at: 0, table: None }
     }
+
+    /// Whether there is anything in it.
+    pub(super) fn has_keys(self) -> bool {
+        self.table.is_some_and(|table| !table.is_empty())
+    }
 }
 
 impl<'d> Section<'_, 'd> {
@@ -163,13 +168,6 @@ impl<'d> Section<'_, 'd> {
         self.fault(at, key, problem);
     }
 
-    /// Makes `key` one that is known, and a fault if it is there.
-    pub(super) fn unsupported(&mut self, key: &'static str) {
-        if let Some((at, _)) = self.entry(key) {
-            self.fault(at, key, Problem::Unsupported);
-        }
-    }
-
     /// Reads the table `key` by `body`; an absent one is an empty one.
     pub(super) fn table<T>(&mut self, key: &'static str, body: impl FnOnce(&mut Section<'_, 'd>) -> T) -> T {
         let (at, table) = match self.entry(key) {
@@ -203,6 +201,11 @@ impl<'d> Section<'_, 'd> {
     /// Notes a fault of one of the tables in this one.
     pub(super) fn fault_of(&mut self, entry: Named<'d>, problem: Problem) {
         self.fault(entry.at, entry.name, problem);
+    }
+
+    /// Whether the table is there.
+    pub(super) fn is_there(&self) -> bool {
+        self.table.is_some()
     }
 
     /// Whether `key` is there.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::allowlist::Allowed;
 use crate::attempts::Attempts;
 use crate::bans::{Kind, Origin, Refusal};
-use crate::engine::{JailId, JailSet};
+use crate::engine::{AllowChange, BrakeChange, Evidence, JailId, JailSet};
 use crate::filter::Label;
 use crate::policy::IgnoreReason;
 use crate::prefix::Prefix;
@@ -64,6 +64,15 @@ pub enum Event {
         /// Why it ended.
         why: UnbanReason,
     },
+    /// The allowlist was changed by command, or what a command allowed was over.
+    Allowlist {
+        /// Whom it concerns.
+        prefix: Prefix,
+        /// What became of it.
+        change: AllowChange,
+    },
+    /// Bans that logs earn are held, or are no more: the first must wake someone.
+    Brake(BrakeChange),
     /// A failure did not count.
     Ignored {
         /// The jail that judged it.
@@ -148,6 +157,9 @@ pub struct BanInfo {
     pub until: Until,
     /// What it came from.
     pub origin: Origin,
+    /// The lines that earned it, the last one at the end: of [`Event::Banned`], if a log did; see
+    /// [`MAX_EVIDENCE_LINES`](crate::engine::evidence::MAX_EVIDENCE_LINES). The book does not keep them.
+    pub evidence: Arc<[Evidence]>,
 }
 
 /// A ban as the kernel's maps held it at the start.

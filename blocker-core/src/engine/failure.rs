@@ -1,10 +1,12 @@
 //! What is counted and told of a single failure.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use super::{Engine, Event, Found, IgnoreReason, JailId, cut};
+use super::evidence::{Evidence, Piece};
+use super::{Ban, BanInfo, Engine, Event, Found, IgnoreReason, JailId, Note, Origin, UnbanReason, cut};
 use crate::attempts::Attempts;
-use crate::filter::Failure;
+use crate::filter::{Failure, Filter};
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
 
@@ -13,6 +15,12 @@ impl Engine {
     /// otherwise; the counters do not depend on it.
     pub fn tell_failures(&mut self, wanted: bool) {
         self.is_untold = !wanted;
+    }
+
+    /// How many failures counted while nobody wanted to know of each.
+    #[must_use]
+    pub fn untold(&self) -> u64 {
+        self.counters.untold
     }
 
     /// A failure that does not count.
@@ -42,11 +50,12 @@ impl Engine {
         count: Attempts,
         of: u32,
     ) {
-        let &Failure { addr, user, attempts, span, session: _, ref service, ref pattern } = failure;
+        let &Failure { addr, user, attempts, forgivable: _, span, session: _, ref service, ref pattern } = failure;
         let counters = self.counters.jail(jail);
         counters.failures += 1;
         counters.attempts += attempts;
         if self.is_untold {
+            self.counters.untold += 1;
             return;
         }
         self.notify(Event::Found(Found {
@@ -62,5 +71,64 @@ impl Engine {
             count,
             of,
         }));
+    }
+
+    /// Keeps the line of a failure that counts, in the jail at `place`: it has come to `count`, and `of` earns a ban.
+    pub(super) fn keep_line(
+        &mut self,
+        place: usize,
+        failure: &Failure<'_>,
+        line: &[u8],
+        prefix: Prefix,
+        made: Timestamp,
+        (count, of): (Attempts, u32),
+    ) {
+        let Some(jail) = self.jails.get(place) else { return };
+        let &Failure { addr, user, attempts, forgivable: _, span: _, session: _, service: _, ref pattern } = failure;
+        let filter = jail.filter.as_ref().map_or("", Filter::name);
+        let piece = Piece { line, addr, user, filter, pattern, made, attempts, count, of };
+        self.evidence.note((prefix, jail.id), piece);
+    }
+
+    /// Notes a ban that begins.
+    pub(super) fn note_beginning(&mut self, ban: &BanInfo, evidence: &Arc<[Evidence]>) {
+        if !self.account.wants() {
+            return;
+        }
+        let BanInfo { prefix, jail, jail_name: _, started, until, ref origin, evidence: _ } = *ban;
+        let limits = match origin {
+            Origin::Log { .. } => self.jails.iter().find(|known| known.id == jail).map(|jail| {
+                let of = evidence.last().map_or(jail.limits.max_retry, |last| last.of);
+                (of, jail.limits.find_time)
+            }),
+            Origin::Command { .. } | Origin::Adopted => None,
+        };
+        let (ban, evidence) = (Ban { started, until, origin: origin.clone() }, Arc::clone(evidence));
+        self.account.note(Note::Began { prefix, jail, ban, limits, evidence });
+    }
+
+    /// Notes the end of a ban, if it was not due.
+    pub(super) fn note_end(&mut self, prefix: Prefix, jail: JailId, why: UnbanReason) {
+        match why {
+            UnbanReason::Expired => {}
+            UnbanReason::ByCommand | UnbanReason::AllowListed(_) | UnbanReason::Evicted => {
+                self.account.note(Note::Ended { prefix, jail, at: self.now, why, by: self.asker });
+            }
+        }
+    }
+
+    /// The lines that count against `prefix` in `jail` at this instant.
+    pub(super) fn evidence_against(&self, prefix: Prefix, jail: JailId) -> Vec<Evidence> {
+        let Some(jail) = self.jails.iter().find(|known| known.id == jail) else { return Vec::new() };
+        self.evidence.of((prefix, jail.id), self.now.saturating_sub(jail.limits.find_time))
+    }
+
+    /// The same, told for the last time: they are answered by a ban.
+    pub(super) fn take_evidence(&mut self, prefix: Prefix, jail: JailId) -> Arc<[Evidence]> {
+        let evidence = self.evidence_against(prefix, jail);
+        if !evidence.is_empty() {
+            self.evidence.forget(prefix, Some(jail));
+        }
+        evidence.into()
     }
 }

@@ -124,7 +124,7 @@ impl Engine {
             Ok(Entry::Record(record)) => {
                 let stamp = if past { self.find_stamp(source, bytes, record.stamp) } else { record.stamp };
                 let made = self.made(log, stamp, past, now);
-                let seen = self.judge(Origin { source, log, made, now, is_bare: false }, &record, 1);
+                let seen = self.judge(Origin { source, log, line: bytes, made, now, is_bare: false }, &record, 1);
                 seen.count(&mut self.counters, |counters| &mut counters.no_match);
                 let log = self.logs.of(log);
                 // Else it does not matter whose those lines are: only this host has a last one, and this is it.
@@ -139,9 +139,10 @@ impl Engine {
                 let log = self.logs.of(log);
                 log.note_all(text, passed_over);
                 let again = log.last.of(host).map(<[u8]>::to_vec);
+                let line = again.as_deref().unwrap_or_default();
                 match again.as_deref().map(|line| record::read(line, &mut Learnt::default())) {
                     Some(Ok(Entry::Record(record))) => {
-                        let origin = Origin { source, log: log_id, made, now, is_bare: false };
+                        let origin = Origin { source, log: log_id, line, made, now, is_bare: false };
                         let seen = self.judge(origin, &record, times);
                         seen.count(&mut self.counters, |counters| &mut counters.no_match);
                     }
@@ -152,7 +153,7 @@ impl Engine {
             Err(_) => {
                 let stamp = if past { self.find_stamp(source, bytes, None) } else { None };
                 let made = self.made(log, stamp, past, now);
-                let origin = Origin { source, log, made, now, is_bare: true };
+                let origin = Origin { source, log, line: bytes, made, now, is_bare: true };
                 let seen = self.judge(origin, &Record::bare(bytes), 1);
                 seen.count(&mut self.counters, |counters| &mut counters.malformed);
                 self.logs.of(log).last.note_unreadable();
@@ -179,8 +180,8 @@ impl Engine {
     }
 
     /// Has each jail of a source judge a record that came `times` times.
-    fn judge(&mut self, origin: Origin, record: &Record<'_>, times: u32) -> Seen {
-        let Origin { source, log, made, now, is_bare } = origin;
+    fn judge(&mut self, origin: Origin<'_>, record: &Record<'_>, times: u32) -> Seen {
+        let Origin { source, log, line, made, now, is_bare } = origin;
         let times = times.saturating_mul(record.repeats);
         let (mut counted, mut told_before, mut known) = (false, false, false);
         for place in 0..self.jails.len() {
@@ -200,10 +201,21 @@ impl Engine {
                         told_before = true;
                         continue;
                     }
+                    let failure = self.sessions.join(jail.id, failure.times(counts), self.now);
+                    if failure.attempts.is_zero() {
+                        told_before = true;
+                        continue;
+                    }
                     counted = true;
                     match made {
-                        Some(made) => self.judge_failure(place, &failure.times(counts), made, now),
+                        Some(made) => self.judge_failure(place, &failure, line, made, now),
                         None => self.ignored(jail.id, failure.addr, IgnoreReason::Undated),
+                    }
+                }
+                Judgement::Success(success) => {
+                    known = true;
+                    if let Some(made) = made {
+                        self.judge_success(place, &success, made, now);
                     }
                 }
                 Judgement::Ignored(_) | Judgement::Helper(_) => known = true,
@@ -236,9 +248,11 @@ impl Log {
 
 /// Where a record comes from, and when it was written.
 #[derive(Clone, Copy, Debug)]
-struct Origin {
+struct Origin<'a> {
     source: SourceId,
     log: LogId,
+    /// As it was written; of one that came again, the first time.
+    line: &'a [u8],
     /// The last time if it came several times; `None` if nobody knows.
     made: Option<Timestamp>,
     now: Timestamp,
@@ -251,7 +265,7 @@ struct Origin {
 enum Seen {
     /// A failure to one of them.
     Failure,
-    /// One that another log told before.
+    /// One that another log, or another line of its connection, told before.
     ToldBefore,
     /// Known, and no failure of its own.
     Known,

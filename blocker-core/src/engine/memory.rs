@@ -2,7 +2,7 @@
 //!
 //! # Theory of operation
 //!
-//! The book, the tracker and the twins note whose entry has changed ([`crate::touched`]). [`Engine::take_changes`] tells the present
+//! The book, the tracker, the twins and the sessions note whose entry has changed ([`crate::touched`]). [`Engine::take_changes`] tells the present
 //! values of these, all of one instant: whoever writes them in one transaction, together with how far the logs have been
 //! read, can begin again from there as if nothing had been.
 //!
@@ -11,14 +11,16 @@
 
 use std::collections::BTreeSet;
 
+use super::account::Note;
+use super::sessions::{SessionKey, ToldSession};
 use super::twins::{Twin, TwinKey};
-use super::{AdoptedBan, Adoption, Ban, Engine, Entry, Event, Jail, JailId, JailSet, Origin};
-use crate::attempts::Attempts;
+use super::{AdoptedBan, Adoption, Ban, Engine, Entry, Event, Grant, Jail, JailId, JailSet, Origin};
 use crate::bans::{Merged, Renewal};
 use crate::escalation::Earlier;
 use crate::keyed::HashKey;
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
+use crate::tracker::Tries;
 
 /// Bans that are taken over at a start and told one by one; of more, nothing is told but in [`Engine::stats`].
 pub const MAX_RESTORED_TOLD: usize = 4096;
@@ -26,8 +28,8 @@ pub const MAX_RESTORED_TOLD: usize = 4096;
 /// A prefix in a jail.
 pub type Key = (Prefix, JailId);
 
-/// Failures with their weights, in the order of time.
-pub type Counted = Vec<(Timestamp, Attempts)>;
+/// Failures with their weights and users, in the order of time.
+pub type Counted = Vec<Tries>;
 
 /// The bans of one prefix that are remembered.
 type Remembered = Vec<(JailId, Ban)>;
@@ -51,15 +53,25 @@ pub struct Changes {
     pub all_twins: bool,
     /// Messages that another log may tell too; `None` if it has.
     pub twins: Vec<(TwinKey, Option<Twin>)>,
+    /// What happened to single bans, in its order.
+    pub account: Vec<Note>,
+    /// All that is allowed by command over a restart, if that has changed.
+    pub grants: Option<Vec<(Prefix, Grant)>>,
+    /// Whether `sessions` are all there are.
+    pub all_sessions: bool,
+    /// Connections that another line may tell of; `None` if they are forgotten.
+    pub sessions: Vec<(SessionKey, Option<ToldSession>)>,
 }
 
 impl Changes {
     /// Whether nothing has changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { all_bans, bans, all_counts, counts, all_history, history, all_twins, twins } = self;
-        let is_all = *all_bans || *all_counts || *all_history || *all_twins;
-        !is_all && bans.is_empty() && counts.is_empty() && history.is_empty() && twins.is_empty()
+        let Self { all_bans, bans, all_counts, counts, all_history, history, account, grants, .. } = self;
+        let Self { all_twins, twins, all_sessions, sessions, .. } = self;
+        let is_all = *all_bans || *all_counts || *all_history || *all_twins || *all_sessions || grants.is_some();
+        let is_none = bans.is_empty() && counts.is_empty() && history.is_empty();
+        !is_all && is_none && twins.is_empty() && sessions.is_empty() && account.is_empty()
     }
 }
 
@@ -75,6 +87,8 @@ pub struct Memory {
     /// Messages that another log may tell too; no key twice. The time in which no engine ran is not part of their age. A
     /// source that is none any more has a number that none has.
     pub twins: Vec<(TwinKey, Twin)>,
+    /// Connections that another line may tell of; no key twice. Their age as that of `twins`.
+    pub sessions: Vec<(SessionKey, ToldSession)>,
 }
 
 /// How changes are told, and what is remembered is taken back.
@@ -85,12 +99,15 @@ impl Engine {
         self.tracker.touched.begin();
         self.history.touched.begin();
         self.twins.touched.begin();
+        self.account.begin();
+        self.sessions.touched.begin();
     }
 
-    /// Has messages hashed by `key`. To be called before lines are handed in and before [`Engine::restore`], with the key
+    /// Has messages, connections and users hashed by `key`. To be called before lines are handed in and before [`Engine::restore`], with the key
     /// by which what is remembered was hashed.
     pub fn set_hash_key(&mut self, key: HashKey) {
         self.twins.set_key(key);
+        self.sessions.set_key(key);
     }
 
     /// Has everything count as changed: what was told before is lost.
@@ -99,6 +116,8 @@ impl Engine {
         self.tracker.touched.touch_all();
         self.history.touched.touch_all();
         self.twins.touched.touch_all();
+        self.grants.forget_told();
+        self.sessions.touched.touch_all();
     }
 
     /// Has every ban count as changed: whoever keeps them wants to begin anew.
@@ -115,14 +134,18 @@ impl Engine {
     /// How many entries have changed.
     #[must_use]
     pub fn changed(&self) -> usize {
-        self.book.touched.len() + self.tracker.touched.len() + self.history.touched.len() + self.twins.touched.len()
+        let touched = self.book.touched.len() + self.tracker.touched.len() + self.history.touched.len();
+        let lines = self.twins.touched.len() + self.sessions.touched.len();
+        touched + lines + self.account.len() + usize::from(self.grants.is_changed())
     }
 
     /// The present values of what has changed since they were last taken.
     pub fn take_changes(&mut self) -> Changes {
         let (bans, counts) = (self.book.touched.take(), self.tracker.touched.take());
         let (earlier, messages) = (self.history.touched.take(), self.twins.touched.take());
-        let Self { book, tracker, history, twins, .. } = self;
+        let account = self.account.take();
+        let connections = self.sessions.touched.take();
+        let Self { book, tracker, history, twins, sessions, grants, .. } = self;
         let counted = |(prefix, jail): Key| ((prefix, jail), tracker.failures(jail, prefix).to_vec());
         Changes {
             all_bans: bans.is_none(),
@@ -145,6 +168,13 @@ impl Engine {
                 Some(keys) => keys.into_iter().map(|key| (key, twins.told(key))).collect(),
                 None => twins.all().map(|(key, told)| (key, Some(told))).collect(),
             },
+            account,
+            grants: grants.take_changed(),
+            all_sessions: connections.is_none(),
+            sessions: match connections {
+                Some(keys) => keys.into_iter().map(|key| (key, sessions.told(key))).collect(),
+                None => sessions.all().map(|(key, told)| (key, Some(told))).collect(),
+            },
         }
     }
 
@@ -158,7 +188,7 @@ impl Engine {
         self.advance(now);
         // What differs from what is remembered is found in the end, by comparing.
         let touched = std::mem::take(&mut self.book.touched);
-        let Memory { mut bans, counts, history, twins } = memory;
+        let Memory { mut bans, counts, history, twins, sessions } = memory;
         bans.sort_by_key(|&(key, _)| key);
         adopted.sort_unstable_by_key(|ban| ban.prefix);
         let is_in_force = |entry: &Entry, now| match entry {
@@ -209,6 +239,7 @@ impl Engine {
             self.history.restore(prefix, jail, Earlier { bans, last: last.min(self.now) });
         }
         self.twins.restore(twins, self.now);
+        self.sessions.restore(sessions, self.now);
     }
 
     /// Takes over the bans of one prefix: what the kernel holds, and what is remembered in force.
@@ -261,14 +292,14 @@ impl Engine {
     }
 
     /// Takes back what was counted, as far as it still counts.
-    fn restore_count(&mut self, prefix: Prefix, jail: JailId, failures: &[(Timestamp, Attempts)]) {
+    fn restore_count(&mut self, prefix: Prefix, jail: JailId, failures: &[Tries]) {
         let Some(Jail { limits, .. }) = self.jails.iter().find(|known| known.id == jail) else { return };
         // The list is bounded as the tracker's: under another limit a longer one may have been remembered.
         let bound = 10 * usize::try_from(limits.max_retry).unwrap_or(usize::MAX / 10);
         let latest = failures.get(failures.len().saturating_sub(bound)..).unwrap_or_default();
         // An instant that has not come is a clock's that was set back.
-        let mut latest: Counted = latest.iter().map(|&(at, attempts)| (at.min(self.now), attempts)).collect();
-        latest.sort_unstable();
+        let mut latest: Counted = latest.iter().map(|&tries| Tries { at: tries.at.min(self.now), ..tries }).collect();
+        latest.sort_by_key(|tries| tries.at);
         self.tracker.restore(jail, prefix, latest, limits.find_time);
     }
 
@@ -384,7 +415,7 @@ mod tests {
     }
 
     fn ban(until_secs: i64) -> Ban {
-        let origin = Origin::Command { reason: Some("spam".into()) };
+        let origin = Origin::Command { reason: Some("spam".into()), by: None };
         Ban { started: secs(1), until: Until::At(secs(until_secs)), origin }
     }
 

@@ -19,28 +19,37 @@
 //! Whoever applies [`Command::Enforce`], [`Command::Lift`], [`Command::Allow`] and [`Command::Disallow`] in order to an
 //! empty table has, at any time, exactly the bans in force: `tests/engine_model.rs` holds it to that.
 
+pub mod account;
+mod aggregate;
+mod allow;
 mod command;
+pub mod evidence;
 mod failure;
+mod forgive;
 mod last;
 mod line;
 mod logs;
 mod memory;
 mod request;
+mod sessions;
 mod settings;
 mod stats;
 mod twins;
+mod why;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::allowlist::{self, Allowed, Allowlist, Origin as AllowOrigin};
+use crate::allowlist::{Allowed, Allowlist, Origin as AllowOrigin};
 use crate::attempts::Attempts;
-use crate::bans::{Book, Insertion, Kind, MAX_USER_BYTES, Merged, Removal, Renewal};
+use crate::bans::{Book, Insertion, Kind, MAX_USER_BYTES, Merged, Removal, Renewal, Uid};
+use crate::brake::Brake;
 use crate::calendar::Calendar;
 use crate::escalation::History;
 use crate::filter::{Failure, Filter, Label, Prefilter, fail2ban};
+use crate::grants::Grants;
 use crate::policy::{self, Decision, Known};
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
@@ -50,17 +59,24 @@ pub use crate::allowlist::AllowReason;
 pub use crate::bans::{Ban, Entry};
 pub use crate::bans::{Origin, Refusal};
 pub use crate::bounds::Bounds;
+pub use crate::brake::{BrakeChange, BrakeStats, HoldReason};
+pub use crate::grants::Grant;
 pub use crate::jail::{Counter, Jail, JailId, JailSet, Limits, LogId, SourceId};
 pub use crate::policy::IgnoreReason;
+pub use allow::{AllowChange, AllowOutcome, DisallowOutcome};
 pub use command::{AdoptedBan, Adoption, BanInfo, Command, Event, Found, UnbanReason};
+pub use evidence::Evidence;
 pub use last::LastFailures;
 pub use line::{Line, Lines};
 pub use memory::{Changes, Counted, Key, MAX_RESTORED_TOLD, Memory};
 pub use request::{BanOutcome, Request, Response};
+pub use sessions::{MAX_SESSIONS, SessionKey, Sessions, ToldSession};
 pub use settings::Settings;
 pub use stats::{JailStats, Stats};
 pub use twins::{Twin, TwinKey};
+pub use why::{Counting, MAX_INSIDE, Story};
 
+use account::{Account, Note};
 use logs::Logs;
 use stats::Counters;
 use twins::Twins;
@@ -79,14 +95,21 @@ pub struct Engine {
     manual: JailId,
     ipv6_prefix: u8,
     allowlist: Allowlist,
+    /// What of it is allowed by command.
+    grants: Grants,
     book: Book,
     tracker: Tracker,
+    /// The lines of whoever is in the tracker.
+    evidence: evidence::Lines,
     history: History,
     /// How long after the last ban of somebody it counts that there was one.
     remember_bans: Duration,
+    /// Holds bans that logs earn when there are too many.
+    brake: Brake,
     dice: fastrand::Rng,
     logs: Logs,
     twins: Twins,
+    sessions: Sessions,
     /// What filters of fail2ban remember.
     memory: fail2ban::Memory,
     prefilters: BTreeMap<SourceId, Prefilter>,
@@ -94,6 +117,9 @@ pub struct Engine {
     /// Whether nobody wants to know of each single failure.
     is_untold: bool,
     commands: VecDeque<Command>,
+    account: Account,
+    /// Whose request is carried out.
+    asker: Option<Uid>,
     counters: Counters,
     now: Timestamp,
 }
@@ -102,7 +128,7 @@ impl Engine {
     /// An engine without bans. Emits [`Command::Allow`] for each allowed prefix.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let Settings { jails, manual, allow, ipv6_prefix, remember_bans, bounds } = settings;
+        let Settings { jails, manual, allow, ipv6_prefix, remember_bans, bans_per_minute, bounds } = settings;
         let mut engine = Self {
             names: jails.iter().map(|jail| (jail.id, jail.name.clone())).collect(),
             shared_names: BTreeMap::new(),
@@ -110,21 +136,28 @@ impl Engine {
             manual,
             ipv6_prefix,
             allowlist: Allowlist::default(),
+            grants: Grants::default(),
             book: Book::new(bounds),
             tracker: Tracker::new(bounds.max_sources),
+            evidence: evidence::Lines::default(),
             history: History::default(),
             remember_bans,
+            brake: Brake::default(),
             dice: fastrand::Rng::with_seed(0),
             logs: Logs::default(),
             twins: Twins::default(),
+            sessions: Sessions::default(),
             memory: fail2ban::Memory::default(),
             prefilters: BTreeMap::new(),
             calendar: Calendar::default(),
             is_untold: false,
             commands: VecDeque::new(),
+            account: Account::default(),
+            asker: None,
             counters: Counters::default(),
             now: Timestamp::from_nanos(i64::MIN),
         };
+        engine.brake.set_limit(bans_per_minute);
         engine.share_names();
         engine.set_prefilters();
         let changes = engine.allowlist.replace(AllowOrigin::Settings, allow);
@@ -136,11 +169,12 @@ impl Engine {
     /// number, name and limits do.
     pub fn reconfigure(&mut self, settings: Settings, now: Timestamp) {
         self.advance(now);
-        let Settings { jails, manual, allow, ipv6_prefix, remember_bans, bounds } = settings;
+        let Settings { jails, manual, allow, ipv6_prefix, remember_bans, bans_per_minute, bounds } = settings;
         for old in &self.jails {
             let same_id = jails.iter().find(|new| new.id == old.id);
             if !same_id.is_some_and(|new| new.name == old.name && new.limits == old.limits) {
                 self.tracker.forget_jail(old.id);
+                self.evidence.forget_jail(old.id);
             }
             if same_id.is_some_and(|new| new.name != old.name) {
                 self.counters.jails.remove(&old.id);
@@ -153,6 +187,7 @@ impl Engine {
         self.manual = manual;
         self.ipv6_prefix = ipv6_prefix;
         self.remember_bans = remember_bans;
+        self.brake.set_limit(bans_per_minute);
         self.book.set_bounds(bounds);
         self.tracker.set_max_sources(bounds.max_sources);
         let changes = self.allowlist.replace(AllowOrigin::Settings, allow);
@@ -190,43 +225,60 @@ impl Engine {
 
     /// Takes in a failure that the filter of `jail` found.
     ///
-    /// Part of [`Engine::handle_line`], and open to callers that judged the line themselves. A `jail` that is not there
-    /// has no failures.
+    /// Part of [`Engine::handle_line`], and open to callers that judged the line themselves, and have joined it with others of
+    /// its connection ([`Sessions::join`]). A `jail` that is not there has no failures.
     ///
     /// The failure counts from when it was `made`: now, or earlier if it was in its log before that was read.
     pub fn handle_failure(&mut self, jail: JailId, failure: &Failure<'_>, made: Timestamp, now: Timestamp) {
         self.advance(now);
         if let Some(place) = self.jails.iter().position(|known| known.id == jail) {
-            self.judge_failure(place, failure, made, now);
+            self.judge_failure(place, failure, b"", made, now);
         }
     }
 
-    /// As [`Engine::handle_failure`], for the jail at `place`, where the engine has been brought to `now`.
-    fn judge_failure(&mut self, place: usize, failure: &Failure<'_>, made: Timestamp, now: Timestamp) {
+    /// As [`Engine::handle_failure`], for the jail at `place`, where the engine has been brought to `now`. The failure is told by
+    /// `line`; empty if there is none.
+    fn judge_failure(&mut self, place: usize, failure: &Failure<'_>, line: &[u8], made: Timestamp, now: Timestamp) {
         // A live failure is made now, also if the clock has stepped back.
         let made = if made >= now { self.now } else { made.min(self.now) };
         let Some(settings) = self.jails.get(place) else { return };
         let jail = settings.id;
+        let is_forgivable = settings.forgives && !failure.forgivable.is_zero();
         let known = Known {
             allowlist: &self.allowlist,
             book: &self.book,
             tracker: &mut self.tracker,
             history: &self.history,
+            brake: &self.brake,
             random: self.dice.f64(),
             ipv6_prefix: self.ipv6_prefix,
+            user: failure.user.filter(|_| is_forgivable).map(|user| self.sessions.user(user)),
         };
         match policy::decide(failure, settings, known, made, self.now) {
             Decision::Ignore(why) => self.ignored(jail, failure.addr, why),
-            Decision::Count { prefix, count, of } => self.found(jail, failure, prefix, made, count, of),
+            Decision::Count { prefix, count, of } => {
+                self.keep_line(place, failure, line, prefix, made, (count, of));
+                self.found(jail, failure, prefix, made, count, of);
+            }
+            Decision::Hold { prefix, count, of, why } => {
+                self.keep_line(place, failure, line, prefix, made, (count, of));
+                self.found(jail, failure, prefix, made, count, of);
+                if self.brake.hold(why, self.now) {
+                    self.notify(Event::Brake(BrakeChange::On(why)));
+                }
+            }
             Decision::Ban { prefix, count, of, until } => {
+                self.keep_line(place, failure, line, prefix, made, (count, of));
                 self.found(jail, failure, prefix, made, count, of);
                 let user = failure.user.map(|user| cut(user).into());
                 let origin = Origin::Log { attempts: count, user, pattern: failure.pattern.clone() };
                 let ban = Ban { started: self.now, until, origin };
                 match self.ban(prefix, jail, ban, Renewal::Longest) {
                     Ok(BanOutcome::Banned) => {
+                        self.brake.note(made);
                         self.history.note(prefix, jail, self.now);
                         self.tell_recidive(failure.addr, jail);
+                        self.aggregate(place, prefix);
                     }
                     Ok(BanOutcome::Renewed | BanOutcome::Refused(_)) => {}
                     Err(why) => self.notify(Event::Refused { prefix, jail, why }),
@@ -248,18 +300,28 @@ impl Engine {
                 addr,
                 user: None,
                 attempts: Attempts::whole(1),
+                forgivable: Attempts::ZERO,
                 span: Duration::ZERO,
                 session: None,
                 service: Label::from(Filter::RECIDIVE),
                 pattern: Label::from(format!("ban by {}", self.jail_name(jail))),
             };
-            self.judge_failure(recidive, &failure, self.now, self.now);
+            self.judge_failure(recidive, &failure, b"", self.now, self.now);
         }
     }
 
     /// Has the dice fall in another way than in every other run: what they add to bans is not to be foreseen.
     pub fn set_seed(&mut self, seed: u64) {
         self.dice = fastrand::Rng::with_seed(seed);
+        self.evidence.set_seed(seed);
+    }
+
+    /// Does what an administrator asks, of whom `by` is known.
+    pub fn handle_request_by(&mut self, request: Request, by: Option<Uid>, now: Timestamp) -> Response {
+        self.asker = by;
+        let response = self.handle_request(request, now);
+        self.asker = None;
+        response
     }
 
     /// Does what an administrator asks.
@@ -270,6 +332,11 @@ impl Engine {
             Request::Unban { prefixes } => Response::Unban(self.unban(prefixes)),
             Request::UnbanAll => Response::UnbanAll(self.unban_all()),
             Request::Bans => Response::Bans(self.bans()),
+            Request::Allow { prefixes, lasts, persists, reason } => {
+                let (outcomes, lifted) = self.allow_all(prefixes, lasts, persists, reason);
+                Response::Allow { outcomes, lifted }
+            }
+            Request::Disallow { prefixes } => Response::Disallow(self.disallow_all(prefixes)),
         }
     }
 
@@ -291,7 +358,8 @@ impl Engine {
     /// When to call [`Engine::handle_timeout`] next: when the next ban ends, or something has to be forgotten.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.book.next_end().into_iter().chain(self.tracker.next_purge()).min()
+        let ends = self.book.next_end().into_iter().chain(self.grants.next_end());
+        ends.chain(self.tracker.next_purge()).chain(self.brake.next_release()).min()
     }
 
     /// The bans in force, by prefix and then by jail.
@@ -310,6 +378,12 @@ impl Engine {
     #[must_use]
     pub fn allowed_in(&self, prefix: Prefix) -> Vec<Prefix> {
         self.allowlist.inside(prefix).collect()
+    }
+
+    /// Every banned prefix.
+    #[must_use]
+    pub fn banned(&self) -> Vec<Prefix> {
+        self.book.prefixes()
     }
 
     /// What holds for exactly `prefix` now, as a command for a kernel that refused an earlier one:
@@ -367,20 +441,12 @@ impl Engine {
         while let Some(removal) = self.book.expire_next(self.now) {
             self.removed(removal, UnbanReason::Expired);
         }
+        self.expire_grants();
+        if let Some(held) = self.brake.release(self.now) {
+            self.notify(Event::Brake(BrakeChange::Off { held }));
+        }
         self.tracker.purge(self.now);
         self.history.purge(self.now, self.remember_bans);
-    }
-
-    /// Tells the kernel of a changed allowlist, and lifts the bans that lie wholly inside what is newly allowed.
-    fn carry_out(&mut self, changes: allowlist::Changes) {
-        let allowlist::Changes { added, removed } = changes;
-        for allowed in added {
-            self.commands.push_back(Command::Allow { prefix: allowed.prefix });
-            for prefix in self.book.inside(allowed.prefix) {
-                self.lift(prefix, UnbanReason::AllowListed(allowed));
-            }
-        }
-        self.commands.extend(removed.into_iter().map(|prefix| Command::Disallow { prefix }));
     }
 
     /// Bans `prefix`, tells the kernel if that changes anything for it, and then tells people.
@@ -391,11 +457,17 @@ impl Engine {
             self.tell_kernel(prefix, Some(after));
         }
         if renewed {
+            self.account.note(Note::Renewed { prefix, jail, until: new.until });
             self.notify_ban(prefix, jail, Event::Renewed);
             return Ok(BanOutcome::Renewed);
         }
         self.counters.jail(jail).bans_made += 1;
-        self.notify(Event::Banned(new));
+        let evidence = match &new.origin {
+            Origin::Log { .. } => self.take_evidence(prefix, jail),
+            Origin::Command { .. } | Origin::Adopted => Arc::default(),
+        };
+        self.note_beginning(&new, &evidence);
+        self.notify(Event::Banned(BanInfo { evidence, ..new }));
         Ok(BanOutcome::Banned)
     }
 
@@ -438,6 +510,7 @@ impl Engine {
         let Removal { prefix, jails, left } = removal;
         self.tell_kernel(prefix, left);
         for jail in jails.iter() {
+            self.note_end(prefix, jail, why);
             self.notify(Event::Unbanned { prefix, jail, why });
         }
     }
@@ -459,7 +532,7 @@ impl Engine {
     fn info(&self, prefix: Prefix, jail: JailId, ban: &Ban) -> BanInfo {
         let Ban { started, until, origin } = ban.clone();
         let jail_name = self.shared_names.get(&jail).map_or_else(|| self.jail_name(jail).into(), Arc::clone);
-        BanInfo { prefix, jail, jail_name, started, until, origin }
+        BanInfo { prefix, jail, jail_name, started, until, origin, evidence: Arc::default() }
     }
 }
 

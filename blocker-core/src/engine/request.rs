@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{BanInfo, Engine, Origin, Refusal, UnbanReason};
+use super::account::{MAX_NOTED_SINGLY, Note};
+use super::{AllowOutcome, BanInfo, DisallowOutcome, Engine, Origin, Refusal, UnbanReason};
 use crate::bans::{Ban, Renewal};
 use crate::policy;
 use crate::prefix::Prefix;
@@ -34,6 +35,22 @@ pub enum Request {
     UnbanAll,
     /// Tell the bans in force.
     Bans,
+    /// Never ban these, and lift the bans inside them. What was allowed by command before is so from here on as this says.
+    Allow {
+        /// Whom; exactly as written.
+        prefixes: Vec<Prefix>,
+        /// How long at most.
+        lasts: BanTime,
+        /// Whether also beyond the next start of the daemon.
+        persists: bool,
+        /// Why, for people.
+        reason: Option<String>,
+    },
+    /// Take back what a command allowed, of exactly these.
+    Disallow {
+        /// Whom.
+        prefixes: Vec<Prefix>,
+    },
 }
 
 /// The answer to a [`Request`].
@@ -48,6 +65,15 @@ pub enum Response {
     UnbanAll(usize),
     /// To [`Request::Bans`]: by prefix, then by jail.
     Bans(Vec<BanInfo>),
+    /// To [`Request::Allow`].
+    Allow {
+        /// What became of each prefix, in the order asked.
+        outcomes: Vec<(Prefix, AllowOutcome)>,
+        /// Whose bans were lifted.
+        lifted: Vec<Prefix>,
+    },
+    /// To [`Request::Disallow`]: what became of each prefix, in the order asked.
+    Disallow(Vec<(Prefix, DisallowOutcome)>),
     /// To a request that names a jail which is not there; nothing was done.
     UnknownJail {
         /// The name that was asked for.
@@ -86,7 +112,8 @@ impl Engine {
             return Response::UnknownJail { name, known: self.jails.iter().map(|jail| jail.name.clone()).collect() };
         };
         let (jail, until) = (jail.id, ban_time.unwrap_or(jail.limits.ban_time).end_from(self.now));
-        let origin = Origin::Command { reason: reason.map(Arc::from) };
+        let origin = Origin::Command { reason: reason.map(Arc::from), by: self.asker };
+        self.account.pause(whom.len() > MAX_NOTED_SINGLY);
         let outcomes = whom.into_iter().map(|whom| {
             let prefix = match whom {
                 Whom::Prefix(prefix) => prefix,
@@ -103,7 +130,9 @@ impl Engine {
             let ban = Ban { started: self.now, until, origin: origin.clone() };
             (prefix, self.ban(prefix, jail, ban, Renewal::Exactly).unwrap_or_else(BanOutcome::Refused))
         });
-        Response::Ban(outcomes.collect())
+        let outcomes = outcomes.collect();
+        self.account.pause(false);
+        Response::Ban(outcomes)
     }
 
     pub(super) fn unban(&mut self, prefixes: Vec<Prefix>) -> Vec<(Prefix, bool)> {
@@ -111,11 +140,13 @@ impl Engine {
         for prefix in prefixes {
             let lifted = self.lift(prefix, UnbanReason::ByCommand) > 0;
             self.tracker.forget_prefix(prefix);
+            self.evidence.forget(prefix, None);
             self.history.forget_prefix(prefix);
 
             let network = policy::counted_by(prefix.addr(), self.ipv6_prefix);
             let network_lifted = if prefix.is_host() && network != prefix {
                 self.tracker.forget_prefix(network);
+                self.evidence.forget(network, None);
                 self.history.forget_prefix(network);
                 self.lift(network, UnbanReason::ByCommand) > 0
             } else {
@@ -133,8 +164,12 @@ impl Engine {
 
     pub(super) fn unban_all(&mut self) -> usize {
         self.tracker.clear();
+        self.evidence.clear();
         self.history.clear();
+        self.account.note(Note::AllEnded { at: self.now, by: self.asker });
+        self.account.pause(true);
         let lifted = self.book.prefixes().into_iter().map(|prefix| self.lift(prefix, UnbanReason::ByCommand)).sum();
+        self.account.pause(false);
         self.book.forget_ended();
         lifted
     }

@@ -21,6 +21,8 @@ pub struct Settings {
     pub ipv6_prefix: u8,
     /// How long after the last ban of somebody it counts that there was one.
     pub remember_bans: Duration,
+    /// New bans that logs may earn within a minute; `None` for any number.
+    pub bans_per_minute: Option<u32>,
     /// How large the tables may grow.
     pub bounds: Bounds,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Engine, Jail, JailId};
+use super::{BrakeStats, Engine, Jail, JailId};
 use crate::attempts::Attempts;
 use crate::bans::Kind;
 use crate::filter::fail2ban;
@@ -38,8 +38,14 @@ pub struct Stats {
     pub evicted: u64,
     /// Bans refused, whatever asked for them.
     pub refused: u64,
+    /// Bans that logs earned and that were held.
+    pub brake: BrakeStats,
     /// Beginnings of ended bans that were forgotten early because their table was full.
     pub late_forgotten: u64,
+    /// What happened to single bans and could not be noted, because nobody took the notes.
+    pub notes_left_out: u64,
+    /// Connections forgotten because there were too many: their lines may count twice.
+    pub sessions_forgotten: u64,
     /// What filters of fail2ban met at their bounds.
     pub fail2ban: fail2ban::Counts,
 }
@@ -55,6 +61,8 @@ pub struct JailStats {
     pub failures: u64,
     /// What they added up to; saturates.
     pub attempts: Attempts,
+    /// What logins that succeeded have taken back of it; saturates.
+    pub forgiven: Attempts,
     /// Failures that were not counted: too old, allow-listed, already banned, made before a ban.
     pub ignored: u64,
     /// Those of them that were in a log before it was read, and too old or without a time.
@@ -70,7 +78,8 @@ pub struct JailStats {
 impl Stats {
     /// Reads off all of them.
     pub(super) fn read(engine: &Engine) -> Self {
-        let Counters { lines, malformed, no_match, ignored, failures, evicted, refused, jails: _ } = engine.counters;
+        let Counters { lines, malformed, no_match, ignored, failures, evicted, refused, untold: _, jails: _ } =
+            engine.counters;
         Self {
             lines,
             malformed,
@@ -86,7 +95,10 @@ impl Stats {
             forgotten: engine.tracker.forgotten(),
             evicted,
             refused,
+            brake: engine.brake.stats(),
             late_forgotten: engine.book.late_forgotten(),
+            notes_left_out: engine.account.left_out(),
+            sessions_forgotten: engine.sessions.forgotten(),
             fail2ban: engine.memory.counts(),
         }
     }
@@ -94,13 +106,14 @@ impl Stats {
 
 impl JailStats {
     fn read(engine: &Engine, jail: &Jail) -> Self {
-        let JailCounters { failures, attempts, ignored, too_old, bans_made } =
+        let JailCounters { failures, attempts, forgiven, ignored, too_old, bans_made } =
             engine.counters.jails.get(&jail.id).copied().unwrap_or_default();
         Self {
             id: jail.id,
             name: jail.name.clone(),
             failures,
             attempts,
+            forgiven,
             ignored,
             too_old,
             bans_made,
@@ -120,6 +133,7 @@ pub(super) struct Counters {
     pub(super) failures: u64,
     pub(super) evicted: u64,
     pub(super) refused: u64,
+    pub(super) untold: u64,
     pub(super) jails: BTreeMap<JailId, JailCounters>,
 }
 
@@ -127,6 +141,7 @@ pub(super) struct Counters {
 pub(super) struct JailCounters {
     pub(super) failures: u64,
     pub(super) attempts: Attempts,
+    pub(super) forgiven: Attempts,
     pub(super) ignored: u64,
     pub(super) too_old: u64,
     pub(super) bans_made: u64,

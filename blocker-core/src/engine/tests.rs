@@ -1,6 +1,11 @@
 //! The engine from outside: lines and requests in, commands out. Random sequences are in `tests/engine_model.rs`.
 
+mod aggregate;
+mod attempts;
+mod brake;
+mod evidence;
 mod fail2ban;
+mod why;
 
 use std::time::Duration;
 
@@ -112,12 +117,9 @@ fn an_ipv6_address_is_banned_by_command_as_the_log_would_have_it() {
 
     let rows = |engine: &mut Engine, named: &str| {
         let request = Request::Ban { whom: vec![whom(named)], jail: None, ban_time: None, reason: None };
-        match engine.handle_request(request, secs(0)) {
-            Response::Ban(rows) => rows,
-            other @ (Response::Unban(_) | Response::UnbanAll(_) | Response::Bans(_) | Response::UnknownJail { .. }) => {
-                panic!("{other:?}")
-            }
-        }
+        let response = engine.handle_request(request, secs(0));
+        let Response::Ban(rows) = response else { panic!("{response:?}") };
+        rows
     };
     assert_eq!(rows(&mut engine, "2001:db8::9"), [(prefix("2001:db8::/64"), BanOutcome::Banned)]);
     assert_eq!(rows(&mut engine, "2001:db8::9/128"), [(prefix("2001:db8::9"), BanOutcome::Banned)]);
@@ -586,6 +588,7 @@ fn settings() -> Settings {
         manual: MANUAL,
         allow: vec![],
         ipv6_prefix: 64,
+        bans_per_minute: None,
         remember_bans: Duration::from_secs(30 * 24 * 60 * 60),
         bounds: Bounds::default(),
     }
@@ -601,7 +604,7 @@ fn limits() -> Limits {
 }
 
 fn jail(id: JailId, name: &str, filter: Option<Filter>, limits: Limits) -> Jail {
-    Jail { id, name: name.into(), filter, sources: vec![MAIL_LOG], limits, repeat: Repeat::default() }
+    Jail { id, name: name.into(), filter, sources: vec![MAIL_LOG], limits, repeat: Repeat::default(), forgives: true }
 }
 
 fn line(engine: &mut Engine, from: &str, attempts: u32, at_secs: i64) {
@@ -626,22 +629,16 @@ fn failed(from: &str, attempts: u32) -> String {
 fn ban(engine: &mut Engine, named: &str, for_secs: Option<u64>) -> BanOutcome {
     let ban_time = for_secs.map(|n| BanTime::For(Duration::from_secs(n)));
     let request = Request::Ban { whom: vec![whom(named)], jail: None, ban_time, reason: Some("test".into()) };
-    match engine.handle_request(request, secs(0)) {
-        Response::Ban(outcomes) => outcomes[0].1,
-        other @ (Response::Unban(_) | Response::UnbanAll(_) | Response::Bans(_) | Response::UnknownJail { .. }) => {
-            panic!("{other:?}")
-        }
-    }
+    let response = engine.handle_request(request, secs(0));
+    let Response::Ban(outcomes) = response else { panic!("{response:?}") };
+    outcomes[0].1
 }
 
 fn unban(engine: &mut Engine, whom: &[&str]) -> Vec<(Prefix, bool)> {
     let prefixes = whom.iter().map(|text| prefix(text)).collect();
-    match engine.handle_request(Request::Unban { prefixes }, secs(1)) {
-        Response::Unban(rows) => rows,
-        other @ (Response::Ban(_) | Response::UnbanAll(_) | Response::Bans(_) | Response::UnknownJail { .. }) => {
-            panic!("{other:?}")
-        }
-    }
+    let response = engine.handle_request(Request::Unban { prefixes }, secs(1));
+    let Response::Unban(rows) = response else { panic!("{response:?}") };
+    rows
 }
 
 fn drain(engine: &mut Engine) -> Vec<Command> {

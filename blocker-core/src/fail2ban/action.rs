@@ -90,8 +90,8 @@ const FIREWALLS: &[(&str, Reach)] = &[
     ("blocklist_ipset", Reach::All),
 ];
 
-const REPORTS: &str = "blocker reports nothing to anybody: let a timer hand on what `blocker bans --json` prints";
-const DEVICES: &str = "bans are enforced on this machine only: let a timer hand on what `blocker bans --json` prints";
+const REPORTS: &str = "blocker brings no such report: a program of your own in a table [notify.exec.NAME] is told of each ban, and can send it";
+const DEVICES: &str = "bans are enforced on this machine only: a program in a table [notify.exec.NAME], or a webhook, is told of each, and can hand it on";
 const PROXIED: &str =
     "behind a proxy the packets are the proxy's, and must not be dropped here: leave this jail to fail2ban";
 
@@ -111,13 +111,13 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("nsupdate", "lists the address in a DNS zone", DEVICES),
     ("nginx-block-map", "lists the address for nginx", PROXIED),
     ("helpers-common", "is a part of other actions", "nothing: remove it"),
-    ("apprise", "sends a message by Apprise", "follow the daemon's log: it has every ban"),
+    ("apprise", "sends a message by Apprise", "a program in a table [notify.exec.NAME] can do so"),
     ("smtp", "sends a mail", MAIL),
     ("dummy", "writes a file for trials", "`mode = \"observe\"` bans nobody and counts"),
 ];
 
 /// What there is instead of mails.
-pub(super) const MAIL: &str = "this version of blocker sends no mail: follow the daemon's log, which has every ban";
+pub(super) const MAIL: &str = "mails are the table [notify.mail] here, one for all jails";
 
 impl Action {
     /// What `named`, called at `at`, does.

@@ -22,7 +22,7 @@ pub struct Filter {
 }
 
 /// Where a filter's lines come from: many of them look for another header in the journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Logs {
     /// Files.
     Files,

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::fault::one_line;
+use super::mail::Mail;
 use super::scope::Closed;
+use crate::jail::Repeat;
 use crate::prefix::Prefix;
 use crate::time::{BanTime, format_span};
 
@@ -16,6 +18,8 @@ pub struct Import {
     pub notes: Vec<Note>,
     /// Who is never banned.
     pub allow: Vec<Prefix>,
+    /// Who gets mails, if anybody.
+    pub mail: Option<Mail>,
     /// Each jail, in the order of the files.
     pub jails: Vec<Carried>,
 }
@@ -46,6 +50,12 @@ pub struct Lowered {
     pub journal: Vec<String>,
     /// Whether entries count whoever wrote them, because the matches name no sender.
     pub trusts_everybody: bool,
+    /// The directory of the journal's files, if it is another one; absolute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal_directory: Option<String>,
+    /// The journal's namespace, if it is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal_namespace: Option<String>,
     /// What a ban closes.
     pub ports: Closed,
     /// Whether bans are only counted, there being no action that bans.
@@ -57,6 +67,13 @@ pub struct Lowered {
     pub find_time: Duration,
     /// How long a ban lasts.
     pub ban_time: BanTime,
+    /// What follows for who was banned before, as the keys of a configuration.
+    #[serde(serialize_with = "keys")]
+    pub repeat: Repeat,
+}
+
+fn keys<S: serde::Serializer>(repeat: &Repeat, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(super::growth::keys(repeat))
 }
 
 fn span<S: serde::Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

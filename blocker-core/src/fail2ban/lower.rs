@@ -5,53 +5,62 @@ use std::time::Duration;
 
 use super::action::{Effect, MAIL};
 use super::fault::{plain, shown};
-use super::filter::Logs;
+use super::growth;
 use super::import::{Carried, Fate, Import, Lowered, Note, note};
+use super::inputs::Inputs;
 use super::jail::{Jail, Jails};
+use super::mail;
 use super::scope::{self, Closed};
 use super::stock::{self, Logged};
 use crate::config::{MAX_JAIL_NAME_BYTES, MAX_JAILS, Names};
 use crate::filter::Filter;
-use crate::journal::Matches;
+use crate::filter::fail2ban::Fail2ban;
+use crate::filter::patterns::Attack;
+use crate::jail::Repeat;
 use crate::prefix::Prefix;
 use crate::time::{BanTime, format_span};
 
 /// Says what becomes of `jails` where `names` may be used.
 #[must_use]
 pub fn lower(jails: &Jails, names: &Names) -> Import {
-    let mut notes = vec![
-        note(
-            Fate::Changed,
-            "maxretry, findtime",
-            "counted exactly: that many failures within that time, where fail2ban estimates",
-        ),
-        note(
-            Fate::Changed,
-            "action",
-            "packets of banned addresses are dropped without an answer, where fail2ban's default refuses them",
-        ),
-        note(Fate::Changed, "usedns", "addresses are taken from the log only, and no name is ever looked up"),
-        note(
-            Fate::Changed,
-            "IPv6",
-            "counted and banned by /64, where fail2ban bans single addresses: see `ipv6_prefix`",
-        ),
-    ];
-    notes.extend(jails.warnings.iter().map(|fault| note(Fate::Refused, "[INCLUDES]", fault.to_string())));
+    let mut notes = everywhere(jails);
     let is_any_on = jails.jails.iter().any(|jail| jail.enabled);
     let running: Vec<&Jail> = jails.jails.iter().filter(|jail| jail.enabled || !is_any_on).collect();
     let allow = allowed(&running, &mut notes);
     let mut used = BTreeSet::new();
-    let carried = jails
+    let mut carried: Vec<Carried> = jails
         .jails
         .iter()
-        .map(|jail| Lowering { jail, names, running: &running, notes: Vec::new() }.carry(&mut used))
+        .map(|jail| {
+            Lowering { jail, names, running: &running, has_own_filter: false, notes: Vec::new() }.carry(&mut used)
+        })
         .collect();
-    Import { notes, allow, jails: carried }
+    let mail = mail::lowered(&jails.jails, &mut carried);
+    Import { notes, allow, mail, jails: carried }
+}
+
+/// What concerns all jails.
+pub(super) fn everywhere(jails: &Jails) -> Vec<Note> {
+    let changed = [
+        (
+            "maxretry, findtime",
+            "counted exactly, that many failures within that time, where fail2ban estimates: see `counter`",
+        ),
+        ("action", "packets of banned addresses are dropped without an answer, where fail2ban's default refuses them"),
+        ("usedns", "addresses are taken from the log only, and no name is ever looked up"),
+        (
+            "logpath",
+            "at the first start logs are read from their end, later from where reading ended; fail2ban looks back as far as findtime",
+        ),
+        ("IPv6", "counted and banned by /64, where fail2ban bans single addresses: see `ipv6_prefix`"),
+    ];
+    let changed = changed.map(|(what, why)| note(Fate::Changed, what, why));
+    let left_out = jails.warnings.iter().map(|fault| note(Fate::Refused, "[INCLUDES]", fault.to_string()));
+    changed.into_iter().chain(left_out).collect()
 }
 
 /// Whoever one of the jails ignores.
-fn allowed(jails: &[&Jail], notes: &mut Vec<Note>) -> Vec<Prefix> {
+pub(super) fn allowed(jails: &[&Jail], notes: &mut Vec<Note>) -> Vec<Prefix> {
     let mut allow = BTreeSet::new();
     let mut refused = BTreeSet::new();
     for entry in jails.iter().flat_map(|jail| &jail.ignore_ip) {
@@ -59,7 +68,7 @@ fn allowed(jails: &[&Jail], notes: &mut Vec<Note>) -> Vec<Prefix> {
             Some(prefix) => drop(allow.insert(prefix)),
             None if refused.insert(entry) => {
                 let why = match entry.strip_prefix("file:") {
-                    Some(_) => "lists are not read from files: write its addresses into `daemon.allow`",
+                    Some(_) => "name the file in `daemon.allow_files`",
                     None => {
                         "no address and no network; names are never looked up: write its addresses into `daemon.allow`"
                     }
@@ -81,7 +90,7 @@ fn allowed(jails: &[&Jail], notes: &mut Vec<Note>) -> Vec<Prefix> {
 }
 
 /// As many entries as a list in a configuration may have.
-const MAX_ALLOWED: usize = 1_024;
+pub(super) const MAX_ALLOWED: usize = 1_024;
 
 /// `192.0.2.9`, `192.0.2.0/24`, `192.0.0.0/255.255.0.0`.
 fn network(text: &str) -> Option<Prefix> {
@@ -94,58 +103,82 @@ fn network(text: &str) -> Option<Prefix> {
     is_mask.then(|| format!("{address}/{}", mask.leading_ones()).parse().ok()).flatten()
 }
 
-struct Lowering<'a> {
-    jail: &'a Jail,
-    names: &'a Names,
-    running: &'a [&'a Jail],
-    notes: Vec<Note>,
+pub(super) struct Lowering<'a> {
+    pub(super) jail: &'a Jail,
+    pub(super) names: &'a Names,
+    /// Those that `allow` is made of.
+    pub(super) running: &'a [&'a Jail],
+    /// Whether the jail's own filter judges, and none of ours.
+    pub(super) has_own_filter: bool,
+    pub(super) notes: Vec<Note>,
 }
 
 impl Lowering<'_> {
     fn carry(mut self, used: &mut BTreeSet<String>) -> Carried {
+        self.tell_faults();
+        let filter = self.filter();
+        let jail = self.lower(filter, used);
+        Carried { name: self.jail.name.clone(), enabled: self.jail.enabled, jail, notes: self.notes }
+    }
+
+    /// What is wrong, and what fail2ban would warn of.
+    pub(super) fn tell_faults(&mut self) {
         for fault in &self.jail.faults {
             self.notes.push(note(Fate::Refused, fault.key.as_deref().unwrap_or("jail"), fault.to_string()));
         }
         if let Some(filter) = &self.jail.filter {
             self.notes.extend(filter.warnings.iter().map(|fault| note(Fate::Changed, "filter", fault.to_string())));
         }
-        let jail = self.lower(used);
-        Carried { name: self.jail.name.clone(), enabled: self.jail.enabled, jail, notes: self.notes }
     }
 
-    fn carried(&mut self, what: &str, why: impl AsRef<str>) {
+    pub(super) fn carried(&mut self, what: &str, why: impl AsRef<str>) {
         self.notes.push(note(Fate::Carried, what, why));
     }
 
-    fn changed(&mut self, what: &str, why: impl AsRef<str>) {
+    pub(super) fn changed(&mut self, what: &str, why: impl AsRef<str>) {
         self.notes.push(note(Fate::Changed, what, why));
     }
 
-    fn refused(&mut self, what: &str, why: impl AsRef<str>) {
+    pub(super) fn refused(&mut self, what: &str, why: impl AsRef<str>) {
         self.notes.push(note(Fate::Refused, what, why));
     }
 
-    fn lower(&mut self, used: &mut BTreeSet<String>) -> Option<Lowered> {
+    /// The jail with this filter, which is to be found where `Logged` says.
+    pub(super) fn lower(&mut self, filter: Option<(String, Logged)>, used: &mut BTreeSet<String>) -> Option<Lowered> {
         // What is wrong with a jail keeps fail2ban from running it.
         let is_broken = !self.jail.faults.is_empty();
-        let filter = self.filter();
         let closed = self.closed();
         let limits = self.limits();
+        let repeat = self.repeat();
         let input = filter.as_ref().and_then(|(ours, logged)| match ours.as_str() {
             Filter::RECIDIVE => {
                 self.changed("logpath", "none is read: bans are counted as they are made");
-                Some((Vec::new(), Vec::new(), false))
+                Some(Inputs::default())
             }
             _ => self.input(*logged),
         });
         self.others();
-        let ((filter, _), (ports, observes), (max_retry, find_time, ban_time), (log, journal, trusts_everybody)) =
-            (filter?, closed?, limits, input?);
+        let ((filter, _), (ports, observes), (max_retry, find_time, ban_time)) = (filter?, closed?, limits);
+        let Inputs { log, journal, trusts_everybody, directory, namespace } = input?;
         if is_broken {
             return None;
         }
         let name = if self.jail.enabled { self.name(used)? } else { own_name(&self.jail.name) };
-        Some(Lowered { name, filter, log, journal, trusts_everybody, ports, observes, max_retry, find_time, ban_time })
+        Some(Lowered {
+            name,
+            filter,
+            log,
+            journal,
+            trusts_everybody,
+            journal_directory: directory,
+            journal_namespace: namespace,
+            ports,
+            observes,
+            max_retry,
+            find_time,
+            ban_time,
+            repeat,
+        })
     }
 
     /// A name of ours, which no other jail has.
@@ -218,10 +251,29 @@ impl Lowering<'_> {
                 "(?P<host>…) is refused by fail2ban since 0.10; here the filter of ours takes its place",
             );
         }
+        self.tell_attacks(&ours);
         if self.jail.has_own_expressions {
             self.refused("failregex", "expressions of the jail's own are not used with a filter of ours: write them as a filter (docs/filters.md)");
         }
         Some((ours, logged))
+    }
+
+    /// What can be done to the filter whose place `ours` takes, in a jail that is on.
+    fn tell_attacks(&mut self, ours: &str) {
+        let definition =
+            self.jail.filter.as_ref().filter(|_| self.jail.enabled).map(|filter| filter.definition.clone());
+        let Some(Ok(theirs)) = definition.map(Fail2ban::compile) else { return };
+        for Attack { pattern, message } in theirs.attacks().into_iter().take(MAX_ATTACKS) {
+            self.changed(
+                "failregex",
+                format!(
+                    "warning: `{pattern}` can be made to name {} by a client at {}, who types part of this line: {message} -- the filter \
+                     `{ours}`, which takes its place, is not misled so",
+                    Attack::VICTIM,
+                    Attack::PEER
+                ),
+            );
+        }
     }
 
     /// What a ban closes, and whether nothing bans.
@@ -248,12 +300,16 @@ impl Lowering<'_> {
                 }
                 Effect::Mail(mail) => {
                     let to = mail.dest.as_deref().map(|dest| format!(" to {}", plain(dest))).unwrap_or_default();
-                    self.refused("action", format!("{name}: mails{to} about each ban: {MAIL}"));
+                    if self.has_own_filter {
+                        self.refused("action", format!("{name}: mails{to} about each ban: say [notify.mail] in the configuration"));
+                    } else {
+                        self.changed("action", format!("{name}: mails{to} about each ban: {MAIL}"));
+                    }
                 }
                 Effect::Elsewhere { does, instead } => self.refused("action", format!("{name}: {does}: {instead}")),
                 Effect::Own => self.refused(
                     "action",
-                    format!("{name}: an action of your own; blocker runs no commands at a ban: follow its log, or let a timer read `blocker bans --json`"),
+                    format!("{name}: an action of your own: a program in a table [notify.exec.NAME] is told of each ban, and can do what it does"),
                 ),
             }
         }
@@ -289,103 +345,21 @@ impl Lowering<'_> {
             ),
             None => self.carried("bantime", ban_time.to_string()),
         }
-        if jail.increment.on {
-            self.refused("bantime.increment", "bans do not grow with each time in this version of blocker, and nobody has fewer tries for having been banned");
-        }
         (max_retry, find_time, ban_time)
     }
 
-    /// Log files, matches of the journal, and whether these trust everybody.
-    fn input(&mut self, logged: Logged) -> Option<(Vec<String>, Vec<String>, bool)> {
-        let matches =
-            self.jail.filter.as_ref().map(|filter| filter.definition.journalmatch.clone()).unwrap_or_default();
-        if self.jail.reads == Logs::Journal {
-            if self.jail.backend.name == "auto" {
-                self.changed("logpath", "no such file is there: the journal is read, as by fail2ban since 1.1.1");
-            }
-            return self.journal(&matches);
+    /// What follows for who was banned before.
+    fn repeat(&mut self) -> Repeat {
+        let (repeat, refused) = growth::repeat(&self.jail.increment);
+        for why in refused {
+            self.refused("bantime.increment", why);
         }
-        let mut log: Vec<String> = Vec::new();
-        for found in &self.jail.logs {
-            let path = found.path.as_str();
-            if !path.starts_with('/') || path.contains(char::is_control) || path.len() > MAX_PATH_BYTES {
-                self.refused("logpath", format!("{}: expected an absolute path", shown(path)));
-                continue;
-            }
-            if path.contains(' ') {
-                self.changed(
-                    "logpath",
-                    format!("{}: taken as one path; fail2ban cannot read paths with blanks", shown(path)),
-                );
-            }
-            if found.tail {
-                self.changed(
-                    "logpath",
-                    format!("{}: what is in it at the start is read too, as far as it is within findtime", plain(path)),
-                );
-            }
-            log.push(path.to_owned());
+        if repeat != Repeat::default() {
+            let keys = growth::keys(&repeat);
+            let keys: Vec<String> = keys.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+            self.carried("bantime.increment", keys.join(", "));
         }
-        match logged {
-            Logged::Same => {}
-            Logged::Renamed(from, to) => {
-                for path in &mut log {
-                    let other = path.replace(from, to);
-                    if *path != other {
-                        self.notes.push(note(
-                            Fate::Changed,
-                            "logpath",
-                            format!("{}: the filter reads {}", plain(path), plain(&other)),
-                        ));
-                        *path = other;
-                    }
-                }
-            }
-            Logged::At(paths, why) => {
-                self.changed("logpath", format!("the filter reads {}: {why}", paths.join(", ")));
-                log = paths.iter().copied().map(str::to_owned).collect();
-            }
-        }
-        let mut seen = BTreeSet::new();
-        log.retain(|path| seen.insert(path.clone()));
-        if log.is_empty() {
-            self.refused("logpath", "there is none");
-            return None;
-        }
-        if log.len() > MAX_ALLOWED {
-            self.refused("logpath", format!("more than {MAX_ALLOWED} paths"));
-            return None;
-        }
-        self.carried("logpath", log.iter().map(|path| plain(path)).collect::<Vec<_>>().join(", "));
-        Some((log, Vec::new(), false))
-    }
-
-    fn journal(&mut self, lines: &[String]) -> Option<(Vec<String>, Vec<String>, bool)> {
-        if !self.jail.backend.parameters.is_empty() {
-            self.refused("backend", "parameters of the backend: see `journal_namespace` and `journal_directory`");
-        }
-        // Several lines are alternatives.
-        let words: Vec<String> =
-            lines.join(" + ").split_whitespace().map(|word| word.trim_matches(['"', '\'']).to_owned()).collect();
-        match Matches::read(words.iter().map(String::as_str)) {
-            Ok(matches) => {
-                let trusts_everybody = !matches.name_the_sender();
-                self.carried("journalmatch", plain(&words.join(" ")));
-                if trusts_everybody {
-                    self.changed("journalmatch", "it names no sender, so that any user of the machine can write such entries: name a _SYSTEMD_UNIT");
-                }
-                Some((Vec::new(), words, trusts_everybody))
-            }
-            Err(why) => {
-                let found = if words.is_empty() {
-                    "it is missing, and fail2ban reads all of the journal".to_owned()
-                } else {
-                    format!("{}: {why}", shown(&words.join(" ")))
-                };
-                self.refused("journalmatch", found);
-                None
-            }
-        }
+        repeat
     }
 
     fn others(&mut self) {
@@ -416,17 +390,17 @@ impl Lowering<'_> {
             );
         }
         let definition = jail.filter.as_ref().map(|filter| &filter.definition);
-        if definition.is_some_and(|definition| definition.maxlines > 1) {
+        if !self.has_own_filter && definition.is_some_and(|definition| definition.maxlines > 1) {
             self.changed("maxlines", "each line is judged by itself");
         }
     }
 }
 
+/// Most expressions of a filter that are told to be injectable.
+const MAX_ATTACKS: usize = 3;
+
 /// As many attempts as a jail may wait for.
 const MAX_RETRY: u32 = 1_000;
-
-/// Longest path the kernel takes: `PATH_MAX` less its final zero.
-const MAX_PATH_BYTES: usize = 4_095;
 
 /// A name as a jail of ours may have it.
 fn own_name(name: &str) -> String {

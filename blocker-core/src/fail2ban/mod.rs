@@ -7,7 +7,7 @@
 //!                                                                               └▶ jail ◀──────────────────────┘
 //! ```
 //!
-//! [`lower`] says what of it becomes jails of ours, and [`Import::toml`] writes them. [`load_jails`] reads all jails, [`load_filter`] one filter with parameters. What is wrong is a [`Fault`] with file, line, section
+//! [`lower`] says what of it becomes jails of ours, and [`Import::toml`] writes them; [`take`] has them run as they are. [`load_jails`] reads all jails, [`load_filter`] one filter with parameters. What is wrong is a [`Fault`] with file, line, section
 //! and option.
 
 mod action;
@@ -15,16 +15,20 @@ mod chain;
 mod fault;
 mod files;
 mod filter;
+mod growth;
 mod import;
 mod ini;
+mod inputs;
 mod interpolation;
 mod jail;
 mod lower;
+mod mail;
 mod parameters;
 mod part;
 mod scope;
 mod span;
 mod stock;
+mod take;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -36,5 +40,7 @@ pub use self::filter::{Filter, Logs, load_filter};
 pub use self::import::{Carried, Fate, Import, Lowered, Note};
 pub use self::jail::{Increment, Jail, Jails, Log, database, load_jails};
 pub use self::lower::lower;
+pub use self::mail::Mail as LoweredMail;
 pub use self::parameters::Named;
 pub use self::scope::Closed;
+pub use self::take::{Taken, TakenJail, take};

@@ -2,8 +2,10 @@
 //!
 //! `[Init]` wins over `[Definition]`, parameters win over both, and all of them may be put in by `%(name)s` as well as by
 //! `<name>`. What is put in for a tag may have tags, and may be part of a tag itself: `<mdre-<mode>>`. `<known/name>` is what a
-//! parameter was before it was given, `<section/name>` an option of another section. A tag that nothing is called by stays.
+//! parameter was before it was given, `<section/name>` an option of another section. A tag that nothing is called by stays, and in a
+//! filter one that has a value for a family of addresses.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::chain::Chain;
@@ -19,6 +21,8 @@ const INIT: &str = "Init";
 /// A filter or an action with its parameters.
 pub(super) struct Part {
     sections: Sections,
+    /// Names whose tags stay: there is another value for a family of addresses (`[Init?family=inet6]`, `name?family=inet6`).
+    never_put_in: BTreeSet<String>,
     /// What was left out and would be missed.
     pub(super) warnings: Vec<Fault>,
 }
@@ -52,7 +56,14 @@ impl Part {
             let value = Value { text: text.to_owned(), place: at.clone(), previous: None };
             definition.entry(key.to_owned()).or_insert(value);
         }
-        Ok(Self { sections, warnings })
+        // In an action these are put in when somebody is banned, by the family of the address; in a filter never.
+        let of_families =
+            sections.by_name.iter().filter(|(name, _)| name.starts_with("Init?")).flat_map(|(_, of)| of.keys());
+        let of_options =
+            sections.get(DEFINITION).into_iter().flatten().filter_map(|(key, _)| Some(key.split_once('?')?.0));
+        let families: BTreeSet<String> = of_families.map(String::as_str).chain(of_options).map(str::to_owned).collect();
+        let never_put_in = if directory == super::filter::DIRECTORY { families } else { BTreeSet::new() };
+        Ok(Self { sections, never_put_in, warnings })
     }
 
     /// Where the option stands.
@@ -112,6 +123,9 @@ impl Part {
             Some((section, option)) => format!("{section}/{}", option.to_lowercase()),
             None => name.to_lowercase(),
         };
+        if self.never_put_in.contains(&name) {
+            return Ok(None);
+        }
         let scope = Scope::new(&self.sections, DEFINITION);
         let text = match name.split_once('/') {
             Some(("known", option)) => {

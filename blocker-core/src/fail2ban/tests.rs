@@ -1,12 +1,14 @@
 //! Whole configurations, from their files to ours.
 
+mod taken;
+
 use std::time::Duration;
 
 use super::*;
 use crate::config::{self, Enabled, Input, Mode, Names};
 use crate::time::BanTime;
 
-fn files(texts: &[(&str, &str)]) -> Files {
+pub(super) fn files(texts: &[(&str, &str)]) -> Files {
     let mut files = Files::default();
     for (path, text) in texts {
         files.add(path, text.as_bytes().to_vec()).unwrap();
@@ -24,7 +26,7 @@ fn jails(texts: &[(&str, &str)]) -> Vec<Jail> {
     load_jails(&files(texts), &|_| true).unwrap_or_else(|faults| panic!("{faults:?}")).jails
 }
 
-fn import(texts: &[(&str, &str)]) -> Import {
+pub(super) fn import(texts: &[(&str, &str)]) -> Import {
     lower(&load_jails(&files(texts), &|_| true).unwrap_or_else(|faults| panic!("{faults:?}")), &Names::builtin())
 }
 
@@ -77,7 +79,9 @@ bantime = -10
     assert_eq!(ours.ports.to_string(), "110,143,993,995/tcp");
     assert_eq!((ours.max_retry, ours.find_time, ours.ban_time), (10, Duration::from_secs(1_200), BanTime::Forever));
     let notes: Vec<(Fate, &str)> = import.jails[0].notes.iter().map(|note| (note.fate, note.what.as_str())).collect();
-    assert!(notes.contains(&(Fate::Changed, "bantime")) && notes.contains(&(Fate::Refused, "action")), "{notes:?}");
+    assert!(notes.contains(&(Fate::Changed, "bantime")) && notes.contains(&(Fate::Changed, "action")), "{notes:?}");
+    let warning = import.jails[0].notes.iter().find(|note| note.why.starts_with("warning: ")).unwrap();
+    assert!(warning.why.contains("the filter `dovecot`, which takes its place, is not misled so"), "{warning:?}");
 }
 
 #[test]
@@ -167,11 +171,22 @@ fn files_that_include_one_another_for_ever_end() {
 
 #[test]
 fn parameters_win_over_init_and_init_over_the_definition() {
-    let text = "[Definition]\nfailregex = ^%(x)s <x> %(y)s <y> m=<m> %(m)s <known/m> <HOST>$\nx = dx\nm = md\ny = dy\n[Init]\nx = ix\n[Init?family=inet6]\nx = six\n";
+    let text = "[Definition]\nfailregex = ^%(x)s <x> %(y)s <y> m=<m> %(m)s <known/m> <HOST>$\nx = dx\nm = md\ny = dy\n[Init]\nx = ix\n";
     let texts = [("filter.d/i.conf", text)];
 
     assert_eq!(expressions(&texts, "i").unwrap(), ["^ix ix dy dy m=md md <known/m> <HOST>$"]);
     assert_eq!(expressions(&texts, "i[m='p 5%', Y=\"\"]").unwrap(), ["^ix ix   m=p 5% p 5% md <HOST>$"]);
+}
+
+#[test]
+fn what_differs_by_the_family_of_an_address_is_never_put_into_a_filter() {
+    let text = "[Definition]\nfailregex = ^<x> <y> <z> <v> %(x)s <HOST>$\nz = dz\nz?family=inet4 = fz\n[Init]\nx = ix\ny = iy\n[Init?family=inet6]\nx = sx\nv = sv\n";
+    let texts = [("filter.d/i.conf", text)];
+
+    assert_eq!(expressions(&texts, "i").unwrap(), ["^<x> iy <z> <v> ix <HOST>$"]);
+    assert_eq!(expressions(&texts, "i[x=p, y=q]").unwrap(), ["^<x> q <z> <v> p <HOST>$"]);
+    let warnings = load_filter(&files(&texts), "i", Logs::Files).unwrap().warnings;
+    assert!(warnings.iter().any(|fault| fault.problem == Problem::Unresolved("x".to_owned())), "{warnings:?}");
 }
 
 #[test]
@@ -381,7 +396,7 @@ fn every_kind_of_action_is_named_with_what_there_is_instead() {
         .filter(|note| note.fate == Fate::Refused && note.what == "action")
         .map(|note| note.why)
         .collect();
-    assert_eq!(refused.len(), 5, "{refused:?}");
+    assert_eq!(refused.len(), 4, "{refused:?}");
 }
 
 #[test]

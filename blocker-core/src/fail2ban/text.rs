@@ -1,7 +1,9 @@
 //! An import as the text of a configuration.
 
 use super::fault::plain;
+use super::growth;
 use super::import::{Carried, Fate, Import, Lowered, Note};
+use super::mail::Mail;
 use super::scope::Closed;
 use crate::time::format_span;
 
@@ -23,6 +25,9 @@ impl Import {
             }
             text.push_str("]\n");
         }
+        if let Some(told) = &self.mail {
+            mail(told, &mut text);
+        }
         let running: Vec<&Carried> = self.jails.iter().filter(|jail| jail.enabled).collect();
         if !running.iter().any(|jail| jail.jail.as_ref().is_some_and(|jail| jail.name == "dovecot")) {
             text.push_str("\n# fail2ban has no such jail that could be carried over; blocker's own is on wherever Dovecot's log is.\n#[jails.dovecot]\n#enabled = false\n");
@@ -35,13 +40,42 @@ impl Import {
     }
 }
 
+fn mail(told: &Mail, text: &mut String) {
+    let Mail { to, from, jails, whois } = told;
+    text.push_str(&format!(
+        "\n# Mails at the start, at the stop and at bans, as by fail2ban's actions.\n# Under systemd server = \"smtp://localhost\" is less trouble: see docs/operations.md.\n[notify.mail]\nto = {}\n",
+        list(to)
+    ));
+    if let Some(from) = from {
+        text.push_str(&format!("from = {}\n", quoted(from)));
+    }
+    text.push_str(&format!("jails = {}\nsubject = \"[Fail2Ban]\"\n", list(jails)));
+    text.push_str("sendmail = \"/usr/sbin/sendmail\"\n");
+    if *whois {
+        text.push_str("whois = true\n");
+    }
+}
+
 fn jail(carried: &Carried, text: &mut String) {
     text.push_str(&format!("# {}\n", plain(&carried.name)));
     for Note { fate, what, why } in carried.notes.iter().filter(|note| note.fate != Fate::Carried) {
         text.push_str(&format!("# {}{}: {}\n", mark(*fate), what, why));
     }
-    let Some(Lowered { name, filter, log, journal, trusts_everybody, ports, observes, max_retry, find_time, ban_time }) =
-        &carried.jail
+    let Some(Lowered {
+        name,
+        filter,
+        log,
+        journal,
+        trusts_everybody,
+        journal_directory,
+        journal_namespace,
+        ports,
+        observes,
+        max_retry,
+        find_time,
+        ban_time,
+        repeat,
+    }) = &carried.jail
     else {
         text.push_str("# The jail is not carried over.\n");
         return;
@@ -55,6 +89,11 @@ fn jail(carried: &Carried, text: &mut String) {
         if *trusts_everybody {
             text.push_str("journal_trust = []\n");
         }
+        for (key, value) in [("journal_directory", journal_directory), ("journal_namespace", journal_namespace)] {
+            if let Some(value) = value {
+                text.push_str(&format!("{key} = {}\n", quoted(value)));
+            }
+        }
     }
     match ports {
         Closed::All => text.push_str("ports = \"all\"\n"),
@@ -67,6 +106,9 @@ fn jail(carried: &Carried, text: &mut String) {
         "max_retry = {max_retry}\nfind_time = \"{}\"\nban_time = \"{ban_time}\"\n",
         format_span(*find_time)
     ));
+    for (key, value) in growth::keys(repeat) {
+        text.push_str(&format!("{key} = {value}\n"));
+    }
 }
 
 fn mark(fate: Fate) -> &'static str {
@@ -83,7 +125,7 @@ fn list(entries: &[String]) -> String {
 }
 
 /// A basic string of TOML.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut quoted = String::from('"');
     for c in text.chars() {
         match c {

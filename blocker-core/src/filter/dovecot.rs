@@ -1,4 +1,4 @@
-//! Failed logins as Dovecot's login processes write them: imap, pop3, submission, managesieve; versions 2.2 to 2.4.
+//! Logins, failed and not, as Dovecot's login processes write them: imap, pop3, submission, managesieve; versions 2.2 to 2.4.
 //!
 //! ```text
 //! imap-login: Disconnected: Connection closed (auth failed, 3 attempts in 8 secs): user=<bob>, method=PLAIN, rip=…
@@ -15,7 +15,10 @@
 //! leaves a doubt whose address it shows, nobody is named.
 //!
 //! Syslog's program is the instance's name and may be any; in Dovecot's own log file the service itself stands there.
+//!
+//! With `auth_verbose` the same tries are told one by one as well (module `auth`): the session says which are the same.
 
+mod auth;
 mod fields;
 mod reason;
 mod session;
@@ -24,19 +27,24 @@ mod table;
 use memchr::memchr_iter;
 
 use super::bytes::begins;
-use super::{Failure, Judgement};
+use super::{Failure, Judgement, Session, Success, Teller};
 use crate::record::Record;
 use reason::Reason;
 
 /// Says what `record` tells.
 #[must_use]
 pub fn judge<'a>(record: &Record<'a>) -> Judgement<'a> {
-    let Some((service, message)) = split_service(record) else { return Judgement::NoMatch };
+    let Some((service, message)) = split_service(record) else {
+        return auth::judge(record.program, record.message).unwrap_or(Judgement::NoMatch);
+    };
     let message = match strip_level(message) {
         Level::Info(message) => message,
         Level::Other => return Judgement::Ignored("a warning or an error of the server's own".into()),
     };
     if !FAILED.iter().any(|start| begins(message, start)) {
+        if let Some(fields) = SUCCEEDED.iter().find_map(|start| message.strip_prefix(*start)) {
+            return succeeded(fields);
+        }
         return match HARMLESS.iter().find(|(start, _)| begins(message, start)) {
             Some((_, why)) => Judgement::Ignored((*why).into()),
             None => Judgement::NoMatch,
@@ -59,17 +67,31 @@ pub fn judge<'a>(record: &Record<'a>) -> Judgement<'a> {
         addr: fields.addr,
         user: fields.user,
         attempts,
+        forgivable: reason.forgivable(fields.has_method, fields.has_user()).min(attempts),
         span: reason.span(),
-        session: fields.session,
+        session: fields.session.map(|id| Session { id, teller: Teller::Login }),
         service: service.into(),
         pattern: reason.name().into(),
     })
 }
 
-/// The names of what it finds, in the order of its table.
-pub(super) fn pattern_names() -> impl Iterator<Item = &'static str> {
-    table::TABLE.iter().map(|row| row.name)
+/// What the fields of a login say that succeeded; only who can be named is.
+fn succeeded(fields: &[u8]) -> Judgement<'_> {
+    match fields::read(fields) {
+        Ok(fields::Fields { addr, user: Some(user), .. }) if !user.is_empty() => {
+            Judgement::Success(Success { addr, user, pattern: SUCCESS.into() })
+        }
+        Ok(_) | Err(_) => Judgement::Ignored(SUCCESS.into()),
+    }
 }
+
+/// The names of what it finds: in the order of its table, and then what is told of single tries.
+pub(super) fn pattern_names() -> impl Iterator<Item = &'static str> {
+    table::TABLE.iter().map(|row| row.name).chain(auth::NAMES)
+}
+
+/// Texts of which every line has at least one of which something is said here.
+pub(super) const NEEDLES: [&[u8]; 2] = [NEEDLE, auth::NEEDLE];
 
 /// The service and what its login process wrote.
 fn split_service<'a>(record: &Record<'a>) -> Option<(&'static str, &'a [u8])> {
@@ -78,10 +100,14 @@ fn split_service<'a>(record: &Record<'a>) -> Option<(&'static str, &'a [u8])> {
     }
     let (service, rest) = read_process(record.message)?;
     let message = rest.strip_prefix(b": ")?;
-    // A log prefix with a user name in it, `auth(x: imap-login: …`, would be read as program `auth(x`.
+    is_instance(record.program).then_some((service, message))
+}
+
+/// Whether a program may be an instance of Dovecot's. A log prefix with a user name in it, `auth(x: imap-login: …`, would be
+/// read as program `auth(x`.
+fn is_instance(program: &[u8]) -> bool {
     let is_of_instances = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/' | b'@');
-    let is_instance = !record.program.is_empty() && record.program.iter().all(is_of_instances);
-    is_instance.then_some((service, message))
+    !program.is_empty() && program.iter().all(is_of_instances)
 }
 
 /// What the login process logs into whose name `text` begins with, and what follows the name.
@@ -96,7 +122,7 @@ fn read_process(text: &[u8]) -> Option<(&'static str, &[u8])> {
 }
 
 /// In the name of every login process, and so in each of their lines.
-pub(super) const NEEDLE: &[u8] = b"-login";
+const NEEDLE: &[u8] = b"-login";
 
 enum Level<'a> {
     /// An information, or no level written: what login lines have. Holds the message behind it.
@@ -138,10 +164,13 @@ const FAILED: [&[u8]; 5] =
 /// How fields begin behind a head.
 const FIELDS: [&[u8]; 3] = [b": user=", b": method=", b": rip="];
 
+/// How the line of a login begins: 2.2 and 2.3, and 2.4.
+const SUCCEEDED: [&[u8]; 2] = [b"Login: ", b"Logged in: "];
+
+const SUCCESS: &str = "login succeeded";
+
 /// Lines that are known and counted elsewhere or not at all.
-const HARMLESS: [(&[u8], &str); 9] = [
-    (b"Login: ", "login succeeded"),
-    (b"Logged in: ", "login succeeded"),
+const HARMLESS: [(&[u8], &str); 7] = [
     (b"Login failed: ", "refused before the password was looked at; the line at the disconnect counts it"),
     (b"Authenticate ", "one try among several; the line at the disconnect counts it"),
     (b"APOP failed: ", "one try among several; the line at the disconnect counts it"),
@@ -151,5 +180,7 @@ const HARMLESS: [(&[u8], &str); 9] = [
     (b"haproxy: ", "a proxy's trouble"),
 ];
 
+#[cfg(test)]
+mod auth_tests;
 #[cfg(test)]
 mod tests;

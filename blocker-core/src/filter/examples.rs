@@ -13,15 +13,16 @@
 //! expect = { outcome = "failure", addr = "192.0.2.9", user = "bob", attempts = 3, service = "imap" }
 //! ```
 //!
-//! `outcome` is `failure`, `ignored` or `no-match`; a line without a header that can be read is `no-match` too. A
+//! `outcome` is `failure`, `success`, `ignored` or `no-match`; a line without a header that can be read is `no-match` too. A
 //! failure must give `addr` and `attempts`; `user`, `service` and `session` are compared where they are given, and an
-//! empty `user` also stands for a line that shows none.
+//! empty `user` also stands for a line that shows none. A success must give `addr` and `user`; where they do not matter,
+//! `ignored` will do for it.
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Deserializer};
 
-use super::{Failure, Filter, Judgement};
+use super::{Failure, Filter, Judgement, Success};
 use crate::attempts::Attempts;
 use crate::record;
 
@@ -67,6 +68,13 @@ pub enum Expect {
         service: Option<String>,
         /// On which connection.
         session: Option<String>,
+    },
+    /// A login that succeeded.
+    Success {
+        /// Whose.
+        addr: IpAddr,
+        /// As which user.
+        user: String,
     },
     /// Known, and nobody's failure.
     Ignored {},
@@ -137,24 +145,35 @@ fn check(filter: &Filter, number: usize, example: Example) -> Verdict {
 }
 
 fn difference(expect: &Expect, judgement: &Judgement<'_>) -> Option<String> {
+    let shown = |bytes: Option<&[u8]>| bytes.unwrap_or_default().escape_ascii().to_string();
+    let escaped = |text: &String| text.as_bytes().escape_ascii().to_string();
     match (expect, judgement) {
         (Expect::Failure { addr, user, attempts, service, session }, Judgement::Failure(failure)) => {
-            let shown = |bytes: Option<&[u8]>| bytes.unwrap_or_default().escape_ascii().to_string();
-            let escaped = |text: &String| text.as_bytes().escape_ascii().to_string();
             let differences: Vec<String> = [
                 differs("addr", Some(addr), &failure.addr),
                 differs("attempts", Some(attempts), &failure.attempts),
                 differs("user", user.as_ref().map(escaped).as_ref(), &shown(failure.user)),
                 differs("service", service.as_deref().as_ref(), &&*failure.service),
-                differs("session", session.as_ref().map(escaped).as_ref(), &shown(failure.session)),
+                differs(
+                    "session",
+                    session.as_ref().map(escaped).as_ref(),
+                    &shown(failure.session.map(|session| session.id)),
+                ),
             ]
             .into_iter()
             .flatten()
             .collect();
             (!differences.is_empty()).then(|| differences.join("; "))
         }
-        (Expect::Ignored {}, Judgement::Ignored(_)) | (Expect::NoMatch {}, Judgement::NoMatch) => None,
-        (Expect::Failure { .. } | Expect::Ignored {} | Expect::NoMatch {}, _) => {
+        (Expect::Success { addr, user }, Judgement::Success(success)) => {
+            let user = differs("user", Some(&escaped(user)), &shown(Some(success.user)));
+            let differences: Vec<String> =
+                [differs("addr", Some(addr), &success.addr), user].into_iter().flatten().collect();
+            (!differences.is_empty()).then(|| differences.join("; "))
+        }
+        (Expect::Ignored {}, Judgement::Ignored(_) | Judgement::Success(_))
+        | (Expect::NoMatch {}, Judgement::NoMatch) => None,
+        (Expect::Failure { .. } | Expect::Success { .. } | Expect::Ignored {} | Expect::NoMatch {}, _) => {
             Some(format!("expected {}, got {}", name_expected(expect), name_judged(judgement)))
         }
     }
@@ -168,6 +187,7 @@ fn differs<T: PartialEq + std::fmt::Display>(field: &str, expected: Option<&T>, 
 fn name_expected(expect: &Expect) -> String {
     match expect {
         Expect::Failure { addr, .. } => format!("a failure by {addr}"),
+        Expect::Success { addr, .. } => format!("a success by {addr}"),
         Expect::Ignored {} => "ignored".to_owned(),
         Expect::NoMatch {} => "no-match".to_owned(),
     }
@@ -178,6 +198,7 @@ fn name_judged(judgement: &Judgement<'_>) -> String {
         Judgement::Failure(Failure { addr, pattern, attempts, .. }) => {
             format!("a failure by {addr} ({pattern}, counts {attempts})")
         }
+        Judgement::Success(Success { addr, .. }) => format!("a success by {addr}"),
         Judgement::Ignored(why) => format!("ignored ({why})"),
         Judgement::Helper(what) => format!("helper ({what})"),
         Judgement::NoMatch => "no-match".to_owned(),

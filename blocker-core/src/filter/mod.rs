@@ -12,6 +12,7 @@ pub mod fail2ban;
 #[cfg(test)]
 mod injection;
 mod label;
+mod login;
 pub mod patterns;
 mod prefilter;
 pub mod registry;
@@ -28,6 +29,7 @@ use fail2ban::{Fail2ban, Memory, Owner};
 use patterns::{Attack, Patterns};
 
 pub use label::Label;
+pub use login::{Session, Success, Teller};
 pub use prefilter::{Found, Prefilter};
 
 /// One failed login, or several on one connection, by one source.
@@ -39,11 +41,13 @@ pub struct Failure<'a> {
     pub user: Option<&'a [u8]>,
     /// What it adds to the count, after weighing.
     pub attempts: Attempts,
+    /// How much of that was surely tried as [`Failure::user`], and is forgiven when he logs in. A line that tells of several
+    /// attempts names the user of the last one.
+    pub forgivable: Attempts,
     /// How long before the line the first of these attempts may have been made.
     pub span: Duration,
-    /// The service's own name for the connection, to join lines of one source that tell of the same attempt. Unique
-    /// only together with [`Failure::addr`]: a proxy, or an unusual log format, may let others choose it.
-    pub session: Option<&'a [u8]>,
+    /// On which connection, to join lines that tell of the same attempts.
+    pub session: Option<Session<'a>>,
     /// What was logged into: `imap`, `pop3`, `submission`, `sieve`.
     pub service: Label,
     /// Which of the filter's patterns matched, for people: `auth failed`.
@@ -57,7 +61,11 @@ impl Failure<'_> {
     pub fn times(self, times: u32) -> Self {
         match times {
             1 => self,
-            _ => Self { attempts: self.attempts.times(times).min(MAX_ATTEMPTS), ..self },
+            _ => {
+                let [attempts, forgivable] =
+                    [self.attempts, self.forgivable].map(|told| told.times(times).min(MAX_ATTEMPTS));
+                Self { attempts, forgivable, ..self }
+            }
         }
     }
 }
@@ -71,7 +79,9 @@ pub const MAX_ATTEMPTS: Attempts = Attempts::whole(1_000);
 pub enum Judgement<'a> {
     /// A failure by a source; its weight may be [`Attempts::ZERO`] only as [`Judgement::Ignored`], never here.
     Failure(Failure<'a>),
-    /// Known, and nobody's fault: a success, noise, or trouble of the server's own. The text says which.
+    /// A login that succeeded.
+    Success(Success<'a>),
+    /// Known, and nobody's fault: noise, or trouble of the server's own. The text says which.
     Ignored(Label),
     /// Known, and no failure of its own: it helps to understand others. The text says which pattern it is of.
     Helper(Label),
@@ -82,7 +92,8 @@ pub enum Judgement<'a> {
 /// A filter by which lines are judged. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
-    /// Dovecot's login processes: imap, pop3, submission, managesieve. By code, because its lines have a grammar.
+    /// Dovecot: its login processes, for imap, pop3, submission and managesieve, and what looks up their passwords. By code,
+    /// because its lines have a grammar.
     Dovecot,
     /// Bans that other jails' logs have earned, instead of lines: who comes back again and again is locked out of more, for longer.
     Bans,
@@ -104,6 +115,15 @@ impl Filter {
             Self::Bans => Self::RECIDIVE,
             Self::Patterns(patterns) => &patterns.definition().name,
             Self::Fail2ban(filter) => &filter.definition().name,
+        }
+    }
+
+    /// Its name for people, who may have two filters of one name: `sshd of fail2ban`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match self {
+            Self::Dovecot | Self::Bans | Self::Patterns(_) => self.name().to_owned(),
+            Self::Fail2ban(filter) => format!("{} of fail2ban", filter.definition().name.escape_debug()),
         }
     }
 
@@ -175,7 +195,9 @@ impl Filter {
     ) -> Judgement<'a> {
         match self.judge_once_with(record, owner, at, memory) {
             Judgement::Failure(failure) => Judgement::Failure(failure.times(record.repeats)),
-            judgement @ (Judgement::Ignored(_) | Judgement::Helper(_) | Judgement::NoMatch) => judgement,
+            judgement @ (Judgement::Success(_) | Judgement::Ignored(_) | Judgement::Helper(_) | Judgement::NoMatch) => {
+                judgement
+            }
         }
     }
 

@@ -17,7 +17,8 @@
 //! A pattern must match the message from its first byte to its last; in an access log, where something stands in front of the
 //! time, a second expression, `front`, must match that. `<ADDR>` (or `<HOST>`) stands once in each, and is the
 //! only place an address is taken from; it is read strictly, and no name is ever resolved. `<USER>`, and groups called
-//! `attempts`, `span` and `session`, give the rest. What is ignored is looked at first, then the patterns in their order.
+//! `attempts`, `span` and `session`, give the rest. What is ignored is looked at first, then the patterns in their order, then
+//! the logins that succeeded.
 //!
 //! Expressions run in time that is linear in the line (`regex`), on bytes: a line need not be UTF-8. Before one is run, the line
 //! must hold a text that every match of it has ([`literal`]).
@@ -34,7 +35,7 @@ use std::time::Duration;
 use memchr::memmem::Finder;
 use regex::bytes::{Captures, Regex};
 
-use super::{Failure, Filter, Judgement, Label, MAX_SPAN, MAX_WRITTEN};
+use super::{Failure, Filter, Judgement, Label, MAX_SPAN, MAX_WRITTEN, Session, Success, Teller};
 use crate::attempts::Attempts;
 use crate::record::Record;
 use definition::Definition;
@@ -52,6 +53,7 @@ pub struct Patterns {
     programs: Programs,
     ignored: Vec<Matcher>,
     patterns: Vec<Pattern>,
+    successes: Vec<Welcome>,
 }
 
 /// Equal if their files say the same.
@@ -80,6 +82,14 @@ struct Pattern {
     weight: Attempts,
     service: Label,
     groups: Groups,
+}
+
+/// An expression for logins that succeeded.
+#[derive(Debug)]
+struct Welcome {
+    matcher: Matcher,
+    addr: usize,
+    user: usize,
 }
 
 /// The groups of a pattern's expressions.
@@ -133,7 +143,12 @@ impl Patterns {
                 Ok(Pattern { matcher, front, weight: pattern.weight, service: service.clone().into(), groups })
             })
             .collect::<Result<_, InvalidPattern>>()?;
-        Ok(Self { definition, base, programs, ignored, patterns })
+        let successes = definition
+            .successes
+            .iter()
+            .map(|success| Welcome::compile(&success.name, &success.expression))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { definition, base, programs, ignored, patterns, successes })
     }
 
     /// What its file says.
@@ -151,7 +166,9 @@ impl Patterns {
     /// The names of the programs will do, and else what each expression must have.
     pub(super) fn needles(&self) -> Option<Vec<Vec<u8>>> {
         self.programs.needles().or_else(|| {
-            let matchers = self.ignored.iter().chain(self.patterns.iter().map(|pattern| &pattern.matcher));
+            let patterns = self.patterns.iter().map(|pattern| &pattern.matcher);
+            let successes = self.successes.iter().map(|success| &success.matcher);
+            let matchers = self.ignored.iter().chain(patterns).chain(successes);
             matchers.map(|matcher| Some(matcher.needle.as_ref()?.needle().to_vec())).collect()
         })
     }
@@ -159,6 +176,10 @@ impl Patterns {
     /// Patterns that can be made to name somebody else: each with a line that does.
     #[must_use]
     pub fn attacks(&self) -> Vec<Attack> {
+        let of_successes = self
+            .successes
+            .iter()
+            .filter_map(|success| lint::attack_on(&success.matcher.name, &success.matcher.regex, success.addr));
         self.patterns
             .iter()
             .filter_map(|pattern| match (pattern.groups.addr, &pattern.front) {
@@ -167,6 +188,7 @@ impl Patterns {
                     lint::attack_on(&pattern.matcher.name, &pattern.matcher.regex, addr)
                 }
             })
+            .chain(of_successes)
             .collect()
     }
 
@@ -179,11 +201,15 @@ impl Patterns {
         }
         match self.base.as_ref().map_or(Judgement::NoMatch, |base| base.judge_once(record)) {
             Judgement::NoMatch if is_ours => {
-                self.patterns.iter().find_map(|pattern| pattern.judge(record)).unwrap_or(Judgement::NoMatch)
+                let failure = self.patterns.iter().find_map(|pattern| pattern.judge(record));
+                let success = || self.successes.iter().find_map(|success| success.judge(record));
+                failure.or_else(success).unwrap_or(Judgement::NoMatch)
             }
-            judgement @ (Judgement::NoMatch | Judgement::Ignored(_) | Judgement::Helper(_) | Judgement::Failure(_)) => {
-                judgement
-            }
+            judgement @ (Judgement::Failure(_)
+            | Judgement::Success(_)
+            | Judgement::Ignored(_)
+            | Judgement::Helper(_)
+            | Judgement::NoMatch) => judgement,
         }
     }
 }
@@ -259,15 +285,41 @@ impl Pattern {
         }
         let secs = number(&found, self.groups.span, MAX_SPAN.as_secs()).unwrap_or(0);
         let text = |group: Option<Group>| found.text(group?).filter(|text| !text.is_empty());
+        let user = text(self.groups.user);
         Some(Judgement::Failure(Failure {
             addr,
-            user: text(self.groups.user),
+            user,
             attempts,
+            // Of several attempts, who is named made the last.
+            forgivable: if user.is_some() { self.weight } else { Attempts::ZERO },
             span: Duration::from_secs(secs.into()),
-            session: text(self.groups.session),
+            session: text(self.groups.session).map(|id| Session { id, teller: Teller::Login }),
             service: self.service.clone(),
             pattern: self.matcher.name.clone(),
         }))
+    }
+}
+
+impl Welcome {
+    fn compile(name: &str, expression: &str) -> Result<Self, InvalidPattern> {
+        let matcher = Matcher::compile(name, expression)?;
+        let addr = matcher.group("addr").ok_or_else(|| InvalidPattern::no_address(name))?;
+        let user = matcher.group("user").ok_or_else(|| InvalidPattern::no_user(name))?;
+        Ok(Self { matcher, addr, user })
+    }
+
+    /// What `record` tells if the pattern is of it.
+    fn judge<'a>(&self, record: &Record<'a>) -> Option<Judgement<'a>> {
+        if !record.front.is_empty() {
+            return None;
+        }
+        let found = self.matcher.captures(record.message)?;
+        let text = |group: usize| found.get(group).map(|found| found.as_bytes()).filter(|text| !text.is_empty());
+        let pattern = self.matcher.name.clone();
+        Some(match (text(self.addr).and_then(address), text(self.user)) {
+            (Some(addr), Some(user)) => Judgement::Success(Success { addr, user, pattern }),
+            (None, _) | (_, None) => Judgement::Ignored(pattern),
+        })
     }
 }
 

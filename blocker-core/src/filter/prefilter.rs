@@ -84,7 +84,7 @@ impl Filter {
     /// if there are no such texts.
     fn needles(&self) -> Option<Vec<Vec<u8>>> {
         match self {
-            Self::Dovecot => Some(vec![super::dovecot::NEEDLE.to_vec()]),
+            Self::Dovecot => Some(super::dovecot::NEEDLES.map(<[u8]>::to_vec).into()),
             Self::Bans => Some(Vec::new()),
             Self::Patterns(patterns) => {
                 let mut needles = patterns.needles()?;

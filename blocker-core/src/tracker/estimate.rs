@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use super::Tries;
 use crate::attempts::Attempts;
 use crate::time::Timestamp;
 
@@ -28,15 +29,16 @@ impl Estimate {
     }
 
     /// What a list holds; of one that was counted exactly, all that is in it.
-    pub(super) fn of(list: &[(Timestamp, Attempts)]) -> Option<Self> {
-        let ((first, _), (last, _)) = (list.first()?, list.last()?);
-        Some(Self { first: *first, last: *last, count: list.iter().map(|&(_, attempts)| attempts).sum() })
+    pub(super) fn of(list: &[Tries]) -> Option<Self> {
+        let (first, last) = (list.first()?.at, list.last()?.at);
+        Some(Self { first, last, count: list.iter().map(|tries| tries.attempts).sum() })
     }
 
     /// The list that holds it.
-    pub(super) fn list(self) -> Vec<(Timestamp, Attempts)> {
+    pub(super) fn list(self) -> Vec<Tries> {
         let Self { first, last, count } = self;
-        if first == last { vec![(last, count)] } else { vec![(first, Attempts::ZERO), (last, count)] }
+        let last = Tries::nobodys(last, count);
+        if first == last.at { vec![last] } else { vec![Tries::nobodys(first, Attempts::ZERO), last] }
     }
 
     /// The same and a failure at `at`. One that is older than the last counts, and moves nothing.

@@ -4,11 +4,13 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
 use blocker_core::config::{Config, Enabled};
+use blocker_core::fail2ban::{Taken, TakenJail};
 use blocker_core::filter::fail2ban::Fail2ban;
 use blocker_core::filter::patterns::Attack;
 use blocker_core::filter::{Filter, examples};
 use serde::Serialize;
 
+use super::notes::notes;
 use super::{Globals, output};
 use crate::control::access::Access;
 use crate::exit::Failure;
@@ -20,6 +22,11 @@ struct Checked {
     config: String,
     jails: Vec<CheckedJail>,
     filters: Vec<CheckedFilter>,
+    /// What became of fail2ban's jails, if they are read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fail2ban: Option<Taken>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -33,6 +40,8 @@ struct CheckedJail {
 #[derive(Serialize)]
 struct CheckedFilter {
     name: String,
+    /// Whether it is one of fail2ban's.
+    is_fail2bans: bool,
     examples: usize,
     failed: Vec<String>,
     /// Patterns that can be made to name somebody else, each with a line that does.
@@ -72,7 +81,7 @@ pub(super) fn check(globals: &Globals) -> Result<()> {
         .map(|jail| CheckedJail {
             name: jail.name.clone(),
             enabled: jail.enabled != Enabled::No,
-            filter: jail.filter.name().to_owned(),
+            filter: jail.filter.title(),
             ports: jail.ports.to_string(),
         })
         .collect();
@@ -86,7 +95,8 @@ pub(super) fn check(globals: &Globals) -> Result<()> {
     }
     let filters = named.iter().chain(of_jails).map(check_filter).collect::<Result<Vec<_>>>()?;
     let failed = filters.iter().map(|filter| filter.failed.len()).sum::<usize>();
-    let checked = Checked { config: globals.config.display().to_string(), jails, filters };
+    let Config { taken: fail2ban, warnings, .. } = config;
+    let checked = Checked { config: globals.config.display().to_string(), jails, filters, fail2ban, warnings };
     if globals.json {
         output::json(&checked)?;
     } else {
@@ -112,6 +122,7 @@ fn check_filter(filter: &Filter) -> Result<CheckedFilter> {
     let fail2ban = filter.fail2ban();
     Ok(CheckedFilter {
         name: filter.name().to_owned(),
+        is_fail2bans: fail2ban.is_some(),
         examples: verdicts.len(),
         failed,
         injectable,
@@ -121,14 +132,21 @@ fn check_filter(filter: &Filter) -> Result<CheckedFilter> {
 }
 
 fn print(checked: &Checked) -> Result<()> {
-    let Checked { config, jails, filters } = checked;
+    let Checked { config, jails, filters, fail2ban, warnings } = checked;
     output::line(&format!("{config}: in order"))?;
     for CheckedJail { name, enabled, filter, ports } in jails {
         let state = if *enabled { "on" } else { "off" };
         output::line(&format!("jail {name}: {state}, filter {filter}, protects {ports}"))?;
     }
-    for CheckedFilter { name, examples, failed, injectable, instead, differences } in filters {
-        output::line(&format!("filter {name}: {} of {examples} examples pass", examples - failed.len()))?;
+    for warning in warnings {
+        output::line(&format!("warning: {warning}"))?;
+    }
+    for CheckedFilter { name, is_fail2bans, examples, failed, injectable, instead, differences } in filters {
+        if *is_fail2bans {
+            output::line(&format!("filter {} of fail2ban: it has no examples", name.escape_debug()))?;
+        } else {
+            output::line(&format!("filter {name}: {} of {examples} examples pass", examples - failed.len()))?;
+        }
         for difference in differences {
             output::line(&format!("  otherwise than in fail2ban: {difference}"))?;
         }
@@ -146,6 +164,22 @@ fn print(checked: &Checked) -> Result<()> {
                 output::line(&format!("  the built-in filter `{instead}` is not misled so: name it instead"))?;
             }
         }
+    }
+    fail2ban.as_ref().map_or(Ok(()), print_taken)
+}
+
+/// What became of fail2ban's jails.
+fn print_taken(taken: &Taken) -> Result<()> {
+    let Taken { directory, notes: of_all, jails } = taken;
+    output::line(&format!("\n{}: jails that are on: {}", directory.escape_debug(), jails.len()))?;
+    notes(of_all)?;
+    for TakenJail { name, jail, notes: of_jail, .. } in jails {
+        let name = name.escape_debug();
+        match jail {
+            Some(ours) => output::line(&format!("\n{name} of fail2ban: runs as {ours}"))?,
+            None => output::line(&format!("\n{name} of fail2ban: does not run"))?,
+        }
+        notes(of_jail)?;
     }
     Ok(())
 }

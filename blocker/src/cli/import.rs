@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use blocker_core::config;
-use blocker_core::fail2ban::{self as core, Carried, Fate, Import, Note};
+use blocker_core::fail2ban::{self as core, Carried, Import};
 use serde::Serialize;
 
+use super::notes::notes;
 use super::{Globals, output};
 use crate::exit::{Failure, io_failure};
 use crate::fail2ban::database::Ban;
@@ -76,10 +77,8 @@ pub(super) fn import(globals: &Globals, options: &Options) -> Result<()> {
         return bans::list(database.as_deref());
     }
     let names = settings::names(&globals.config)?;
-    let jails = core::load_jails(&files, &fail2ban::is_there).map_err(|faults| {
-        let lines: Vec<String> = faults.iter().map(|fault| format!("{}: {fault}", directory.display())).collect();
-        Failure::Configuration(lines.join("\n"))
-    })?;
+    let jails =
+        core::load_jails(&files, &fail2ban::is_there).map_err(|faults| fail2ban::in_words(directory, &faults))?;
     let import = core::lower(&jails, &names);
     let text = import.toml();
     config::read(&text, &names).map_err(|errors| {
@@ -138,17 +137,6 @@ fn print(directory: &Path, import: &Import, all: bool) -> Result<()> {
         notes(&jail.notes)?;
     }
     Ok(())
-}
-
-fn notes(notes: &[Note]) -> Result<()> {
-    notes.iter().try_for_each(|Note { fate, what, why }| {
-        let fate = match fate {
-            Fate::Carried => "carried",
-            Fate::Changed => "changed",
-            Fate::Refused => "REFUSED",
-        };
-        output::line(&format!("  {fate}  {what}: {why}"))
-    })
 }
 
 /// Writes a file that is whole or not there.

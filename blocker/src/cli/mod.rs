@@ -1,11 +1,15 @@
 //! The command line: a file per command.
 
+mod allow;
 mod ban;
 mod bans;
 mod check;
+mod confirm;
 mod detach;
 mod doctor;
 mod import;
+mod notes;
+mod notify;
 mod output;
 mod reload;
 mod run;
@@ -14,6 +18,7 @@ mod targets;
 mod test;
 mod unban;
 mod way;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,10 +64,20 @@ enum Command {
     Ban(ban::Options),
     /// Lifts bans
     Unban(unban::Options),
+    /// Never bans addresses or networks, from now on, and lifts the bans inside them; or lists who is never banned, and why
+    Allow(allow::Options),
+    /// Takes back what `blocker allow` allowed
+    Disallow(allow::Disallowing),
+    /// Tells everything known of an address: who bans it and for which lines, or why it is not banned
+    Why(why::Options),
     /// Says what filters make of logs: what matches, what is missed, who would be banned and when
     Test(test::Options),
     /// Says what of another program's set-up is carried over, changed and refused, and takes over its bans
     Import(import::Options),
+    /// Has the daemon send a test to everybody it tells of bans, and says what became of it
+    Notify(notify::Options),
+    /// Keeps enforcement on that a daemon started by `run --confirm TIME` would end
+    Confirm,
     /// Makes the daemon read its configuration anew; a faulty one changes nothing
     Reload,
     /// Lets go of every interface and removes every pin, and the bans with them; the daemon must be stopped
@@ -95,8 +110,13 @@ pub fn main() -> ExitCode {
         Command::Bans(options) => bans::bans(&globals, &options),
         Command::Ban(options) => ban::ban(&globals, &options),
         Command::Unban(options) => unban::unban(&globals, &options),
+        Command::Allow(options) => allow::allow(&globals, &options),
+        Command::Disallow(options) => allow::disallow(&globals, &options),
+        Command::Why(options) => why::why(&globals, &options),
         Command::Test(options) => test::test(&globals, &options),
         Command::Import(options) => import::import(&globals, &options),
+        Command::Notify(options) => notify::notify(&globals, &options),
+        Command::Confirm => confirm::confirm(&globals),
         Command::Reload => reload::reload(&globals),
         Command::Detach => detach::detach(&globals),
     };

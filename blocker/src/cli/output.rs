@@ -36,6 +36,18 @@ fn written(result: io::Result<()>) -> Result<()> {
     }
 }
 
+/// What somebody wrote, so that no terminal obeys it and no line begins in it.
+pub(super) fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '"' | '\'' => shown.push(character),
+            _ => shown.extend(character.escape_debug()),
+        }
+    }
+    shown
+}
+
 /// Prints a value as one line of JSON.
 pub(super) fn json(value: &impl Serialize) -> Result<()> {
     line(&serde_json::to_string(value).context("writing JSON")?)

@@ -1,5 +1,7 @@
 //! `blocker run`: the daemon.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 
 use super::Globals;
@@ -11,6 +13,10 @@ pub(super) struct Options {
     /// Judges the lines of standard input instead of the jails' own logs, by every jail, and ends when it does
     #[arg(long)]
     stdin: bool,
+    /// Drops nothing any more after this time unless `blocker confirm` is run before: 60s, 10m. The kernel itself sees to it, also
+    /// if the daemon dies. What was confirmed stays so until the configuration changes
+    #[arg(long, value_name = "TIME", value_parser = blocker_core::time::parse_span)]
+    confirm: Option<Duration>,
 }
 
 pub(super) fn run(globals: &Globals, options: &Options) -> Result<()> {
@@ -19,5 +25,6 @@ pub(super) fn run(globals: &Globals, options: &Options) -> Result<()> {
     crate::kernel::require_capabilities()?;
     let _flush = logging::start(globals.verbose);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
-    runtime.block_on(daemon::run(&path, config, daemon::Options { stdin: options.stdin }))
+    let &Options { stdin, confirm } = options;
+    runtime.block_on(daemon::run(&path, config, daemon::Options { stdin, confirm }))
 }

@@ -7,7 +7,7 @@ use blocker_core::time::format_span;
 
 use super::{Globals, output};
 use crate::control::client::Client;
-use crate::control::wire::{JailStatus, Reply, Request, Status};
+use crate::control::wire::{JailStatus, ReceiverStatus, Reply, Request, Status};
 use crate::settings;
 
 /// Options of `blocker status`.
@@ -72,6 +72,12 @@ fn print(status: &Status) -> Result<()> {
         "bans in force: {} IPv4, {} IPv6, {} networks; allow-listed prefixes: {}",
         bans.ipv4, bans.ipv6, bans.networks, status.allowed
     ))?;
+    for receiver in &status.receivers {
+        let ReceiverStatus { name, sent, failed, dropped, waiting, error: _ } = receiver;
+        output::line(&format!(
+            "notify.{name}: {sent} sent, {failed} tries failed, {waiting} waiting, {dropped} not told one by one"
+        ))?;
+    }
     let lines = status.lines;
     output::line(&format!(
         "lines: {} judged, {} ignored, {} without match, {} unreadable, {} too long",

@@ -174,7 +174,8 @@ impl Changes {
                 self.note(&Change { prefix: whom.exactly(), outcome: outcome.clone(), why: None })
             }),
             Reply::Done => self.print(),
-            Reply::Status(_) | Reply::Ban(_) | Reply::Lifted(_) | Reply::Warning(_) | Reply::Error { .. } => Ok(()),
+            Reply::Status(_) | Reply::Ban(_) | Reply::Allowed(_) | Reply::Why(_) | Reply::Lifted(_) => Ok(()),
+            Reply::Tested(_) | Reply::Said(_) | Reply::Warning(_) | Reply::Error { .. } => Ok(()),
         }
     }
 

@@ -9,7 +9,7 @@
 
 mod clock;
 mod jails;
-mod json;
+pub(super) mod json;
 mod judge;
 mod people;
 mod progress;
@@ -93,7 +93,7 @@ pub(super) fn test(globals: &Globals, options: &Options) -> Result<()> {
         globals,
         options,
         jails: &jails,
-        replay: Replay::new(jails.settings.clone(), clock.now()),
+        replay: Replay::new(jails.settings.clone(), clock.now(), !globals.json || options.replay),
         clock,
         tally: Tally::default(),
         suspect: Suspect::new(),
@@ -178,12 +178,7 @@ impl Run<'_> {
         let stamped = if self.options.journal { [self.clock.stamp().as_bytes(), line].concat() } else { Vec::new() };
         let bytes = if self.options.journal { &stamped[..] } else { line };
         let Self { jails, clock, replay, tally, suspect, .. } = self;
-        let does_count = !self.globals.json || self.options.replay;
-        let told = judge(jails, clock, log, bytes, |jail, failure, made| {
-            if does_count {
-                replay.count(jail, &failure, made);
-            }
-        });
+        let told = judge(jails, clock, log, bytes, replay);
         if let Some(time) = told.time {
             replay.advance(time);
         }

@@ -36,8 +36,12 @@ pub(super) fn unban(globals: &Globals, options: &Options) -> Result<()> {
                 Reply::Lifted(lifted) => print_lifted(globals, lifted),
                 Reply::Status(_)
                 | Reply::Ban(_)
+                | Reply::Allowed(_)
                 | Reply::Change(_)
                 | Reply::Run(_)
+                | Reply::Tested(_)
+                | Reply::Why(_)
+                | Reply::Said(_)
                 | Reply::Warning(_)
                 | Reply::Done
                 | Reply::Error { .. } => Ok(()),

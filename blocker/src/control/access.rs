@@ -71,12 +71,10 @@ impl Right {
     /// Whether it is enough for `request`.
     pub(super) fn covers(self, request: &Request) -> bool {
         let needed = match request {
-            Request::Status | Request::Bans => Self::Look,
-            Request::Ban { .. }
-            | Request::Unban { .. }
-            | Request::UnbanAll
-            | Request::Attempt { .. }
-            | Request::Reload => Self::Change,
+            Request::Status | Request::Bans | Request::Allowed | Request::Why { .. } => Self::Look,
+            Request::Ban { .. } | Request::Unban { .. } | Request::UnbanAll | Request::TestNotify => Self::Change,
+            Request::Allow { .. } | Request::Disallow { .. } | Request::Confirm | Request::Reload => Self::Change,
+            Request::Attempt { .. } => Self::Change,
         };
         match self {
             Self::Change => true,
@@ -118,12 +116,16 @@ mod tests {
     #[test]
     fn to_look_is_not_to_change() {
         let ban = Request::Ban { prefixes: Vec::new(), jail: None, ban_time: None, reason: None, runs: false };
+        let allow = Request::Allow { prefixes: Vec::new(), lasts: None, persist: false, reason: None };
+        let (unban, disallow) = (Request::Unban { prefixes: Vec::new() }, Request::Disallow { prefixes: Vec::new() });
         let attempt = Request::Attempt { jail: String::new(), addr: "192.0.2.9".parse().unwrap(), attempts: 1 };
-        for request in [ban, Request::Unban { prefixes: Vec::new() }, Request::UnbanAll, attempt, Request::Reload] {
+        let others = [Request::UnbanAll, Request::TestNotify, Request::Confirm, Request::Reload, attempt];
+        for request in [ban, unban, allow, disallow].into_iter().chain(others) {
             assert!(Right::Change.covers(&request) && !Right::Look.covers(&request), "{request:?}");
             assert!(!Right::None.covers(&request));
         }
-        for request in [Request::Status, Request::Bans] {
+        let why = Request::Why { whom: "192.0.2.9".parse().unwrap() };
+        for request in [Request::Status, Request::Bans, Request::Allowed, why] {
             assert!(Right::Change.covers(&request) && Right::Look.covers(&request) && !Right::None.covers(&request));
         }
     }

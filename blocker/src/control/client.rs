@@ -97,9 +97,9 @@ impl Client {
                 Reply::Error { message, code: 77 } => return Err(Failure::Permission(message).into()),
                 Reply::Error { message, code: 78 } => return Err(Failure::Configuration(message).into()),
                 Reply::Error { message, code: _ } => bail!("{message}"),
-                reply @ (Reply::Status(_) | Reply::Ban(_) | Reply::Change(_) | Reply::Run(_) | Reply::Lifted(_)) => {
-                    take(reply)?;
-                }
+                reply @ (Reply::Status(_) | Reply::Ban(_) | Reply::Allowed(_) | Reply::Why(_)) => take(reply)?,
+                reply @ (Reply::Change(_) | Reply::Run(_) | Reply::Lifted(_)) => take(reply)?,
+                reply @ (Reply::Tested(_) | Reply::Said(_)) => take(reply)?,
             }
         }
     }

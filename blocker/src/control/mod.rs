@@ -8,6 +8,7 @@ pub mod client;
 pub mod fail2ban;
 pub mod server;
 pub(crate) mod unix;
+pub mod why;
 pub mod wire;
 
 use std::path::{Path, PathBuf};

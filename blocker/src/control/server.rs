@@ -37,6 +37,8 @@ const AT_ONCE_BYTES: usize = 64 * 1024;
 pub struct Call {
     /// What is asked.
     pub request: Request,
+    /// Who asks: a user of this machine, by number, as the kernel says.
+    pub uid: Option<u32>,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Vec<Reply>>,
 }
@@ -178,7 +180,7 @@ async fn take_requests(
             return refuse(message, 77, place, &under_way).await;
         }
         let (reply, answer) = oneshot::channel();
-        if calls.send(Call { request, reply }).await.is_err() {
+        if calls.send(Call { request, uid: Some(uid), reply }).await.is_err() {
             return Ok(());
         }
         if under_way.send(Answer { what: What::Awaited(answer), _place: place }).await.is_err() {

@@ -4,9 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use blocker_core::allowlist::AllowReason;
 use blocker_core::prefix::Prefix;
 use blocker_core::whom::Whom;
 use serde::{Deserialize, Serialize};
+
+use super::why::Why;
 
 /// A question, one line of JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -48,6 +51,35 @@ pub enum Request {
         /// How many.
         attempts: u32,
     },
+    /// All that is known of somebody.
+    Why {
+        /// Who.
+        whom: Whom,
+    },
+    /// Send a test to everybody who is told of bans.
+    TestNotify,
+    /// Never ban some prefixes, and lift the bans inside them.
+    Allow {
+        /// Whom; at most [`MAX_PREFIXES`].
+        #[serde(with = "listed")]
+        prefixes: Vec<Prefix>,
+        /// How long at most: `3d`, `forever`, which is meant if it is absent.
+        lasts: Option<String>,
+        /// Whether also beyond the daemon's next start.
+        persist: bool,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Take back what a command allowed.
+    Disallow {
+        /// Whom; at most [`MAX_PREFIXES`].
+        #[serde(with = "listed")]
+        prefixes: Vec<Prefix>,
+    },
+    /// Who is never banned.
+    Allowed,
+    /// Keep enforcement on.
+    Confirm,
     /// Read the configuration anew.
     Reload,
 }
@@ -61,8 +93,10 @@ impl Request {
     pub fn check(&self) -> Result<(), String> {
         let (prefixes, reason) = match self {
             Self::Ban { prefixes, reason, .. } => (prefixes.len(), reason.as_ref().map_or(0, String::len)),
-            Self::Unban { prefixes } => (prefixes.len(), 0),
-            Self::Status | Self::Bans | Self::UnbanAll | Self::Attempt { .. } | Self::Reload => (0, 0),
+            Self::Allow { prefixes, reason, .. } => (prefixes.len(), reason.as_ref().map_or(0, String::len)),
+            Self::Unban { prefixes } | Self::Disallow { prefixes } => (prefixes.len(), 0),
+            Self::Status | Self::Bans | Self::UnbanAll | Self::Allowed | Self::Confirm | Self::Reload => (0, 0),
+            Self::Why { .. } | Self::TestNotify | Self::Attempt { .. } => (0, 0),
         };
         if prefixes > MAX_PREFIXES {
             return Err(format!("{prefixes} prefixes in one request, at most {MAX_PREFIXES} are taken"));
@@ -84,7 +118,7 @@ pub const MAX_UNDER_WAY: usize = 8;
 /// Longest line of a request, in bytes: [`MAX_PREFIXES`] of the longest prefixes, and a reason.
 pub const MAX_REQUEST_BYTES: usize = 256 * 1024;
 
-/// Longest reason of a ban, in bytes.
+/// Longest reason of a ban, or of what is allowed, in bytes.
 pub const MAX_REASON_BYTES: usize = 1024;
 
 /// A line of an answer. An answer is any number of rows, then `done` or `error`.
@@ -95,12 +129,20 @@ pub enum Reply {
     Status(Box<Status>),
     /// A ban in force.
     Ban(Ban),
+    /// Who is never banned, and why.
+    Allowed(Allowed),
     /// What became of one prefix.
     Change(Change),
     /// What became of the next ones of a list, all the same; see [`Request::Ban`].
     Run(Run),
+    /// The answer to [`Request::Why`].
+    Why(Box<Why>),
     /// How many bans were lifted.
     Lifted(usize),
+    /// What became of a test; see [`Request::TestNotify`].
+    Tested(Tested),
+    /// What was done, in words.
+    Said(String),
     /// It is done, but not all as it should be.
     Warning(String),
     /// That was all.
@@ -135,14 +177,33 @@ pub struct Ban {
     pub reason: Option<String>,
 }
 
-/// What became of one prefix: a line of `blocker ban --json` and `unban --json`.
+/// Why one prefix is never banned: a line of `blocker allow --list --json`. A prefix that is allowed for several reasons has
+/// several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allowed {
+    /// Whom.
+    pub prefix: Prefix,
+    /// `configured`, `file`, `by-command`, `own-address`, `loopback`, `link-local`, `multicast`, `gateway`, `resolver` or
+    /// `remote-login`.
+    pub why: AllowReason,
+    /// More of why, for people: the file, the interface, who is logged in, an administrator's words.
+    pub detail: Option<String>,
+    /// Since when, RFC 3339, where that is known.
+    pub since: Option<String>,
+    /// Of what a command allowed: when it ends, RFC 3339; `restart`, which is the daemon's next start; or `forever`.
+    pub until: Option<String>,
+    /// Of what a command allowed: whether it holds over a restart.
+    pub persist: Option<bool>,
+}
+
+/// What became of one prefix: a line of `--json` of `blocker ban`, `unban`, `allow` and `disallow`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// Which.
     pub prefix: Prefix,
-    /// `banned`, `renewed`, `refused`, `unbanned` or `not-banned`.
+    /// `banned`, `renewed`, `refused`, `unbanned`, `not-banned`, `allowed`, `disallowed` or `not-allowed`.
     pub outcome: Cow<'static, str>,
-    /// Why it was refused.
+    /// Why it was refused, or what else holds.
     pub why: Option<String>,
 }
 
@@ -153,6 +214,17 @@ pub struct Run {
     pub outcome: Cow<'static, str>,
     /// How many.
     pub count: usize,
+}
+
+/// What became of a test of somebody who is told of bans: a line of `blocker notify --test --json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tested {
+    /// Who, as the table is called: `mail`, `webhook.NAME` or `exec.NAME`.
+    pub receiver: String,
+    /// `sent` or `failed`.
+    pub outcome: String,
+    /// What was wrong.
+    pub error: Option<String>,
 }
 
 /// `blocker status --json`.
@@ -166,6 +238,9 @@ pub struct Status {
     pub uptime_s: u64,
     /// `enforce` or `observe`.
     pub mode: String,
+    /// How it is with `run --confirm`; none without that.
+    #[serde(default)]
+    pub confirm: Option<Confirmation>,
     /// The configuration file.
     pub config: String,
     /// Where the maps are pinned.
@@ -188,11 +263,25 @@ pub struct Status {
     /// What lines are read from.
     #[serde(default)]
     pub sources: Vec<SourceStatus>,
+    /// Who is told of bans.
+    #[serde(default)]
+    pub receivers: Vec<ReceiverStatus>,
     /// What must not happen, counted.
     #[serde(default)]
     pub alarms: Alarms,
     /// What is not as it should be, a sentence each.
     pub problems: Vec<String>,
+}
+
+/// Whether enforcement is confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// `pending`, `confirmed`, or `over`: not confirmed in time, so that nothing is dropped.
+    pub state: String,
+    /// While it is pending: when enforcement ends, RFC 3339.
+    pub ends: Option<String>,
+    /// While it is pending: seconds until then.
+    pub remaining_s: Option<u64>,
 }
 
 /// A table of bans in the kernel.
@@ -233,6 +322,23 @@ pub struct SourceStatus {
     pub problems: usize,
 }
 
+/// Somebody who is told of bans.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiverStatus {
+    /// As the table is called: `mail`, `webhook.NAME` or `exec.NAME`.
+    pub name: String,
+    /// Mails, POSTs or runs that went well.
+    pub sent: u64,
+    /// Those that did not, each try by itself.
+    pub failed: u64,
+    /// Bans and ends of bans that were never told, or only their number.
+    pub dropped: u64,
+    /// What waits to be told.
+    pub waiting: usize,
+    /// What was wrong with the last try, if it failed.
+    pub error: Option<String>,
+}
+
 /// What must not happen, counted since the daemon started; each is a problem in [`Status::problems`], too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alarms {
@@ -246,6 +352,9 @@ pub struct Alarms {
     pub evicted_bans: u64,
     /// Bans refused, whatever asked for them.
     pub refused_bans: u64,
+    /// Failures that would have earned a ban, and were held because too many had within a minute.
+    #[serde(default)]
+    pub held_bans: u64,
     /// Counts of failures forgotten because there were too many.
     pub forgotten_counts: u64,
     /// Ended bans forgotten early.
@@ -310,6 +419,9 @@ pub struct JailStatus {
     pub failures: u64,
     /// Attempts in them.
     pub attempts: f64,
+    /// Attempts that logins which succeeded have taken back.
+    #[serde(default)]
+    pub forgiven: f64,
     /// Addresses with failures that still count.
     pub tracked: usize,
     /// Bans it made since the daemon started.

@@ -31,6 +31,11 @@ pub(super) fn banned(outcomes: Vec<(Prefix, BanOutcome)>, asked: Option<&[Whom]>
     replies
 }
 
+/// What is to be said of somebody who was unbanned and lies in another ban.
+pub(super) fn still_banned(by: Prefix) -> String {
+    format!("the ban of {by} stays, and this lies in it: unban that, or `blocker allow` this")
+}
+
 #[cfg(test)]
 mod tests {
     use blocker_core::allowlist::{AllowReason, Allowed};

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use blocker_core::allowlist::{AllowReason, Allowed};
-use blocker_core::prefix::Prefix;
+use blocker_core::allowlist::AllowReason;
 
 use super::{Daemon, fill};
 use crate::clock;
 use crate::network::changes::Place;
-use crate::network::{DefaultRoutes, allow_files::AllowFiles, default_routes, found_allowed, logins};
+use crate::network::{
+    DefaultRoutes, Found, allow_files::AllowFiles, default_routes, found_allowed, found_logins, logins,
+};
 
 impl Daemon<'_> {
     /// Says once of each table that it is nearly full.
@@ -47,7 +48,7 @@ impl Daemon<'_> {
     pub(super) fn find_allowed(&mut self, routes: &DefaultRoutes) -> bool {
         match all_allowed(routes, self.config.daemon.allow_logins, &mut self.allow_files) {
             Ok(found) => {
-                self.engine.set_found_allowed(found, clock::now());
+                self.set_found(found);
                 self.carry_out();
                 true
             }
@@ -56,6 +57,12 @@ impl Daemon<'_> {
                 false
             }
         }
+    }
+
+    /// Takes in whom never to drop.
+    pub(super) fn set_found(&mut self, found: Vec<Found>) {
+        self.engine.set_found_allowed(found.iter().map(|found| found.allowed).collect(), clock::now());
+        self.found = found;
     }
 
     /// Where it is written whom never to drop, if it is time to watch that anew.
@@ -74,15 +81,13 @@ impl Daemon<'_> {
 /// # Errors
 ///
 /// As [`found_allowed`].
-pub(super) fn all_allowed(routes: &DefaultRoutes, allow_logins: bool, files: &mut AllowFiles) -> Result<Vec<Allowed>> {
+pub(super) fn all_allowed(routes: &DefaultRoutes, allow_logins: bool, files: &mut AllowFiles) -> Result<Vec<Found>> {
     let mut allowed = found_allowed(routes)?;
     files.look();
-    allowed.extend(files.prefixes().map(|prefix| Allowed { prefix, why: AllowReason::File }));
+    let named = files.named();
+    allowed.extend(named.map(|(prefix, path)| Found::because(prefix, AllowReason::File, path.display().to_string())));
     if allow_logins {
-        let peers = logins::logged_in_from(Path::new(logins::SESSIONS), Path::new(logins::UTMP));
-        allowed.extend(
-            peers.into_iter().map(|addr| Allowed { prefix: Prefix::host(addr), why: AllowReason::RemoteLogin }),
-        );
+        allowed.extend(found_logins());
     }
     Ok(allowed)
 }

@@ -19,6 +19,7 @@ impl Daemon<'_> {
             addr,
             user: None,
             attempts: Attempts::whole(1),
+            forgivable: Attempts::ZERO,
             span: Duration::ZERO,
             session: None,
             service: "application".into(),

@@ -50,7 +50,7 @@ pub(super) fn name_in(event: &Event, engine: &Engine) -> String {
         Event::Unbanned { jail, .. } | Event::Ignored { jail, .. } | Event::Refused { jail, .. } => {
             engine.jail_name(*jail)
         }
-        Event::Full { .. } => String::new(),
+        Event::Full { .. } | Event::Allowlist { .. } | Event::Brake(_) => String::new(),
     }
 }
 
@@ -125,6 +125,7 @@ pub(super) fn settings(config: &Config, numbered: &Numbered, capacity: Capacity)
             counter: Counter::Exact,
         },
         repeat: Repeat::default(),
+        forgives: true,
     };
     let jails = numbered.jails.iter().map(|NumberedJail { id, sources, config }| Jail {
         id: *id,
@@ -138,6 +139,7 @@ pub(super) fn settings(config: &Config, numbered: &Numbered, capacity: Capacity)
             counter: config.counter,
         },
         repeat: config.repeat.clone(),
+        forgives: config.forgive,
     });
     let allow = config.daemon.allow.iter().map(|&prefix| Allowed { prefix, why: AllowReason::Configured });
     Settings {
@@ -146,6 +148,7 @@ pub(super) fn settings(config: &Config, numbered: &Numbered, capacity: Capacity)
         allow: allow.collect(),
         ipv6_prefix: config.daemon.ipv6_prefix,
         remember_bans: config.daemon.remember_bans,
+        bans_per_minute: config.brake.bans_per_minute,
         bounds: Bounds {
             max_bans_v4: capacity.ipv4 as usize,
             max_bans_v6: capacity.ipv6 as usize,

@@ -16,7 +16,7 @@ use super::cursors::Cursors;
 use super::logs::{Changed, Logs};
 use super::printed::Printed;
 use crate::clock::Reading;
-use crate::store::{self, Loaded, Report, Told, Transaction, Waiting, Writer};
+use crate::store::{self, Loaded, Question, Questions, Report, Told, Transaction, Waiting, Writer};
 
 /// How long changes are collected: after a crash at most so much is judged again, from the place that belongs to what was
 /// written.
@@ -45,6 +45,11 @@ pub(super) struct Keeper {
     told: Vec<Told>,
     /// Who waits for what was handed over: of the transactions that the store has, at most one more than may wait there.
     handed: Vec<Waiting>,
+    /// What is asked of what is there now, and was asked with what was handed over.
+    questions: Vec<Question>,
+    asked: Vec<Questions>,
+    /// How long what is over is kept in the account of bans.
+    pub(super) remember_bans: Duration,
     /// Why something is not written.
     problem: Option<String>,
     /// Why an earlier database is not used any more.
@@ -73,6 +78,9 @@ impl Keeper {
             printed: Printed::default(),
             told: Vec::new(),
             handed: Vec::new(),
+            questions: Vec::new(),
+            asked: Vec::new(),
+            remember_bans: Duration::MAX,
             problem: None,
             set_aside: None,
         };
@@ -117,10 +125,20 @@ impl Keeper {
         }
     }
 
+    /// Has a question answered from the database, behind all that has changed; or at once why it cannot be.
+    pub(super) fn ask(&mut self, question: Question) {
+        match (&self.problem, self.is_on()) {
+            (Some(problem), _) => (question.answer)(Err(problem)),
+            (None, false) => (question.answer)(Err("there is no database")),
+            (None, true) => self.questions.push(question),
+        }
+    }
+
     /// How long until something is to be handed over; `None` if there is nothing, or no room for it.
     pub(super) fn wait(&self, engine: &Engine) -> Option<Duration> {
         self.writer.as_ref().and_then(Writer::room)?;
-        let is_urgent = !self.told.is_empty() || self.logs.is_urgent() || self.cursors.is_urgent();
+        let is_awaited = !self.told.is_empty() || !self.questions.is_empty();
+        let is_urgent = is_awaited || self.logs.is_urgent() || self.cursors.is_urgent();
         if is_urgent || self.changed(engine) >= MANY {
             return Some(Duration::ZERO);
         }
@@ -144,6 +162,9 @@ impl Keeper {
         if is_awaited {
             self.handed.push(told.clone());
         }
+        let questions = Questions::from(std::mem::take(&mut self.questions));
+        self.asked.retain(|earlier| !earlier.is_over());
+        self.asked.push(questions.clone());
         // Before anything else, so that no file written to later counts as read.
         let collected = Reading::take().wall_ns();
         let Changed { logs, lost, all } = self.logs.take();
@@ -151,6 +172,8 @@ impl Keeper {
         let (printed, all_printed) = self.printed.take();
         room.send(Transaction {
             in_force: engine.held(),
+            remember_bans: self.remember_bans,
+            questions,
             changes: engine.take_changes(),
             jails: engine.jail_names().clone(),
             sources: self.source_names.clone(),
@@ -222,6 +245,10 @@ impl Keeper {
         for told in self.told.drain(..) {
             told(Err(why));
         }
+        for asked in self.asked.drain(..) {
+            asked.refuse(why);
+        }
+        Questions::from(std::mem::take(&mut self.questions)).refuse(why);
     }
 
     /// Has all there is written, for as long as somebody waits.

@@ -12,13 +12,18 @@
 //! The order at the start keeps the gate closed: maps are brought up to date before the program is attached anew, and an
 //! adopted link enforces the adopted maps all the while. At a stop nothing is detached and nothing lifted.
 
+mod allowance;
+mod allowing;
 mod answers;
 mod around;
 mod attempt;
 mod closer;
+mod confirm;
 mod cursors;
 mod drops;
+mod entries;
 mod events;
+mod fail2ban_log;
 mod fill;
 mod interfaces;
 mod jails;
@@ -28,10 +33,14 @@ mod limits;
 mod logs;
 mod looks;
 mod printed;
+mod receivers;
 mod sources;
 mod status;
 mod supervisor;
+mod taken;
+mod trial;
 mod unsettled;
+mod why;
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
@@ -39,6 +48,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use blocker_core::bans::Uid;
 use blocker_core::config::{self, Attach, Config, Input, Mode};
 use blocker_core::engine::{self, AdoptedBan, Command, Engine, Event, JailSet, Memory, Origin, Response};
 use blocker_core::prefix::Prefix;
@@ -56,7 +66,8 @@ use crate::metrics;
 use crate::network::allow_files::AllowFiles;
 use crate::network::changes::Changes;
 use crate::network::connections::Closing;
-use crate::network::default_routes;
+use crate::network::{Found, default_routes};
+use crate::notify::Notifier;
 use crate::settings;
 use crate::source::{Printed, SourceEvent};
 
@@ -69,6 +80,7 @@ use keeper::Keeper;
 use looks::Looks;
 use sources::{Begin, Sources};
 use supervisor::Supervisor;
+use trial::{Capped, Trial};
 use unsettled::{Entry, Unsettled};
 
 pub use jails::check_inputs;
@@ -101,6 +113,8 @@ struct Batch {
 pub struct Options {
     /// Every jail reads standard input instead of its own input; the daemon ends when that does.
     pub stdin: bool,
+    /// Enforcement ends after this time unless it is confirmed.
+    pub confirm: Option<Duration>,
 }
 
 struct Daemon<'a> {
@@ -118,10 +132,14 @@ struct Daemon<'a> {
     interfaces: Interfaces,
     /// Who is never banned because a file says so.
     allow_files: AllowFiles,
+    /// Who is never banned because of what was found, files included.
+    found: Vec<Found>,
     /// Whether [`Daemon::take_places`] has something to tell.
     are_places_due: bool,
     events: EventLog,
     closer: Closer,
+    /// Who is told of bans.
+    notifier: Notifier,
     /// When [`Daemon::look_around`] is due.
     looks: Looks,
     /// Commands that the kernel refused since the start, and its words for the last one.
@@ -135,6 +153,8 @@ struct Daemon<'a> {
     supervisor: Supervisor,
     /// Whether the last reload was refused.
     is_reload_refused: bool,
+    /// Whether enforcement is to be confirmed, or was.
+    trial: Option<Trial>,
 }
 
 /// Runs until a signal ends it, in the configuration read from `config_path`.
@@ -169,7 +189,10 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
     }
     let fail2ban = fail2ban.map(|fail2ban| tokio::spawn(fail2ban.run(calls_in.clone())));
     let mut server = tokio::spawn(server.run(calls_in));
+    // From here on: what an earlier run has banned was told then.
+    daemon.notifier = Notifier::start(&daemon.config.notify)?;
     daemon.introduce();
+    daemon.tell_of_start();
     let status = daemon.word();
     daemon.supervisor.ready(status, Instant::now());
 
@@ -203,10 +226,13 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
     }
     daemon.supervisor.stopping(Instant::now());
     drop(calls);
-    let Daemon { keeper, engine, .. } = daemon;
-    if tokio::time::timeout(SAVE_WITHIN, keeper.finish(engine)).await.is_err() {
-        tracing::error!("the database is stuck: what has changed lately is not saved");
-    }
+    let Daemon { keeper, engine, notifier, .. } = daemon;
+    let save = async {
+        if tokio::time::timeout(SAVE_WITHIN, keeper.finish(engine)).await.is_err() {
+            tracing::error!("the database is stuck: what has changed lately is not saved");
+        }
+    };
+    tokio::join!(save, notifier.stop());
     if tokio::time::timeout(STOP_WITHIN, &mut server).await.is_err() {
         // Clients that hang hold every place; the socket goes with the task.
         server.abort();
@@ -233,8 +259,9 @@ impl Options {
 
 /// What changes only at a restart, besides the [`capacity`].
 fn fixed(config: &Config) -> impl PartialEq {
-    let Config { daemon, control, metrics, jails: _ } = config;
-    (&daemon.state, &daemon.runtime, &daemon.pins, daemon.max_line_bytes, control, metrics)
+    let Config { daemon, control, metrics, .. } = config;
+    let config::Daemon { state, runtime, pins, fail2ban_log, max_line_bytes, .. } = daemon;
+    (state, runtime, pins, fail2ban_log, max_line_bytes, control, metrics)
 }
 
 /// How many bans the maps are to take.
@@ -270,6 +297,7 @@ impl<'a> Daemon<'a> {
         if keeper.is_on() {
             engine.track_changes();
         }
+        let fail2ban_log = config.daemon.fail2ban_log.clone();
         let mut daemon = Self {
             config_path,
             options,
@@ -283,9 +311,11 @@ impl<'a> Daemon<'a> {
             sources,
             interfaces: Interfaces::default(),
             allow_files: AllowFiles::default(),
+            found: Vec::new(),
             are_places_due: false,
-            events: EventLog::start()?,
+            events: EventLog::start(fail2ban_log)?,
             closer: Closer::start()?,
+            notifier: Notifier::default(),
             looks: Looks::begin(Instant::now()),
             refused: (0, String::new()),
             unsettled: Unsettled::default(),
@@ -294,17 +324,28 @@ impl<'a> Daemon<'a> {
             tables_nearly_full: 0,
             supervisor: Supervisor::of_environment(Instant::now()),
             is_reload_refused: false,
+            trial: None,
         };
+        daemon.keeper.remember_bans = daemon.config.daemon.remember_bans;
+        daemon.resume_trial()?;
         // Whom never to drop comes before whatever may drop more.
         daemon.allow_files.set_paths(&daemon.config.daemon.allow_files);
         let allow_logins = daemon.config.daemon.allow_logins;
         let found = around::all_allowed(&default_routes()?, allow_logins, &mut daemon.allow_files)?;
-        daemon.engine.set_found_allowed(found, clock::now());
+        daemon.set_found(found);
+        daemon.engine.restore_grants(loaded.grants, clock::now());
         let allowed = daemon.carry_out();
         daemon.kernel.set_jails(ports)?;
+        let mode = daemon.mode();
+        if mode == Mode::Observe {
+            // Before bans have their own ends again that ended with a trial.
+            daemon.kernel.set_mode(mode)?;
+        }
         let is_kernel_whole = daemon.kernel.were_pinned() && loaded.is_of_this_boot;
-        daemon.restore(loaded.memory, is_kernel_whole);
-        daemon.kernel.set_mode(daemon.config.daemon.mode)?;
+        let capped = Capped::of(&daemon.config.daemon.state, &loaded.memory).filter(|_| daemon.kernel.were_pinned());
+        daemon.restore(loaded.memory, is_kernel_whole, capped.as_ref());
+        daemon.begin_trial(capped.is_some());
+        daemon.kernel.set_mode(mode)?;
         daemon.kernel.retain_allowed(&allowed)?;
         daemon.look_around();
         daemon.kernel.remove_emptied()?;
@@ -313,10 +354,11 @@ impl<'a> Daemon<'a> {
     }
 
     /// Takes over the bans that the maps held, and brings back what was remembered besides.
-    fn restore(&mut self, memory: Memory, is_kernel_whole: bool) {
+    fn restore(&mut self, memory: Memory, is_kernel_whole: bool, capped: Option<&Capped>) {
         let adopted = self.kernel.take_adopted().into_iter().map(|ban| {
             let jails = JailSet::from_bits(ban.entry.scope);
-            AdoptedBan { prefix: ban.prefix, jails, until: ban.until() }
+            let until = capped.map_or(ban.until(), |capped| capped.own_end(ban.prefix, ban.until()));
+            AdoptedBan { prefix: ban.prefix, jails, until }
         });
         let began = Instant::now();
         self.engine.restore(adopted.collect(), is_kernel_whole, memory, clock::now());
@@ -353,7 +395,7 @@ impl<'a> Daemon<'a> {
                         tracing::trace!(line = %bytes.escape_ascii(), "judges");
                     }
                 }
-                self.engine.tell_failures(events::wants_failures());
+                self.engine.tell_failures(self.events.wants_failures());
                 let mut lines = batch.to_judge();
                 // They have arrived together.
                 let arrived = clock::now();
@@ -397,6 +439,7 @@ impl<'a> Daemon<'a> {
 
     /// Does what is due besides: after everything else, so that no stream of lines or calls keeps it from being done.
     fn look_after(&mut self) {
+        self.end_trial();
         if self.looks.wait(Instant::now()).is_zero() {
             self.look_around();
         }
@@ -410,15 +453,26 @@ impl<'a> Daemon<'a> {
         self.flush();
         self.settle_allowed();
         self.keeper.hand_over(&mut self.engine);
+        self.events.say_left_out(self.engine.untold());
         let now = Instant::now();
         let status = self.supervisor.is_status_due(now).then(|| self.word());
         self.supervisor.turn(now, status);
     }
 
     fn handle_call(&mut self, call: Call) {
-        let Call { request, reply } = call;
-        let is_change = matches!(request, Request::Ban { .. } | Request::Unban { .. } | Request::UnbanAll);
-        let mut replies = match self.answer(request) {
+        let Call { request, uid, reply } = call;
+        if matches!(request, Request::TestNotify) {
+            return self.test_receivers(reply);
+        }
+        if let Request::Why { whom } = request {
+            return self.tell_why(whom, reply);
+        }
+        // Bans are in the kernel, too; what is allowed is nowhere else.
+        let is_of_allowed = matches!(request, Request::Allow { .. } | Request::Disallow { .. });
+        let lost_at = if is_of_allowed { "restart" } else { "reboot" };
+        let is_of_bans = matches!(request, Request::Ban { .. } | Request::Unban { .. } | Request::UnbanAll);
+        let is_change = is_of_bans || is_of_allowed;
+        let mut replies = match self.answer(request, uid.map(Uid)) {
             Ok(replies) => replies,
             Err(error) => {
                 let code = error.downcast_ref::<crate::exit::Failure>().map_or(1, crate::exit::Failure::code);
@@ -428,7 +482,7 @@ impl<'a> Daemon<'a> {
         let is_done = !matches!(replies.last(), Some(Reply::Error { .. }));
         let answer = move |saved: Result<(), &str>| {
             if let Err(why) = saved {
-                let warning = format!("this is in force, but could not be saved, and is lost at a reboot: {why}");
+                let warning = format!("this is in force, but could not be saved, and is lost at a {lost_at}: {why}");
                 replies.insert(0, Reply::Warning(warning));
             }
             if is_done {
@@ -442,14 +496,25 @@ impl<'a> Daemon<'a> {
         if is_change { self.keeper.tell_when_written(Box::new(answer)) } else { answer(Ok(())) }
     }
 
-    fn answer(&mut self, request: Request) -> Result<Vec<Reply>> {
+    fn answer(&mut self, request: Request, by: Option<Uid>) -> Result<Vec<Reply>> {
         let clock = Reading::take();
         let mut asked = None;
         let request = match request {
             Request::Status => return Ok(vec![Reply::Status(Box::new(self.status()?))]),
-            Request::Reload => return self.reload().map(|()| Vec::new()),
+            Request::Reload => {
+                let said = self.reload()?;
+                return Ok(said.map(Reply::Warning).into_iter().collect());
+            }
+            Request::Confirm => return self.confirm().map(|said| vec![Reply::Said(said)]),
+            Request::TestNotify => return Ok(Vec::new()),
             Request::Attempt { jail, addr, attempts } => return self.attempt(&jail, addr, attempts),
             Request::Bans => engine::Request::Bans,
+            Request::Allowed => return Ok(self.allowed(clock).into_iter().map(Reply::Allowed).collect()),
+            Request::Allow { prefixes, lasts, persist, reason } => {
+                let lasts = lasts.map_or(Ok(BanTime::Forever), |text| text.parse())?;
+                engine::Request::Allow { prefixes, lasts, persists: persist, reason }
+            }
+            Request::Disallow { prefixes } => engine::Request::Disallow { prefixes },
             Request::Ban { prefixes: whom, jail, ban_time, reason, runs } => {
                 asked = runs.then(|| whom.clone());
                 let ban_time = ban_time.map(|text| text.parse::<BanTime>()).transpose()?;
@@ -457,9 +522,10 @@ impl<'a> Daemon<'a> {
             }
             Request::Unban { prefixes } => engine::Request::Unban { prefixes },
             Request::UnbanAll => engine::Request::UnbanAll,
+            Request::Why { .. } => anyhow::bail!("this is answered elsewhere"),
         };
         let refused_before = self.refused.0;
-        let response = self.engine.handle_request(request, clock.boot());
+        let response = self.engine.handle_request_by(request, by, clock.boot());
         self.carry_out();
         if self.refused.0 > refused_before {
             anyhow::bail!("the kernel did not take all of it yet, and is asked again: {}", self.refused.1);
@@ -470,10 +536,13 @@ impl<'a> Daemon<'a> {
                 .into_iter()
                 .map(|(prefix, lifted)| {
                     let outcome = if lifted { "unbanned" } else { "not-banned" };
-                    Reply::Change(Change { prefix, outcome: outcome.into(), why: None })
+                    let why = self.engine.banned_around(prefix).map(answers::still_banned);
+                    Reply::Change(Change { prefix, outcome: outcome.into(), why })
                 })
                 .collect(),
             Response::UnbanAll(lifted) => vec![Reply::Lifted(lifted)],
+            Response::Allow { outcomes, lifted } => allowing::allowed(outcomes, &lifted),
+            Response::Disallow(outcomes) => self.disallowed(outcomes),
             Response::Bans(bans) => bans.into_iter().map(|ban| Reply::Ban(status::ban(ban, clock))).collect(),
             Response::UnknownJail { name, known } => {
                 anyhow::bail!("no jail `{name}`: there are {}", known.join(", "))
@@ -481,8 +550,8 @@ impl<'a> Daemon<'a> {
         })
     }
 
-    /// Takes up the configuration, and tells the service manager so.
-    fn reload(&mut self) -> Result<()> {
+    /// Takes up the configuration, and tells the service manager so. Returns what is to be said besides.
+    fn reload(&mut self) -> Result<Option<String>> {
         self.supervisor.reloading(Instant::now());
         let done = self.take_up_configuration();
         self.is_reload_refused = done.is_err();
@@ -496,35 +565,46 @@ impl<'a> Daemon<'a> {
         let stats = self.engine.stats();
         let (jails, bans) = (self.numbered.jails.len(), stats.bans_v4 + stats.bans_v6 + stats.networks);
         let refused = if self.is_reload_refused { "; the last reload failed, see the log" } else { "" };
-        format!("jails: {jails}; bans in force: {bans}{refused}")
+        let trial = self.trial_problem().map_or_else(String::new, |problem| format!("{problem}; "));
+        format!("{trial}jails: {jails}; bans in force: {bans}{refused}")
     }
 
     /// Builds the new configuration whole, then swaps; if that cannot be done, everything stays as it was. Whom never to
     /// drop reaches the kernel before the ports that may drop more, and the mode comes last.
-    fn take_up_configuration(&mut self) -> Result<()> {
+    fn take_up_configuration(&mut self) -> Result<Option<String>> {
         let config = self.options.apply(settings::load(self.config_path)?);
         if fixed(&config) != fixed(&self.config) || capacity(&config) != self.capacity {
             return Err(crate::exit::Failure::Configuration(format!(
-                "{}: `state`, `runtime`, `pins`, `max_bans_ipv4`, `max_bans_ipv6` and `max_line_bytes` in `daemon`, `control` and `metrics`, \
+                "{}: `state`, `runtime`, `pins`, `max_bans_ipv4`, `max_bans_ipv6`, `fail2ban_log` and `max_line_bytes` in `daemon`, `control` and `metrics`, \
                  change only at a restart, which keeps all bans",
                 self.config_path.display()
             ))
             .into());
         }
+        taken::check(&self.config, &config)?;
         let routes = default_routes()?;
+        let notifier = (config.notify != self.config.notify).then(|| Notifier::start(&config.notify)).transpose()?;
         let (numbered, ports) = jails::number(&config, &self.kernel, &mut self.sources)?;
         self.engine.reconfigure(jails::settings(&config, &numbered, self.capacity), clock::now());
         self.config = config;
+        self.keeper.remember_bans = self.config.daemon.remember_bans;
         self.numbered = numbered;
+        self.take_up_receivers(notifier);
         self.allow_files.set_paths(&self.config.daemon.allow_files);
         self.find_allowed(&routes);
         self.start_sources()?;
-        let in_kernel = self.kernel.set_jails(ports).and_then(|()| self.kernel.set_mode(self.config.daemon.mode));
+        let set = self.kernel.set_jails(ports);
+        // No ban may drop anything beyond the trial when the mode is set.
+        let to_confirm = self.renew_trial();
+        let mode = self.mode();
+        let in_kernel = set.and_then(|()| self.kernel.set_mode(mode));
         self.look_around();
         in_kernel
             .context("the new configuration is in force, but the kernel did not take all of it: reload once more")?;
+        let to_confirm = to_confirm?;
         tracing::info!(config = %self.config_path.display(), "reloaded");
-        Ok(())
+        taken::tell(&self.config);
+        Ok(to_confirm)
     }
 
     /// Carries out what the engine wants, in its order; returns the prefixes it allowed.
@@ -549,6 +629,7 @@ impl<'a> Daemon<'a> {
                 self.flush();
                 self.batch.prefixes.insert(prefix);
             }
+            let until = self.capped(until);
             self.batch.bans.push((prefix, jails, until));
             return;
         }
@@ -576,6 +657,7 @@ impl<'a> Daemon<'a> {
         prefixes.clear();
         self.close_connections();
         let engine = &self.engine;
+        self.notifier.tell_all(self.batch.events.iter(), |event| jails::name_in(event, engine));
         let events = &mut self.batch.events;
         self.events.send_all(events.drain(..), |event| jails::name_in(event, engine));
         for (prefix, error) in refused {
@@ -586,15 +668,14 @@ impl<'a> Daemon<'a> {
 
     /// Has the connections ended of those whose ban began with this batch.
     fn close_connections(&mut self) {
-        let Config { daemon, .. } = &self.config;
-        if !daemon.close_connections || daemon.mode == Mode::Observe {
+        if !self.config.daemon.close_connections || self.mode() == Mode::Observe {
             return;
         }
         for event in &self.batch.events {
             let Event::Banned(ban) = event else { continue };
             let Some(ports) = self.numbered.closed_by(ban.jail) else { continue };
             let allowed = if ban.prefix.is_host() { Vec::new() } else { self.engine.allowed_in(ban.prefix) };
-            let listed = matches!(ban.origin, Origin::Command { reason: _ });
+            let listed = matches!(ban.origin, Origin::Command { .. });
             self.closer.close(Closing { prefix: ban.prefix, ports, allowed }, listed);
         }
     }
@@ -621,7 +702,11 @@ impl<'a> Daemon<'a> {
     fn sleep(&self) -> Duration {
         let now = clock::now();
         let engine = self.engine.poll_timeout().map(|due| due.saturating_since(now));
-        let waits = engine.into_iter().chain(self.unsettled.wait()).chain(self.keeper.wait(&self.engine));
+        let waits = engine
+            .into_iter()
+            .chain(self.trial_wait(now))
+            .chain(self.unsettled.wait())
+            .chain(self.keeper.wait(&self.engine));
         let now = Instant::now();
         waits.chain(self.supervisor.wait(now)).fold(self.looks.wait(now), Duration::min)
     }
@@ -630,7 +715,7 @@ impl<'a> Daemon<'a> {
     fn introduce(&self) {
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
-            mode = status::mode_name(self.config.daemon.mode),
+            mode = status::mode_name(self.mode()),
             pins = %self.config.daemon.pins.display(),
             config = %self.config_path.display(),
             "started"
@@ -639,9 +724,10 @@ impl<'a> Daemon<'a> {
             let config::Jail { name, filter, input, journal, ports, .. } = &jail.config;
             let logs = input.as_ref().map(ToString::to_string).unwrap_or_default();
             let journal = journal.as_ref().map(|journal| journal.matches.to_string()).unwrap_or_default();
-            tracing::info!(jail = %name, filter = filter.name(), %logs, journal, "watches");
+            tracing::info!(jail = %name, filter = filter.title(), %logs, journal, "watches");
             tracing::info!(jail = %name, %ports, "protects");
         }
+        taken::tell(&self.config);
         if self.numbered.jails.is_empty() {
             tracing::warn!("no jail is on: only bans by command are enforced");
         }

@@ -6,12 +6,12 @@ use anyhow::Result;
 use blocker_common::{Counter, Outcome};
 use blocker_core::attempts::Attempts;
 use blocker_core::config::Mode;
-use blocker_core::engine::{BanInfo, JailStats, Origin, SourceId, Stats};
+use blocker_core::engine::{BanInfo, BrakeStats, HoldReason, JailStats, Origin, SourceId, Stats};
 use blocker_core::filter::fail2ban;
 use blocker_core::time::format_span;
 
 use super::interfaces::State;
-use super::{Daemon, fill};
+use super::{Daemon, fill, taken};
 use crate::clock::Reading;
 use crate::control::wire::{
     Alarms, Ban, BanCounts, InterfaceStatus, JailStatus, LineCounts, PacketCount, SourceStatus, Status,
@@ -28,7 +28,8 @@ impl Daemon<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             uptime_s: self.started.elapsed().as_secs(),
-            mode: mode_name(self.config.daemon.mode).to_owned(),
+            mode: mode_name(self.mode()).to_owned(),
+            confirm: self.confirmation(Reading::take()),
             config: self.config_path.display().to_string(),
             pins: self.config.daemon.pins.display().to_string(),
             interfaces: self
@@ -49,12 +50,14 @@ impl Daemon<'_> {
             counters: counts(counters),
             tables: fill::tables(&stats, self.capacity).iter().map(fill::Table::status).collect(),
             sources: self.source_states(),
+            receivers: self.notifier.status().collect(),
             alarms: Alarms {
                 refused_updates: self.refused.0,
                 waiting_updates: self.unsettled.waiting() as u64,
                 lost_updates: self.unsettled.lost(),
                 evicted_bans: stats.evicted,
                 refused_bans: stats.refused,
+                held_bans: stats.brake.held,
                 forgotten_counts: stats.forgotten,
                 forgotten_ends: stats.late_forgotten,
                 lost_log_lines: self.log_lines_lost(),
@@ -98,7 +101,7 @@ impl Daemon<'_> {
         let limits = numbered.map(|jail| &jail.config);
         JailStatus {
             name: stats.name.clone(),
-            filter: limits.map(|config| config.filter.name().to_owned()),
+            filter: limits.map(|config| config.filter.title()),
             ports: limits.map_or_else(|| "all".to_owned(), |config| config.ports.to_string()),
             max_retry: limits.map_or(0, |config| config.max_retry),
             find_time: limits.map_or_else(String::new, |config| format_span(config.find_time)),
@@ -110,6 +113,7 @@ impl Daemon<'_> {
             waiting: states.iter().flat_map(|state| state.waiting.clone()).collect(),
             failures: stats.failures,
             attempts: number(stats.attempts),
+            forgiven: number(stats.forgiven),
             tracked: stats.tracked,
             bans: stats.bans_made,
             in_force: stats.bans_in_force,
@@ -163,9 +167,12 @@ impl Daemon<'_> {
                 State::Detached { why } => Some(format!("{name} is not attached: {why}")),
                 State::Attached { .. } => None,
             })
+            .chain(self.trial_problem())
             .chain(self.interfaces.problem())
             .chain(self.keeper.problems())
             .chain(self.allow_files.problems())
+            .chain(taken::problems(&self.config))
+            .chain(self.notifier.problems())
             .chain(self.sources.states().flat_map(|state| state.problems.iter().cloned()))
             .collect();
         problems.extend(fill::warnings(stats, self.capacity));
@@ -186,9 +193,16 @@ impl Daemon<'_> {
         if stats.evicted > 0 {
             problems.push(format!("{} bans gave way because their table was full", stats.evicted));
         }
+        problems.extend(held(stats.brake));
         let left_out = self.log_lines_lost();
         if left_out > 0 {
             problems.push(format!("{left_out} lines are missing from the daemon's log: its reader is too slow"));
+        }
+        if stats.notes_left_out > 0 {
+            let left_out = stats.notes_left_out;
+            problems.push(format!(
+                "of {left_out} bans not all is kept that `blocker why` tells: the database takes too long"
+            ));
         }
         let left_open = self.closer.left_out();
         if left_open > 0 {
@@ -200,6 +214,11 @@ impl Daemon<'_> {
             let forgotten = stats.late_forgotten;
             problems
                 .push(format!("{forgotten} ended bans were forgotten early: lines about tries before them may count"));
+        }
+        if stats.sessions_forgotten > 0 {
+            let forgotten = stats.sessions_forgotten;
+            problems
+                .push(format!("{forgotten} connections were forgotten early: what is still told of them counts again"));
         }
         let fail2ban::Counts { out_of_steps, sessions_forgotten, buffers_emptied, named: _, sessions: _ } =
             stats.fail2ban;
@@ -230,6 +249,21 @@ impl Daemon<'_> {
     }
 }
 
+/// What is to be said of the brake, if it has held anything.
+fn held(brake: BrakeStats) -> Option<String> {
+    let BrakeStats { held, on } = brake;
+    match on {
+        Some(HoldReason::TooMany { limit }) => Some(format!(
+            "bans are held: the logs have earned {limit} within a minute, as many as `brake.bans_per_minute` says; is one of them \
+             wrong about who fails? {held} failures that would have earned a ban were held since the start"
+        )),
+        None if held > 0 => {
+            Some(format!("{held} failures that would have earned a ban were held: too many fell due within a minute"))
+        }
+        None => None,
+    }
+}
+
 /// A file on a file system that may not announce writes, and which it is.
 fn unannounced(file: &FollowedFile) -> Option<(String, String)> {
     file.file_system.map(|name| (file.path.display().to_string(), name.to_owned()))
@@ -250,10 +284,10 @@ pub(super) fn mode_name(mode: Mode) -> &'static str {
 
 /// A ban for people and scripts.
 pub(super) fn ban(info: BanInfo, clock: Reading) -> Ban {
-    let BanInfo { prefix, jail: _, jail_name, started, until, origin } = info;
+    let BanInfo { prefix, jail: _, jail_name, started, until, origin, evidence: _ } = info;
     let (origin, attempts, reason) = match origin {
         Origin::Log { attempts, user: _, pattern } => ("log", number(attempts), Some(pattern.to_string())),
-        Origin::Command { reason } => ("command", 0.0, reason.map(|reason| reason.to_string())),
+        Origin::Command { reason, by: _ } => ("command", 0.0, reason.map(|reason| reason.to_string())),
         Origin::Adopted => ("adopted", 0.0, None),
     };
     Ban {
@@ -268,6 +302,7 @@ pub(super) fn ban(info: BanInfo, clock: Reading) -> Ban {
     }
 }
 
-fn number(attempts: Attempts) -> f64 {
+/// Attempts as a number, perhaps with a fraction.
+pub(super) fn number(attempts: Attempts) -> f64 {
     f64::from(attempts.as_tenths()) / 10.0
 }

@@ -117,26 +117,9 @@ fn read(path: &Path, is_immutable: bool, now: i64) -> rusqlite::Result<Bans> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::PathBuf;
 
     use super::*;
-
-    /// A directory of a test's own, taken away with it.
-    struct Directory(PathBuf);
-
-    impl Directory {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("blocker-{name}-{}", std::process::id()));
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-    }
-
-    impl Drop for Directory {
-        fn drop(&mut self) {
-            fs::remove_dir_all(&self.0).ok();
-        }
-    }
+    use crate::source::testing::TempDir;
 
     fn fill(connection: &Connection) {
         connection
@@ -171,8 +154,8 @@ mod tests {
 
     #[test]
     fn the_bans_in_force_come_out_and_the_file_stays_as_it_is() {
-        let directory = Directory::new("f2b-bans");
-        let path = directory.0.join("a b?.sqlite3");
+        let directory = TempDir::new();
+        let path = directory.path("a b?.sqlite3");
         fill(&Connection::open(&path).unwrap());
         let before = fs::read(&path).unwrap();
 
@@ -183,8 +166,8 @@ mod tests {
 
     #[test]
     fn a_database_that_is_being_written_shows_what_was_committed() {
-        let directory = Directory::new("f2b-running");
-        let path = directory.0.join("f.sqlite3");
+        let directory = TempDir::new();
+        let path = directory.path("f.sqlite3");
         let running = Connection::open(&path).unwrap();
         running.pragma_update(None, "journal_mode", "WAL").unwrap();
         fill(&running);
@@ -200,8 +183,8 @@ mod tests {
 
     #[test]
     fn what_is_no_database_of_fail2bans_is_told() {
-        let directory = Directory::new("f2b-none");
-        let path = directory.0.join("f");
+        let directory = TempDir::new();
+        let path = directory.path("f");
         assert!(bans(&path, 0).unwrap_err().to_string().contains("No such file"));
         fs::write(&path, "no database, and longer than a header of one would be, so that it is looked at as a whole")
             .unwrap();

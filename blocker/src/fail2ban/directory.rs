@@ -32,13 +32,13 @@ pub fn read(directory: &Path) -> Result<Files> {
 /// # Errors
 ///
 /// [`Failure::Configuration`] with file, line and option, or [`Failure::Permission`].
-pub fn filter(words: &str, logs: Logs) -> Result<Filter> {
+pub(super) fn filter(words: &str, logs: Logs) -> Result<Filter> {
     let (path, parameters) = words.split_once('[').map_or((words, ""), |(path, rest)| (path, rest));
     let path = Path::new(path);
     let stem = path.file_stem().and_then(|stem| stem.to_str());
-    let Some(stem) = stem.filter(|_| path.is_file()) else {
-        let error = std::io::Error::from(std::io::ErrorKind::NotFound);
-        return Err(failure(path, &error));
+    let metadata = fs::metadata(path).map_err(|error| failure(path, &error))?;
+    let Some(stem) = stem.filter(|_| metadata.is_file()) else {
+        return Err(refused(path, "it is no file"));
     };
     let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let above = beside.parent().filter(|_| beside.ends_with("filter.d"));
@@ -48,10 +48,7 @@ pub fn filter(words: &str, logs: Logs) -> Result<Filter> {
         None => add(beside, "filter.d", MAX_DEPTH, &mut files)?,
     }
     let words = if parameters.is_empty() { stem.to_owned() } else { format!("{stem}[{parameters}") };
-    load_filter(&files, &words, logs).map_err(|faults| {
-        let lines: Vec<String> = faults.iter().map(|fault| format!("{}: {fault}", path.display())).collect();
-        Failure::Configuration(lines.join("\n")).into()
-    })
+    load_filter(&files, &words, logs).map_err(|faults| super::in_words(path, &faults).into())
 }
 
 /// Whether there is a file that `pattern` stands for.
@@ -66,7 +63,7 @@ fn add(directory: &Path, within: &str, depth: usize, files: &mut Files) -> Resul
     let entries = fs::read_dir(directory).map_err(|error| failure(directory, &error))?;
     for (number, entry) in entries.enumerate() {
         if number == MAX_ENTRIES {
-            return Err(too_much(directory, &format!("more than {MAX_ENTRIES} names: is it fail2ban's directory?")));
+            return Err(refused(directory, &format!("more than {MAX_ENTRIES} names: is it fail2ban's directory?")));
         }
         let entry = entry.map_err(|error| failure(directory, &error))?;
         let path = entry.path();
@@ -81,7 +78,7 @@ fn add(directory: &Path, within: &str, depth: usize, files: &mut Files) -> Resul
             let mut bytes = Vec::new();
             let file = fs::File::open(&path).map_err(|error| failure(&path, &error))?;
             file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| failure(&path, &error))?;
-            files.add(&inner, bytes).map_err(|error| too_much(directory, &error.to_string()))?;
+            files.add(&inner, bytes).map_err(|error| refused(directory, &error.to_string()))?;
         }
     }
     Ok(())
@@ -92,65 +89,53 @@ fn failure(path: &Path, error: &std::io::Error) -> anyhow::Error {
     if is_permission(error) { Failure::Permission(sentence).into() } else { Failure::Configuration(sentence).into() }
 }
 
-fn too_much(path: &Path, why: &str) -> anyhow::Error {
+fn refused(path: &Path, why: &str) -> anyhow::Error {
     Failure::Configuration(format!("{}: {why}", path.display())).into()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
+    use crate::source::testing::TempDir;
 
-    /// A directory of a test's own, taken away with it.
-    struct Directory(PathBuf);
-
-    impl Directory {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("blocker-{name}-{}", std::process::id()));
-            fs::create_dir_all(path.join("filter.d")).unwrap();
-            Self(path)
-        }
-
-        fn write(&self, path: &str, text: &str) -> String {
-            fs::write(self.0.join(path), text).unwrap();
-            self.0.join(path).display().to_string()
-        }
+    fn directory() -> TempDir {
+        let directory = TempDir::new();
+        fs::create_dir(directory.path("filter.d")).unwrap();
+        directory
     }
 
-    impl Drop for Directory {
-        fn drop(&mut self) {
-            fs::remove_dir_all(&self.0).ok();
-        }
+    fn write(directory: &TempDir, path: &str, text: &str) -> String {
+        directory.write(path, text.as_bytes());
+        directory.text(path)
     }
 
     #[test]
     fn a_filter_is_read_from_its_file_with_its_parameters_and_includes() {
-        let directory = Directory::new("f2b-filter");
-        directory.write("common.conf", "[Definition]\nx = above\n");
-        directory.write("filter.d/common.conf", "[Definition]\nx = beside\n");
+        let directory = directory();
+        write(&directory, "common.conf", "[Definition]\nx = above\n");
+        write(&directory, "filter.d/common.conf", "[Definition]\nx = beside\n");
         let text = "[INCLUDES]\nbefore = common.conf\n[Definition]\nfailregex = ^%(x)s <y> <HOST>$\ny = 1\n";
-        let within = directory.write("filter.d/f.conf", text);
-        let alone = directory.write("f.conf", text);
+        let within = write(&directory, "filter.d/f.conf", text);
+        let alone = write(&directory, "f.conf", text);
         let read = |words: &str| filter(words, Logs::Files).map(|filter| filter.definition.failregex).unwrap();
 
         assert_eq!(read(&within), ["^beside 1 <HOST>$"]);
         assert_eq!(read(&format!("{within}[y='a[b]', z=3]")), ["^beside a[b] <HOST>$"]);
         assert_eq!(read(&alone), ["^above 1 <HOST>$"]);
-        let refused = |words: &str| filter(words, Logs::Files).unwrap_err().to_string();
-        assert!(refused(&format!("{within}[y]")).contains("a parameter has no value"));
-        assert!(refused(&format!("{within}x")).contains("not found"));
+        let refusal = |words: &str| filter(words, Logs::Files).unwrap_err().to_string();
+        assert!(refusal(&format!("{within}[y]")).contains("a parameter has no value"));
+        assert!(refusal(&format!("{within}x")).contains("No such file"));
     }
 
     #[test]
     fn a_directory_that_goes_on_and_a_file_that_is_huge_are_refused() {
-        let directory = Directory::new("f2b-huge");
-        std::os::unix::fs::symlink("..", directory.0.join("filter.d/loop")).unwrap();
-        directory.write("jail.conf", "[a]\n");
-        assert!(read(&directory.0).unwrap().get("jail.conf").is_some(), "a loop ends");
-        directory.write("filter.d/huge.conf", &"#".repeat(MAX_FILE_BYTES + 1));
+        let directory = directory();
+        std::os::unix::fs::symlink("..", directory.path("filter.d/loop")).unwrap();
+        write(&directory, "jail.conf", "[a]\n");
+        assert!(read(&directory.path("")).unwrap().get("jail.conf").is_some(), "a loop ends");
+        write(&directory, "filter.d/huge.conf", &"#".repeat(MAX_FILE_BYTES + 1));
 
-        let refused = read(&directory.0).unwrap_err().to_string();
+        let refused = read(&directory.path("")).unwrap_err().to_string();
 
         assert!(refused.contains("huge.conf is longer than"), "{refused}");
     }

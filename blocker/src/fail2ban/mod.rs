@@ -2,8 +2,10 @@
 
 pub mod database;
 mod directory;
+mod jails;
 
-pub use directory::{filter, is_there, read};
+pub use directory::{is_there, read};
+pub use jails::{add_filters, add_jails, compiled, in_words};
 
 /// Where fail2ban's configuration is as a rule.
 pub const DIRECTORY: &str = "/etc/fail2ban";

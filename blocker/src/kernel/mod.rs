@@ -37,7 +37,7 @@ use anyhow::Result;
 use blocker_core::config::Mode;
 use blocker_core::engine::{JailId, JailSet};
 use blocker_core::prefix::Prefix;
-use blocker_core::time::Until;
+use blocker_core::time::{Timestamp, Until};
 
 pub use attach::{AttachMode, Attachment, Target};
 pub use blocklist::KernelBan;
@@ -62,6 +62,17 @@ use pins::Lock;
 
 /// Bans that are written at once.
 const AT_ONCE: usize = 4096;
+
+/// What the kernel notes of a ban.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traces {
+    /// Packets.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// When the last one came, by the boot-time clock.
+    pub last: Option<Timestamp>,
+}
 
 /// The kernel side, held by the one daemon that may write to it.
 pub struct Kernel {
@@ -213,6 +224,27 @@ impl Kernel {
     /// The kernel's.
     pub fn lift(&mut self, prefix: Prefix) -> Result<()> {
         self.blocklist.lift(&mut self.maps, prefix)
+    }
+
+    /// What of the drops is not yet in the bans, for [`Kernel::dropped`].
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn tallies(&self) -> Result<Tallies> {
+        self.maps.tallies()
+    }
+
+    /// What has been dropped, or would have been, of exactly `prefix` since its ban began; `None` if it has none.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn dropped(&self, prefix: Prefix, tallies: &Tallies) -> Result<Option<Traces>> {
+        let Some(ban) = self.maps.ban(prefix)? else { return Ok(None) };
+        let ban = tallies.complete(prefix, ban);
+        let last = i64::try_from(ban.last_drop_ns).ok().filter(|&last| last != 0).map(Timestamp::from_nanos);
+        Ok(Some(Traces { packets: ban.packets, bytes: ban.bytes, last }))
     }
 
     /// Never drops packets from `prefix`.

@@ -8,7 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, prometheus_text
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use crate::control::wire::{JailStatus, PacketCount, SourceStatus, Status};
+use crate::control::wire::{JailStatus, PacketCount, ReceiverStatus, SourceStatus, Status};
 
 /// All metrics in Prometheus' text format. `started` is when the daemon did, in seconds since 1970.
 ///
@@ -70,6 +70,7 @@ fn families(status: &Status, started: f64) -> Vec<Family> {
     let mut families = whole(status, started);
     families.extend(jails(&status.jails));
     families.extend(sources(&status.sources));
+    families.extend(receivers(&status.receivers));
     families.extend(interfaces(status));
     families
 }
@@ -113,6 +114,11 @@ fn whole(status: &Status, started: f64) -> Vec<Family> {
         alarm("blocker_evicted_bans", "Bans that gave way because their table was full", alarms.evicted_bans),
         alarm("blocker_refused_bans", "Bans that were refused, whatever asked for them", alarms.refused_bans),
         alarm(
+            "blocker_held_bans",
+            "Failures that would have earned a ban and were held because too many had within a minute",
+            alarms.held_bans,
+        ),
+        alarm(
             "blocker_forgotten_counts",
             "Counts of failures forgotten because too many addresses failed at once",
             alarms.forgotten_counts,
@@ -138,6 +144,11 @@ fn jails(jails: &[JailStatus]) -> Vec<Family> {
             of(|jail| float(jail.failures)),
         ),
         counter("blocker_attempts", "Failed attempts in them, by their weight", of(|jail| jail.attempts)),
+        counter(
+            "blocker_forgiven_attempts",
+            "Failed attempts taken back because their user logged in from there",
+            of(|jail| jail.forgiven),
+        ),
         counter(
             "blocker_ignored_failures",
             "Failures that were not counted: too old, allow-listed, already banned, made before a ban",
@@ -173,6 +184,23 @@ fn sources(sources: &[SourceStatus]) -> Vec<Family> {
         counter("blocker_source_truncations", "Files found truncated or rewritten", of(|source| source.truncations)),
         counter("blocker_source_rotations", "Files that were rotated", of(|source| source.rotations)),
         gauge("blocker_source_problems", "What hinders a source", of(|source| source.problems as u64)),
+    ]
+}
+
+fn receivers(receivers: &[ReceiverStatus]) -> Vec<Family> {
+    let of = |value: fn(&ReceiverStatus) -> u64| {
+        receivers.iter().map(move |receiver| sample([("receiver", &receiver.name)], float(value(receiver))))
+    };
+    vec![
+        counter("blocker_notifications_sent", "Mails, POSTs and runs of programs that went well", of(|one| one.sent)),
+        counter("blocker_notifications_failed", "Those that did not, each try by itself", of(|one| one.failed)),
+        counter(
+            "blocker_notifications_dropped",
+            "Bans and ends of bans that were never told, or only their number",
+            of(|one| one.dropped),
+        ),
+        gauge("blocker_notifications_waiting", "What waits to be told", of(|one| one.waiting as u64)),
+        gauge("blocker_notifications_failing", "1 if the last try failed", of(|one| one.error.is_some().into())),
     ]
 }
 

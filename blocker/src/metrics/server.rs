@@ -144,16 +144,20 @@ impl Server {
         }
         let (reply, answer) = oneshot::channel();
         let ask = async {
-            calls.send(Call { request: Asked::Status, reply }).await.ok()?;
+            calls.send(Call { request: Asked::Status, uid: None, reply }).await.ok()?;
             answer.await.ok()
         };
         let Ok(replies) = timeout(ANSWER_WITHIN, ask).await else { return Err("the daemon is busy") };
         let status = replies.into_iter().flatten().find_map(|reply| match reply {
             Reply::Status(status) => Some(status),
             Reply::Ban(_)
+            | Reply::Allowed(_)
             | Reply::Change(_)
             | Reply::Run(_)
+            | Reply::Why(_)
             | Reply::Lifted(_)
+            | Reply::Tested(_)
+            | Reply::Said(_)
             | Reply::Warning(_)
             | Reply::Done
             | Reply::Error { .. } => None,

@@ -64,6 +64,11 @@ impl AllowFiles {
         self.files.iter().flat_map(|file| file.prefixes.iter().copied())
     }
 
+    /// The same, each with the file that names it.
+    pub fn named(&self) -> impl Iterator<Item = (Prefix, &Path)> {
+        self.files.iter().flat_map(|file| file.prefixes.iter().map(|&prefix| (prefix, file.path.as_path())))
+    }
+
     /// Where they are.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(|file| file.path.as_path())

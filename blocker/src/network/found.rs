@@ -3,14 +3,42 @@
 use std::fs::File;
 use std::io::Read;
 use std::net::IpAddr;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use blocker_core::allowlist::Allowed;
 use blocker_core::engine::AllowReason;
 use blocker_core::prefix::Prefix;
+use jiff::Timestamp as WallTime;
 use nix::ifaddrs::getifaddrs;
 
+use super::logins::{self, Login};
 use super::routes::DefaultRoutes;
+
+/// A prefix that is never to be banned, as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Whom, and why.
+    pub allowed: Allowed,
+    /// More of why, for people: the interface, the file, who is logged in. Somebody's words: not for a terminal as they are.
+    pub detail: Option<String>,
+    /// Since when, if that is known.
+    pub since: Option<WallTime>,
+}
+
+impl Found {
+    /// Without more of why.
+    #[must_use]
+    pub fn plain(prefix: Prefix, why: AllowReason) -> Self {
+        Self { allowed: Allowed { prefix, why }, detail: None, since: None }
+    }
+
+    /// Because of `detail`.
+    #[must_use]
+    pub fn because(prefix: Prefix, why: AllowReason, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..Self::plain(prefix, why) }
+    }
+}
 
 /// Where name servers are named: the resolver's own file, which may name a server on this machine alone, and the one in
 /// which systemd-resolved writes the servers that it asks.
@@ -34,42 +62,53 @@ const ALWAYS: [(&str, AllowReason); 6] = [
 ];
 
 /// Everything that is allow-listed without being configured: loopback, link-local and multicast addresses, this machine's own
-/// addresses, the gateways of `routes`, and the name servers in `/etc/resolv.conf` and in
+/// addresses (those of its bridges among them, which the logs of containers show), the gateways of `routes`, and the name servers in `/etc/resolv.conf` and in
 /// `/run/systemd/resolve/resolv.conf`.
 ///
 /// # Errors
 ///
 /// The kernel's, on listing addresses.
-pub fn found_allowed(routes: &DefaultRoutes) -> Result<Vec<Allowed>> {
+pub fn found_allowed(routes: &DefaultRoutes) -> Result<Vec<Found>> {
     let always = ALWAYS.iter().map(|&(text, why)| {
         let prefix = text.parse().expect("the constants above are prefixes");
-        Allowed { prefix, why }
+        Found::plain(prefix, why)
     });
-    let mut allowed: Vec<Allowed> = always.collect();
-    let mut allow = |addr: IpAddr, why| {
+    let mut allowed: Vec<Found> = always.collect();
+    let mut allow = |addr: IpAddr, why, detail: Option<&str>| {
         if !addr.is_unspecified() {
-            allowed.push(Allowed { prefix: Prefix::host(addr), why });
+            allowed.push(Found { detail: detail.map(str::to_owned), ..Found::plain(Prefix::host(addr), why) });
         }
     };
     for interface in getifaddrs().context("listing this machine's addresses")? {
         let Some(address) = interface.address else { continue };
         if let Some(v4) = address.as_sockaddr_in() {
-            allow(v4.ip().into(), AllowReason::OwnAddress);
+            allow(v4.ip().into(), AllowReason::OwnAddress, Some(&interface.interface_name));
         } else if let Some(v6) = address.as_sockaddr_in6() {
-            allow(v6.ip().into(), AllowReason::OwnAddress);
+            allow(v6.ip().into(), AllowReason::OwnAddress, Some(&interface.interface_name));
         }
     }
     for gateway in routes.hops.iter().filter_map(|hop| hop.gateway) {
-        allow(gateway, AllowReason::Gateway);
+        allow(gateway, AllowReason::Gateway, None);
     }
     for path in RESOLVER_FILES {
         // Absent where no name is ever looked up, or systemd-resolved does not run.
         let Ok(file) = File::open(path) else { continue };
         for addr in resolvers(file) {
-            allow(addr, AllowReason::Resolver);
+            allow(addr, AllowReason::Resolver, Some(path));
         }
     }
     Ok(allowed)
+}
+
+/// From where somebody is logged in.
+#[must_use]
+pub fn found_logins() -> Vec<Found> {
+    let found = |Login { addr, user, service, since }| {
+        let by = service.map_or_else(String::new, |service| format!(" by {service}"));
+        let detail = format!("{user}{by}");
+        Found { since, ..Found::because(Prefix::host(addr), AllowReason::RemoteLogin, detail) }
+    };
+    logins::logged_in_from(Path::new(logins::SESSIONS), Path::new(logins::UTMP)).into_iter().map(found).collect()
 }
 
 fn resolvers(file: impl Read) -> Vec<IpAddr> {
@@ -116,7 +155,7 @@ mod tests {
         let allowed = found_allowed(&DefaultRoutes { hops, is_whole: true }).unwrap();
 
         for gateway in gateways {
-            let entry = Allowed { prefix: Prefix::host(gateway), why: AllowReason::Gateway };
+            let entry = Found::plain(Prefix::host(gateway), AllowReason::Gateway);
             assert!(allowed.contains(&entry), "{gateway}");
         }
     }
@@ -125,6 +164,9 @@ mod tests {
     fn this_machine_is_never_banned() {
         let allowed = found_allowed(&DefaultRoutes::default()).unwrap();
 
-        assert!(allowed.iter().any(|entry| entry.prefix.contains("127.0.0.1".parse().unwrap())));
+        let loopback = allowed.iter().filter(|found| found.allowed.prefix.contains("127.0.0.1".parse().unwrap()));
+        let why: Vec<_> = loopback.map(|found| (found.allowed.why, found.detail.as_deref())).collect();
+        assert!(why.contains(&(AllowReason::Loopback, None)), "{why:?}");
+        assert!(why.contains(&(AllowReason::OwnAddress, Some("lo"))), "{why:?}");
     }
 }

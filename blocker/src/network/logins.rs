@@ -13,6 +13,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use jiff::Timestamp as WallTime;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::kill;
@@ -34,18 +35,38 @@ const MAX_SESSION_BYTES: u64 = 16 * 1024;
 /// Addresses that are allowed for this reason at most: the kernel's list has a bound.
 const MAX_LOGINS: usize = 256;
 
+/// Characters kept of a name at most.
+const MAX_NAME_CHARS: usize = 64;
+
+/// Somebody who is logged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// From where.
+    pub addr: IpAddr,
+    /// Who; empty if that is not known.
+    pub user: String,
+    /// By which service, such as `sshd`, if that is known.
+    pub service: Option<String>,
+    /// Since when, if that is known.
+    pub since: Option<WallTime>,
+}
+
 /// From where somebody is logged in now, each address once. What cannot be read tells of nobody.
-pub fn logged_in_from(sessions: &Path, utmp: &Path) -> Vec<IpAddr> {
-    let mut found = Vec::new();
-    for addr in of_logind(sessions).into_iter().chain(of_utmp(utmp)) {
-        if found.len() < MAX_LOGINS && !found.contains(&addr) {
-            found.push(addr);
+pub fn logged_in_from(sessions: &Path, utmp: &Path) -> Vec<Login> {
+    let mut found: Vec<Login> = Vec::new();
+    for login in of_logind(sessions).into_iter().chain(of_utmp(utmp)) {
+        if found.len() < MAX_LOGINS && !found.iter().any(|known| known.addr == login.addr) {
+            found.push(login);
         }
     }
     found
 }
 
-fn of_logind(directory: &Path) -> Vec<IpAddr> {
+fn name(text: &str) -> String {
+    text.chars().take(MAX_NAME_CHARS).collect()
+}
+
+fn of_logind(directory: &Path) -> Vec<Login> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     entries.take(MAX_SESSIONS).filter_map(|entry| session(open(&entry.ok()?.path()).ok()?)).collect()
 }
@@ -55,23 +76,26 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)
 }
 
-/// The peer of a session, from its file.
-fn session(file: impl Read) -> Option<IpAddr> {
+/// Who has a session, from its file.
+fn session(file: impl Read) -> Option<Login> {
     let mut text = String::new();
     // An empty FIFO tells nothing.
     file.take(MAX_SESSION_BYTES).read_to_string(&mut text).ok()?;
     let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     let is_person = matches!(value("TYPE")?, "tty" | "x11" | "wayland" | "mir" | "web");
     let is_here = value("REMOTE")? == "1" && value("STATE")? != "closing" && value("CLASS")? == "user";
-    address(value("REMOTE_HOST")?).filter(|_| is_person && is_here)
+    let addr = address(value("REMOTE_HOST")?).filter(|_| is_person && is_here)?;
+    let since = value("REALTIME").and_then(|micros| WallTime::from_microsecond(micros.parse().ok()?).ok());
+    Some(Login { addr, user: value("USER").map(name).unwrap_or_default(), service: value("SERVICE").map(name), since })
 }
 
-fn of_utmp(path: &Path) -> Vec<IpAddr> {
+fn of_utmp(path: &Path) -> Vec<Login> {
     let Ok(entries) = UtmpParser::from_path(path) else { return Vec::new() };
     let peer = |entry: UtmpEntry| {
-        let UtmpEntry::UserProcess { pid, host, .. } = entry else { return None };
+        let UtmpEntry::UserProcess { pid, host, user, time, .. } = entry else { return None };
         // What a process that was killed left behind is nobody's.
-        address(&host).filter(|_| is_alive(pid))
+        let addr = address(&host).filter(|_| is_alive(pid))?;
+        Some(Login { addr, user: name(&user), service: None, since: WallTime::from_second(time.unix_timestamp()).ok() })
     };
     entries.take(MAX_SESSIONS).map_while(Result::ok).filter_map(peer).collect()
 }
@@ -110,8 +134,21 @@ mod tests {
             ("", None),
         ] {
             let text = SSH.replace("192.0.2.77", host);
-            assert_eq!(session(text.as_bytes()), expected.map(|text| text.parse().unwrap()), "{host}");
+            let found = session(text.as_bytes()).map(|login| login.addr);
+            assert_eq!(found, expected.map(|text| text.parse().unwrap()), "{host}");
         }
+    }
+
+    #[test]
+    fn a_session_tells_who_and_by_which_service_and_since_when() {
+        let long = SSH.replace("alice", &"a".repeat(1000)).replace("ACTIVE=1", "ACTIVE=1\nREALTIME=1795708535075862");
+        let Login { addr: _, user, service, since } = session(long.as_bytes()).unwrap();
+
+        assert_eq!((user.len(), service.as_deref()), (MAX_NAME_CHARS, Some("sshd")));
+        assert_eq!(since.unwrap().as_microsecond(), 1_795_708_535_075_862);
+        let nobody = SSH.replace("USER=alice\n", "").replace("SERVICE=sshd\n", "REALTIME=soon\n");
+        let login = session(nobody.as_bytes()).unwrap();
+        assert_eq!((login.user.as_str(), login.service, login.since), ("", None, None));
     }
 
     #[test]
@@ -153,10 +190,12 @@ mod tests {
         let found = logged_in_from(&dir.path("sessions"), &dir.path("utmp"));
 
         let expected = ["192.0.2.77", "198.51.100.7"].map(|text| text.parse::<IpAddr>().unwrap());
-        assert_eq!(found, expected);
-        assert_eq!(logged_in_from(&dir.path("none"), &dir.path("none")), Vec::<IpAddr>::new());
+        assert_eq!(found.iter().map(|login| login.addr).collect::<Vec<_>>(), expected);
+        let told = |login: &Login| (login.user.clone(), login.service.clone(), login.since.map(WallTime::as_second));
+        assert_eq!(told(&found[1]), ("alice".to_owned(), None, Some(1_800_000_000)));
+        assert_eq!(logged_in_from(&dir.path("none"), &dir.path("none")), []);
         dir.write("utmp", b"rubbish");
-        assert_eq!(logged_in_from(&dir.path("none"), &dir.path("utmp")), Vec::<IpAddr>::new());
+        assert_eq!(logged_in_from(&dir.path("none"), &dir.path("utmp")), []);
     }
 
     /// An entry as glibc writes it on x86-64 (`bits/utmp.h`): 384 bytes.

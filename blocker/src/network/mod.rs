@@ -20,7 +20,7 @@ mod wanted;
 
 pub use device::{Device, XdpPlace, devices};
 pub use ethtool::{QueueCount, Queues};
-pub use found::found_allowed;
+pub use found::{Found, found_allowed, found_logins};
 pub use interfaces::{Interface, Suitability, list};
 pub use netdev::XdpFeatures;
 pub use routes::{DefaultRoutes, Hop, default_routes};

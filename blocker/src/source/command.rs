@@ -8,16 +8,14 @@
 //! If the daemon is killed, the program lives until it prints the next line; systemd ends it with the unit.
 
 use std::io;
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use blocker_core::engine::SourceId;
 use nix::fcntl::OFlag;
-use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use nix::unistd::{Pid, pipe2};
+use nix::unistd::pipe2;
 use tokio::net::unix::pipe;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
@@ -25,6 +23,7 @@ use tracing::{info, warn};
 use super::SourceEvent;
 use super::printed::Printed;
 use super::stream::{LineStream, Teller, Unwanted};
+use crate::process_group::{ProcessGroup, ended};
 
 /// How long the first wait is before an ended program is begun again; each is twice the one before.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -93,7 +92,7 @@ impl CommandSource {
             Ok(begun) => begun,
             Err(error) => return Ok(format!("cannot be started: {error}")),
         };
-        info!(command = self.name(), process = running.0.id(), "reads what a command prints");
+        info!(command = self.name(), process = running.id(), "reads what a command prints");
         teller.state.streams = vec![self.name()];
         teller.state.problems.clear();
         teller.tell().await?;
@@ -115,10 +114,10 @@ impl CommandSource {
             }
         }
         teller.state.counters.unfinished_lines += u64::from(stream.has_unfinished_line());
-        Ok(running.end().await)
+        Ok(end(running).await)
     }
 
-    fn begin(&self) -> io::Result<(Running, pipe::Receiver)> {
+    fn begin(&self) -> io::Result<(ProcessGroup, pipe::Receiver)> {
         let (program, arguments) =
             self.words.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no program"))?;
         let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
@@ -132,7 +131,7 @@ impl CommandSource {
             .stderr(write)
             .process_group(0)
             .spawn()?;
-        Ok((Running(child), pipe::Receiver::from_owned_fd(read)?))
+        Ok((ProcessGroup::of(child), pipe::Receiver::from_owned_fd(read)?))
     }
 
     fn name(&self) -> String {
@@ -140,63 +139,23 @@ impl CommandSource {
     }
 }
 
-fn ended(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt as _;
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("ended with exit status {code}"),
-        (None, Some(signal)) => format!("was ended by signal {signal}"),
-        (None, None) => "ended".to_owned(),
+/// Waits for the end of a program whose outputs are closed, and says how it ended. What it began ends, too.
+async fn end(running: ProcessGroup) -> String {
+    let deadline = Instant::now() + END_WITHIN;
+    while !running.has_ended() && Instant::now() < deadline {
+        sleep(LOOK_EVERY).await;
     }
-}
-
-/// A program that runs; with it ends all that it began.
-struct Running(Child);
-
-impl Running {
-    /// Waits for the end of a program whose outputs are closed, and says how it ended. What it began ends, too.
-    async fn end(mut self) -> String {
-        let deadline = Instant::now() + END_WITHIN;
-        while !self.has_ended() && Instant::now() < deadline {
-            sleep(LOOK_EVERY).await;
-        }
-        let was_over = self.has_ended();
-        // Before it is waited for: until then the number of its group can be nobody else's.
-        self.kill();
-        match self.0.wait().await {
-            Ok(_) if !was_over => "closed its output".to_owned(),
-            Ok(status) => ended(status),
-            Err(error) => format!("waiting for it: {error}"),
-        }
-    }
-
-    /// Its number; none after it was waited for.
-    fn leader(&self) -> Option<Pid> {
-        self.0.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw)
-    }
-
-    /// Whether it has ended, without waiting for it.
-    fn has_ended(&self) -> bool {
-        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        self.leader().is_none_or(|leader| !matches!(waitid(Id::Pid(leader), flags), Ok(WaitStatus::StillAlive)))
-    }
-
-    fn kill(&self) {
-        if let Some(leader) = self.leader()
-            && let Err(error) = killpg(leader, Signal::SIGKILL)
-        {
-            warn!(%error, process = %leader, "cannot end a command");
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.kill();
+    let was_over = running.has_ended();
+    match running.end().await {
+        Ok(_) if !was_over => "closed its output".to_owned(),
+        Ok(status) => ended(status),
+        Err(error) => format!("waiting for it: {error}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use nix::unistd::Pid;
     use tokio::sync::mpsc;
     use tokio::time::timeout;
 

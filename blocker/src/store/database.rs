@@ -5,15 +5,18 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use blocker_core::engine::account::Note;
 use blocker_core::engine::{Changes, JailId, Key, SourceId};
 use blocker_core::keyed::HashKey;
+use blocker_core::prefix::Prefix;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Result, TransactionBehavior, params};
 
 use super::lists::{self, Lists};
 use super::schema::{self, Refusal};
 use super::wall::{Offset, Stamp, boot_id};
-use super::{FILE_NAME, Loaded, Transaction, history, printed, rows, twins};
+use super::{FILE_NAME, Loaded, PastBan, Transaction, account, grants, history, printed, rows, sessions, twins};
 use crate::clock::Reading;
 use crate::source::JournalMark;
 
@@ -164,13 +167,19 @@ impl Database {
         loaded.unused += of_gone_jails;
         let (twins, of_no_jail) = twins::load(&self.connection, &jail, source, (self.offset, down))?;
         loaded.memory.twins = twins;
-        loaded.unused += nobodys.len() + of_no_jail;
+        let (allowed, not_understood) = grants::load(&self.connection, self.offset)?;
+        loaded.grants = allowed;
+        let (sessions, of_nobody) = sessions::load(&self.connection, &jail, (self.offset, down))?;
+        loaded.memory.sessions = sessions;
+        loaded.unused += nobodys.len() + of_no_jail + not_understood + of_nobody;
         // A ban of a jail that is gone counts again when the jail comes back in time; counts do not.
         let dropped = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for row in nobodys {
             dropped.execute("DELETE FROM failures WHERE prefix = ?1 AND jail = ?2", row)?;
         }
-        twins::remove_nobodys(&dropped, &jail)?;
+        for table in ["twins", "sessions"] {
+            twins::remove_nobodys(&dropped, table, &jail)?;
+        }
         dropped.commit()?;
         Ok(loaded)
     }
@@ -243,10 +252,13 @@ impl Database {
             printed,
             all_printed,
             durable,
+            remember_bans: _,
+            questions: _,
             in_force: _,
             told: _,
         } = transaction;
-        let Changes { all_bans, bans, all_counts, counts, all_history, history, all_twins, twins } = changes;
+        let Changes { all_bans, bans, all_counts, counts, all_history, history, account: notes, grants, .. } = changes;
+        let Changes { all_twins, twins, all_sessions, sessions, .. } = changes;
         let present = Offset::now(clock);
         let step = present.step_from(self.offset);
         let offset = if step.is_some() { present } else { self.offset };
@@ -263,6 +275,7 @@ impl Database {
             (all_counts, "failures"),
             (all_history, "history"),
             (all_twins, "twins"),
+            (all_sessions, "sessions"),
             (all_logs, "logs"),
             (all_logs, "sources"),
             (all_cursors, "cursors"),
@@ -296,8 +309,24 @@ impl Database {
         for (key, earlier) in history {
             history::put(&written, names.of(*key), *earlier, offset)?;
         }
+        for note in notes {
+            let jail = match note {
+                Note::Began { jail, .. } | Note::Renewed { jail, .. } | Note::Ended { jail, .. } => Some(*jail),
+                Note::AllEnded { .. } => None,
+            };
+            account::write(&written, note, jail.map_or("", |jail| names.of_jail(jail)), offset)?;
+        }
+        if !notes.is_empty() {
+            account::trim(&written)?;
+        }
         for ((jail, message), told) in twins {
             twins::put(&written, (names.of_jail(*jail), *message), told.as_ref(), sources, offset)?;
+        }
+        for ((jail, session), told) in sessions {
+            sessions::put(&written, (names.of_jail(*jail), *session), *told, offset)?;
+        }
+        if let Some(grants) = grants {
+            grants::replace(&written, grants, offset)?;
         }
         for (source, device, inode) in lost_logs {
             rows::remove_mark(&written, source, *device, *inode)?;
@@ -332,14 +361,21 @@ impl Database {
         self.lists.are_sprawling(in_force)
     }
 
-    /// Removes what is of no use any more: bans of jails that are gone, when they are over, and files beyond [`MAX_LOGS`];
+    /// The last bans of somebody that there is an account of.
+    pub(super) fn account_of(&self, whom: Prefix) -> Result<Vec<PastBan>> {
+        account::of(&self.connection, whom)
+    }
+
+    /// Removes what is of no use any more: what was over longer than `remember_bans` ago, bans of jails that are gone, when they are over, and files beyond [`MAX_LOGS`];
     /// and gives room back to the file system.
-    pub(super) fn clean(&mut self, clock: Reading) -> Result<()> {
+    pub(super) fn clean(&mut self, remember_bans: Duration, clock: Reading) -> Result<()> {
         let now = self.offset.wall(clock.boot());
         let late = i64::try_from(blocker_core::bans::LATE_LINES.as_nanos()).unwrap_or(i64::MAX);
         let cleaned = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         cleaned.execute("DELETE FROM bans WHERE until < ?1 - ?2 OR ended AND started < ?1 - ?2", [now, late])?;
         self.lists.clean(&cleaned, now.saturating_sub(late))?;
+        let age = i64::try_from(remember_bans.as_nanos()).unwrap_or(i64::MAX);
+        account::clean(&cleaned, now.saturating_sub(age))?;
         cleaned.execute(
             "DELETE FROM logs WHERE id <= (SELECT max(id) FROM logs AS newer WHERE newer.source = logs.source) - ?1",
             [MAX_LOGS],
@@ -365,11 +401,20 @@ fn move_rows(connection: &Connection, step: i64) -> Result<()> {
     let failures = format!("UPDATE failures SET {}", moved("latest"));
     let lists = format!("UPDATE lists SET {}, {}", moved("started"), moved("until"));
     connection.execute(&bans, [step, latest, earliest])?;
-    let [history, twins] = ["history", "twins"].map(|table| format!("UPDATE {table} SET {}", moved("last")));
+    let [history, twins, sessions] =
+        ["history", "twins", "sessions"].map(|table| format!("UPDATE {table} SET {}", moved("last")));
+    let allowed = format!("UPDATE allowed SET {}, {}", moved("since"), moved("until"));
+    connection.execute(&allowed, [step, latest, earliest])?;
     connection.execute(&lists, [step, latest, earliest])?;
     connection.execute(&failures, [step, latest, earliest])?;
     connection.execute(&history, [step, latest, earliest])?;
     connection.execute(&twins, [step, latest, earliest])?;
+    connection.execute(&sessions, [step, latest, earliest])?;
+    for (table, columns) in account::TIMES {
+        let columns: Vec<String> = columns.iter().map(|column| moved(column)).collect();
+        let times = format!("UPDATE {table} SET {}", columns.join(", "));
+        connection.execute(&times, [step, latest, earliest])?;
+    }
     Ok(())
 }
 

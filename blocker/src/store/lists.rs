@@ -13,6 +13,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use blocker_core::bans::Uid;
 use blocker_core::engine::{Ban, Entry, JailId, Key, Origin};
 use blocker_core::prefix::Prefix;
 use blocker_core::time::{Timestamp, Until};
@@ -67,18 +68,19 @@ struct Common<'a> {
     until: Until,
     is_adopted: bool,
     reason: Option<&'a str>,
+    by: Option<Uid>,
 }
 
 impl<'a> Common<'a> {
     /// Of a ban that may be in a list.
     fn of((_, jail): Key, entry: Option<&'a Entry>) -> Option<Self> {
         let Some(Entry::InForce(Ban { started, until, origin })) = entry else { return None };
-        let (is_adopted, reason) = match origin {
+        let (is_adopted, reason, by) = match origin {
             Origin::Log { .. } => return None,
-            Origin::Command { reason } => (false, reason.as_deref()),
-            Origin::Adopted => (true, None),
+            Origin::Command { reason, by } => (false, reason.as_deref(), *by),
+            Origin::Adopted => (true, None, None),
         };
-        Some(Self { jail, started: *started, until: *until, is_adopted, reason })
+        Some(Self { jail, started: *started, until: *until, is_adopted, reason, by })
     }
 }
 
@@ -151,7 +153,7 @@ impl Lists {
 
     /// Writes a list, which holds before all there is of its prefixes.
     pub(super) fn put(&mut self, connection: &Connection, list: &List<'_>, jail: &str, offset: Offset) -> Result<()> {
-        let List { common: Common { jail: id, started, until, is_adopted, reason }, prefixes } = list;
+        let List { common: Common { jail: id, started, until, is_adopted, reason, by }, prefixes } = list;
         let until = match until {
             Until::At(end) => Some(offset.wall(*end)),
             Until::Forever => None,
@@ -172,11 +174,20 @@ impl Lists {
                 self.in_lists.add(key);
             }
             let mut put = connection.prepare_cached(
-                "INSERT INTO lists (jail, started, until, origin, reason, size, prefixes)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT INTO lists (jail, started, until, origin, reason, size, prefixes, uid)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?;
             let size = i64::try_from(part.len()).unwrap_or(i64::MAX);
-            put.execute(params![jail, offset.wall(*started), until, origin, reason, size, text])?;
+            put.execute(params![
+                jail,
+                offset.wall(*started),
+                until,
+                origin,
+                reason,
+                size,
+                text,
+                by.map(|Uid(uid)| uid)
+            ])?;
             self.listed += part.len();
         }
         Ok(())
@@ -209,15 +220,18 @@ impl Lists {
             }
         }
         let bans = &mut loaded.memory.bans;
-        let mut statement =
-            connection.prepare("SELECT jail, started, until, origin, reason, prefixes FROM lists ORDER BY id DESC")?;
+        let mut statement = connection
+            .prepare("SELECT jail, started, until, origin, reason, prefixes, uid FROM lists ORDER BY id DESC")?;
         let mut found = statement.query([])?;
         while let Some(row) = found.next()? {
             let started = offset.boot(row.get(1)?);
             let until = row.get::<_, Option<i64>>(2)?.map_or(Until::Forever, |until| Until::At(offset.boot(until)));
             let origin = match row.get_ref(3)?.as_str()? {
                 "adopted" => Origin::Adopted,
-                _ => Origin::Command { reason: row.get::<_, Option<String>>(4)?.map(Arc::from) },
+                _ => Origin::Command {
+                    reason: row.get::<_, Option<String>>(4)?.map(Arc::from),
+                    by: row.get::<_, Option<u32>>(6)?.map(Uid),
+                },
             };
             let jail = jail(row.get_ref(0)?.as_str()?);
             for line in row.get_ref(5)?.as_str()?.lines() {

@@ -18,12 +18,16 @@
 //! A database that is damaged is set aside and begun anew; one of a later version is left alone. Both are told, and neither
 //! keeps the daemon from enforcing. See [`schema`] for the tables and [`wall`] for their times.
 
+mod account;
 mod database;
+mod grants;
 mod history;
 mod lists;
 mod printed;
+mod questions;
 mod rows;
 mod schema;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod twins;
@@ -33,14 +37,19 @@ mod writer;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use blocker_core::engine::{Changes, JailId, Memory, SourceId};
+use blocker_core::engine::{Changes, Grant, JailId, Memory, SourceId};
 use blocker_core::keyed::HashKey;
+use blocker_core::prefix::Prefix;
 
 use crate::clock::Reading;
 use crate::source::{JournalMark, Mark, Marks};
 
+pub use account::{MAX_TOLD, PastBan, PastLine};
 pub use database::{Database, Opened};
+pub use questions::{Answer, Question, Questions};
+pub use wall::boot_id;
 pub use writer::{Report, Writer};
 
 /// The database in the directory `daemon.state`.
@@ -73,6 +82,10 @@ pub struct Transaction {
     pub printed: Vec<(String, i64, Vec<PrintedPiece>)>,
     /// Whether `printed` is all there is, so that what is not in it is gone.
     pub all_printed: bool,
+    /// How long what is over is kept in the account.
+    pub remember_bans: Duration,
+    /// What is asked, to be answered when this is written.
+    pub questions: Questions,
     /// How many bans are in force, or lately ended.
     pub in_force: usize,
     /// Whether it must outlast a power loss from here on.
@@ -128,6 +141,8 @@ impl Waiting {
 pub struct Loaded {
     /// Bans and counts, on the present boot's clock.
     pub memory: Memory,
+    /// What is allowed by command over a restart, on the same clock.
+    pub grants: Vec<(Prefix, Grant)>,
     /// By which texts in it were hashed, if there are any.
     pub hash_key: Option<HashKey>,
     /// What was read of each source.

@@ -8,9 +8,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use blocker_core::attempts::Attempts;
-use blocker_core::bans::MAX_USER_BYTES;
+use blocker_core::bans::{MAX_USER_BYTES, Uid};
 use blocker_core::engine::{Ban, Counted, Entry, Origin};
+use blocker_core::keyed::Tag;
 use blocker_core::time::Until;
+use blocker_core::tracker::Tries;
 use rusqlite::{Connection, Result, Row, params};
 
 use super::wall::Offset;
@@ -20,7 +22,7 @@ use crate::source::{JournalMark, Mark};
 const FAILURE_BYTES: usize = 12;
 
 pub(super) const BANS: &str =
-    "SELECT prefix, jail, started, until, ended, origin, attempts, user, pattern, reason FROM bans";
+    "SELECT prefix, jail, started, until, ended, origin, attempts, user, pattern, reason, uid FROM bans";
 
 /// A ban from a row of [`BANS`].
 pub(super) fn ban(row: &Row<'_>, offset: Offset) -> Result<Option<Entry>> {
@@ -39,7 +41,10 @@ pub(super) fn ban(row: &Row<'_>, offset: Offset) -> Result<Option<Entry>> {
             }),
             pattern: row.get::<_, Option<String>>(8)?.unwrap_or_default().into(),
         },
-        "command" => Origin::Command { reason: row.get::<_, Option<String>>(9)?.map(Arc::from) },
+        "command" => Origin::Command {
+            reason: row.get::<_, Option<String>>(9)?.map(Arc::from),
+            by: row.get::<_, Option<u32>>(10)?.map(Uid),
+        },
         "adopted" => Origin::Adopted,
         _ => return Ok(None),
     };
@@ -58,8 +63,8 @@ pub(super) fn put_ban(
         return delete.execute([prefix, jail]).map(drop);
     };
     let mut put = connection.prepare_cached(
-        "INSERT OR REPLACE INTO bans (prefix, jail, started, until, ended, origin, attempts, user, pattern, reason)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "INSERT OR REPLACE INTO bans (prefix, jail, started, until, ended, origin, attempts, user, pattern, reason, uid)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?;
     match entry {
         Entry::Ended { started } => put.execute(params![
@@ -72,7 +77,8 @@ pub(super) fn put_ban(
             None::<u32>,
             None::<&[u8]>,
             None::<&str>,
-            None::<&str>
+            None::<&str>,
+            None::<u32>
         ]),
         Entry::InForce(Ban { started, until, origin }) => {
             let started = offset.wall(*started);
@@ -80,32 +86,39 @@ pub(super) fn put_ban(
                 Until::At(end) => Some(offset.wall(*end)),
                 Until::Forever => None,
             };
-            let (origin, attempts, user, pattern, reason) = match origin {
+            let (origin, attempts, user, pattern, reason, uid) = match origin {
                 Origin::Log { attempts, user, pattern } => {
-                    ("log", Some(attempts.as_tenths()), user.as_deref(), Some(&**pattern), None)
+                    ("log", Some(attempts.as_tenths()), user.as_deref(), Some(&**pattern), None, None)
                 }
-                Origin::Command { reason } => ("command", None, None, None, reason.as_deref()),
-                Origin::Adopted => ("adopted", None, None, None, None),
+                Origin::Command { reason, by } => {
+                    ("command", None, None, None, reason.as_deref(), by.map(|Uid(uid)| uid))
+                }
+                Origin::Adopted => ("adopted", None, None, None, None, None),
             };
-            put.execute(params![prefix, jail, started, until, false, origin, attempts, user, pattern, reason])
+            put.execute(params![prefix, jail, started, until, false, origin, attempts, user, pattern, reason, uid])
         }
     }
     .map(drop)
 }
 
-pub(super) const FAILURES: &str = "SELECT prefix, jail, latest, list FROM failures";
+/// Bytes of one user in `failures.users`.
+const USER_BYTES: usize = 4;
+
+pub(super) const FAILURES: &str = "SELECT prefix, jail, latest, list, users FROM failures";
 
 /// Failures from a row of [`FAILURES`].
 pub(super) fn failures(row: &Row<'_>, offset: Offset) -> Result<Counted> {
     let latest: i64 = row.get(2)?;
     let list = row.get_ref(3)?.as_blob()?;
-    let failure = |bytes: &[u8]| {
+    let users = row.get_ref(4)?.as_blob_or_null()?.unwrap_or_default();
+    let users = users.chunks_exact(USER_BYTES).map(|bytes| Tag::new(u32::from_le_bytes(bytes.try_into().ok()?)));
+    let failure = |(bytes, user): (&[u8], Option<Tag>)| {
         let (before, tenths) = bytes.split_at(8);
         let before = i64::from_le_bytes(before.try_into().ok()?);
-        let tenths = u32::from_le_bytes(tenths.try_into().ok()?);
-        Some((offset.boot(latest.saturating_sub(before)), Attempts::tenths(tenths)))
+        let attempts = Attempts::tenths(u32::from_le_bytes(tenths.try_into().ok()?));
+        Some(Tries { at: offset.boot(latest.saturating_sub(before)), attempts, user })
     };
-    Ok(list.chunks_exact(FAILURE_BYTES).filter_map(failure).collect())
+    Ok(list.chunks_exact(FAILURE_BYTES).zip(users.chain(std::iter::repeat(None))).filter_map(failure).collect())
 }
 
 /// Writes failures, or removes what there is of them.
@@ -115,18 +128,22 @@ pub(super) fn put_failures(
     failures: &Counted,
     offset: Offset,
 ) -> Result<()> {
-    let Some(&(latest, _)) = failures.last() else {
+    let Some(latest) = failures.last().map(|tries| tries.at) else {
         let mut delete = connection.prepare_cached("DELETE FROM failures WHERE prefix = ?1 AND jail = ?2")?;
         return delete.execute([prefix, jail]).map(drop);
     };
     let mut list = Vec::with_capacity(FAILURE_BYTES * failures.len());
-    for (at, attempts) in failures {
+    for Tries { at, attempts, user: _ } in failures {
         list.extend(latest.as_nanos().saturating_sub(at.as_nanos()).to_le_bytes());
         list.extend(attempts.as_tenths().to_le_bytes());
     }
-    let mut put = connection
-        .prepare_cached("INSERT OR REPLACE INTO failures (prefix, jail, latest, list) VALUES (?1, ?2, ?3, ?4)")?;
-    put.execute(params![prefix, jail, offset.wall(latest), list]).map(drop)
+    let is_anybodys = failures.iter().any(|tries| tries.user.is_some());
+    let users = failures.iter().flat_map(|tries| tries.user.map_or(0, Tag::number).to_le_bytes());
+    let users: Option<Vec<u8>> = is_anybodys.then(|| users.collect());
+    let mut put = connection.prepare_cached(
+        "INSERT OR REPLACE INTO failures (prefix, jail, latest, list, users) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    put.execute(params![prefix, jail, offset.wall(latest), list, users]).map(drop)
 }
 
 pub(super) const LOGS: &str =

@@ -5,28 +5,35 @@
 //!
 //! - `meta`: one row. `boot`, `offset`, `written`: see [`wall`](super::wall). `hash_key`: 16 secret bytes, by which texts that
 //!   need only be known again are hashed ([`blocker_core::keyed`]).
-//! - `bans`: a ban of `prefix` by `jail`, from `started` to `until` (NULL: for ever), and what it came from. One that has
+//! - `bans`: a ban of `prefix` by `jail`, from `started` to `until` (NULL: for ever), and what it came from; `uid` is the user
+//!   who asked for it. One that has
 //!   `ended` is kept as long as lines about the time before it may come.
 //! - `lists`: many bans that have all but the prefix in common, `size` of them, a line of `prefixes` each.
+//! - `account`, `evidence`: how single bans began, and what became of them: see [`account`].
 //! - `lifted`: what a list names and is banned no more. See [`lists`] for what holds if several tables name a prefix.
 //! - `failures`: what counts against `prefix` in `jail`: the `latest` failure, and in `list` all of them in the order of time,
-//!   12 bytes each: nanoseconds before the latest (8 bytes) and tenths of attempts (4 bytes), both little-endian.
+//!   12 bytes each: nanoseconds before the latest (8 bytes) and tenths of attempts (4 bytes), both little-endian. In `users` of each
+//!   the hash of the user that it was tried as, 4 bytes, little-endian, zero where there is none; NULL if there is none at all.
 //! - `sources`: the inputs of jails that have been read.
 //! - `logs`: how far each file of a source was read: [`Mark`](crate::source::Mark).
 //! - `cursors`: how far each source has read its journal: the cursor of the last entry, NULL if there was none.
 //! - `twins`: how often a `source` of `jail` told a `message`, a hash, that another one may tell too: the last time at `last`.
 //!   The source is empty if it is none any more.
+//! - `sessions`: tenths of attempts that each teller told of a `session` of `jail`, a hash, of which another one may tell too: the
+//!   last time at `last`.
 //! - `history`: how many `bans` of `prefix` logs have earned in `jail`, the `last` of which began then.
+//! - `allowed`: what is allowed by command over a restart, `since` when and `until` when (NULL: for ever), and why.
 //! - `printed`: what a command has printed, in pieces: hashes of lines, 8 bytes each, little-endian.
 //!
 //! Times are wall time in nanoseconds since 1970. Paths are bytes.
 
 use rusqlite::{Connection, Result, TransactionBehavior};
 
-use super::lists;
+use super::{account, grants, lists};
 
 /// What makes a database of each version out of one of the version before.
-pub(super) const MIGRATIONS: [&str; 6] = [FIRST, SECOND, THIRD, FOURTH, FIFTH, lists::TABLES];
+pub(super) const MIGRATIONS: [&str; 9] =
+    [FIRST, SECOND, THIRD, FOURTH, FIFTH, lists::TABLES, account::TABLES, grants::TABLE, SESSIONS];
 
 const FIRST: &str = "CREATE TABLE meta (
         id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -98,6 +105,16 @@ const FIFTH: &str = "CREATE TABLE history (
         bans INTEGER NOT NULL,
         last INTEGER NOT NULL,
         PRIMARY KEY (prefix, jail)
+    ) STRICT, WITHOUT ROWID;";
+
+const SESSIONS: &str = "ALTER TABLE failures ADD COLUMN users BLOB;
+    CREATE TABLE sessions (
+        jail TEXT NOT NULL,
+        session INTEGER NOT NULL,
+        login INTEGER NOT NULL,
+        auth INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        PRIMARY KEY (jail, session)
     ) STRICT, WITHOUT ROWID;";
 
 /// Marks a database as `blocker`'s: `blkr`.

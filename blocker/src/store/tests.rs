@@ -7,15 +7,19 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use blocker_core::attempts::Attempts;
+use blocker_core::bans::Uid;
 use blocker_core::engine::{Ban, Counted, Entry, Key, Origin};
+use blocker_core::keyed::Tag;
 use blocker_core::prefix::Prefix;
 use blocker_core::time::{Timestamp, Until};
+use blocker_core::tracker::Tries;
 use proptest::prelude::*;
 use rusqlite::Connection;
 
 use super::*;
 use crate::source::testing::TempDir;
 
+mod account;
 mod again;
 
 const DOVECOT: JailId = JailId::MIN;
@@ -52,7 +56,7 @@ fn what_was_written_is_read_back() {
     loaded.memory.bans.sort_by_key(|(key, _)| *key);
     let mut expected = bans;
     expected.sort_by_key(|(key, _)| *key);
-    assert_eq!(loaded.memory, Memory { bans: expected, counts, history: Vec::new(), twins: Vec::new() });
+    assert_eq!(loaded.memory, Memory { bans: expected, counts, ..Memory::default() });
     let known = |files| Marks { is_known: true, files };
     assert_eq!(loaded.logs, BTreeMap::from([("a".into(), known(marks)), ("b".into(), known(vec![]))]));
     assert_eq!(loaded.cursors, cursors.into_iter().collect());
@@ -124,7 +128,7 @@ fn rows_of_jails_that_are_gone_and_rows_that_mean_nothing_are_left_out() {
         ..Changes::default()
     };
     write(&dir, &Transaction { changes, jails: BTreeMap::from([(gone, "gone".into())]), ..txn() });
-    let sql = "INSERT INTO bans VALUES ('nonsense', 'dovecot', 1, NULL, 0, 'adopted', NULL, NULL, NULL, NULL)";
+    let sql = "INSERT INTO bans VALUES ('nonsense', 'dovecot', 1, NULL, 0, 'adopted', NULL, NULL, NULL, NULL, NULL)";
     Connection::open(dir.path("state/blocker.db")).and_then(|c| c.execute(sql, [])).expect("nobody has it open");
 
     let loaded = load(&dir);
@@ -191,11 +195,13 @@ fn a_later_version_s_database_is_left_alone_and_so_is_another_program_s() {
 #[test]
 fn an_earlier_version_s_database_keeps_what_it_holds() {
     let dir = TempDir::new();
-    write(&dir, &Transaction { changes: one_ban(), ..txn() });
+    let counts = vec![((prefix("192.0.2.10"), DOVECOT), counted(&[(100, 10), (101, 1)]))];
+    write(&dir, &Transaction { changes: Changes { counts, ..one_ban() }, ..txn() });
     Connection::open(dir.path("state/blocker.db"))
         .and_then(|c| {
             c.execute_batch(
-                "DROP TABLE cursors; DROP TABLE printed; DROP TABLE twins; DROP TABLE history; DROP TABLE lists; DROP TABLE lifted;
+                "DROP TABLE account; DROP TABLE evidence; ALTER TABLE bans DROP COLUMN uid; DROP TABLE cursors; DROP TABLE printed; DROP TABLE twins; DROP TABLE history; DROP TABLE lists; DROP TABLE lifted;
+                 DROP TABLE allowed; DROP TABLE sessions; ALTER TABLE failures DROP COLUMN users;
                  ALTER TABLE meta DROP COLUMN hash_key; PRAGMA user_version = 1",
             )
         })
@@ -206,6 +212,8 @@ fn an_earlier_version_s_database_keeps_what_it_holds() {
 
     let loaded = load(&dir);
     assert_eq!((loaded.memory.bans.len(), loaded.cursors), (1, cursors.into_iter().collect()));
+    let nobodys = [(100, 10), (101, 1)].map(|(at, tenths)| Tries::nobodys(secs(at), Attempts::tenths(tenths)));
+    assert_eq!(loaded.memory.counts[0].1, nobodys, "nobody's login forgives them");
 }
 
 #[test]
@@ -335,14 +343,19 @@ proptest! {
 
     #[test]
     fn any_failures_are_read_back(
-        failures in proptest::collection::vec((any::<i32>(), any::<u32>()), 1..50),
+        failures in proptest::collection::vec((any::<i32>(), any::<u32>(), any::<Option<u32>>()), 1..50),
         user in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300)),
         pattern in ".{0,20}",
     ) {
         let mut failures = failures;
         failures.sort_unstable();
         let failures: Counted = failures.into_iter()
-            .map(|(at, tenths)| (Timestamp::from_nanos(i64::from(at) * 1_000_003), Attempts::tenths(tenths))).collect();
+            .map(|(at, tenths, user)| Tries {
+                at: Timestamp::from_nanos(i64::from(at) * 1_000_003),
+                attempts: Attempts::tenths(tenths),
+                user: user.and_then(Tag::new),
+            })
+            .collect();
         let mut kept = user.clone();
         if let Some(user) = &mut kept {
             user.truncate(blocker_core::bans::MAX_USER_BYTES);
@@ -432,12 +445,15 @@ fn log_ban(started: i64, until: Until) -> Entry {
 }
 
 fn command_ban(reason: Option<&str>) -> Entry {
-    let origin = Origin::Command { reason: reason.map(Into::into) };
+    let origin = Origin::Command { reason: reason.map(Into::into), by: Some(Uid(1_000)) };
     Entry::InForce(Ban { origin, ..ban(3, Until::At(secs(99))) })
 }
 
 fn counted(failures: &[(i64, u32)]) -> Counted {
-    failures.iter().map(|&(at, tenths)| (secs(at), Attempts::tenths(tenths))).collect()
+    failures
+        .iter()
+        .map(|&(at, tenths)| Tries { at: secs(at), attempts: Attempts::tenths(tenths), user: Tag::new(tenths - 1) })
+        .collect()
 }
 
 fn mark(path: &str, inode: u64) -> Mark {

@@ -63,12 +63,16 @@ pub(super) fn put(
     Ok(())
 }
 
-/// Removes those of jails that are gone.
-pub(super) fn remove_nobodys(connection: &Connection, jail: impl Fn(&str) -> Option<JailId>) -> Result<()> {
-    let mut statement = connection.prepare("SELECT DISTINCT jail FROM twins")?;
+/// Removes the rows of jails that are gone from `table`.
+pub(super) fn remove_nobodys(
+    connection: &Connection,
+    table: &str,
+    jail: impl Fn(&str) -> Option<JailId>,
+) -> Result<()> {
+    let mut statement = connection.prepare(&format!("SELECT DISTINCT jail FROM {table}"))?;
     let jails = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>>>()?;
     for gone in jails.iter().filter(|name| jail(name).is_none()) {
-        connection.execute("DELETE FROM twins WHERE jail = ?1", [gone])?;
+        connection.execute(&format!("DELETE FROM {table} WHERE jail = ?1"), [gone])?;
     }
     Ok(())
 }

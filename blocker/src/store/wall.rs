@@ -66,7 +66,8 @@ impl Offset {
 }
 
 /// The name of this boot; empty, which is no boot's, if the kernel does not tell.
-pub(super) fn boot_id() -> String {
+#[must_use]
+pub fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or_else(|_| String::new(), |id| id.trim().to_owned())
 }
 

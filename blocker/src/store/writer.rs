@@ -100,6 +100,7 @@ impl Thread {
             while let Err(error) = database.write(&transaction, Reading::take()) {
                 let why = database::sentence(database.state(), &error);
                 transaction.told.tell(Err(&why));
+                transaction.questions.refuse(&why);
                 if database::is_damage(&error) {
                     match self.begin_anew(database, &error.to_string()) {
                         Some(another) => database = another,
@@ -115,11 +116,16 @@ impl Thread {
             }
             let is_sprawling = !transaction.changes.all_bans && database.is_sprawling(transaction.in_force);
             transaction.told.tell(Ok(()));
+            for question in transaction.questions.take() {
+                let found = database.account_of(question.whom);
+                let found = found.map_err(|error| database::sentence(database.state(), &error));
+                (question.answer)(found.as_deref().map(<[_]>::to_vec).map_err(String::as_str));
+            }
             let report = if is_sprawling { Report::Sprawling } else { Report::Written };
             if self.reports.blocking_send(report).is_err() {
                 return;
             }
-            self.clean(&mut database);
+            self.clean(&mut database, transaction.remember_bans);
         }
     }
 
@@ -133,12 +139,12 @@ impl Thread {
         self.reports.blocking_send(report).ok().and(another)
     }
 
-    fn clean(&mut self, database: &mut Database) {
+    fn clean(&mut self, database: &mut Database, remember_bans: Duration) {
         if self.cleaned.elapsed() < CLEAN_EVERY {
             return;
         }
         self.cleaned = Instant::now();
-        if let Err(error) = database.clean(Reading::take()) {
+        if let Err(error) = database.clean(remember_bans, Reading::take()) {
             tracing::warn!("{}", database::sentence(database.state(), &error));
         }
     }

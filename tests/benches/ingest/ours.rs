@@ -92,16 +92,18 @@ fn engine(source: SourceId) -> Engine {
         sources: vec![source],
         limits,
         repeat: Repeat::default(),
+        forgives: true,
     };
     let mut engine = Engine::new(Settings {
         jails: vec![jail],
         manual: JailId::MIN,
         allow: Vec::new(),
         ipv6_prefix: 64,
+        bans_per_minute: None,
         remember_bans: Duration::from_secs(30 * 24 * 60 * 60),
         bounds: Bounds::default(),
     });
-    // As the daemon's does, unless it logs at DEBUG.
+    // As the daemon's does under a flood, unless it logs at DEBUG.
     engine.tell_failures(false);
     engine
 }

@@ -128,7 +128,7 @@ fn split_value(text: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// An address as the system prints it, canonical. A zone (`fe80::1%eth0`) is refused: no ban could reach it.
-fn address(text: &[u8]) -> Option<IpAddr> {
+pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
     if let Some(v4) = ipv4(text) {
         return Some(v4.into());
     }

@@ -80,6 +80,20 @@ impl Reason {
         }
     }
 
+    /// What a login of the user that the line shows forgives: the last try, if that was his. All tries before it may have been
+    /// at others, or whoever has an account of his own could have every guess on a connection forgiven by a last one at that.
+    pub(super) fn forgivable(self, has_method: bool, has_user: bool) -> Attempts {
+        match self.row.cause {
+            Cause::Refused if has_method && has_user => Attempts::whole(1),
+            Cause::RefusedByBackend if has_user => Attempts::whole(1),
+            Cause::Refused
+            | Cause::RefusedByBackend
+            | Cause::Probe { .. }
+            | Cause::Once { .. }
+            | Cause::Harmless(_) => Attempts::ZERO,
+        }
+    }
+
     /// What it adds to the count; zero if the line itself says that there was no try.
     pub(super) fn weigh(self, has_method: bool, has_user: bool) -> Attempts {
         let tries = self.attempts.unwrap_or(1);

@@ -20,6 +20,7 @@ fn judged(line: &[u8]) -> Judgement<'_> {
 fn named(line: &str) -> Option<IpAddr> {
     match judged(line.as_bytes()) {
         Judgement::Failure(failure) => Some(failure.addr),
+        Judgement::Success(success) => Some(success.addr),
         Judgement::Ignored(_) | Judgement::Helper(_) | Judgement::NoMatch => None,
     }
 }
@@ -38,8 +39,9 @@ fn a_failure_carries_all_that_the_line_tells() {
             addr: "192.0.2.9".parse().unwrap(),
             user: Some(b"bob"),
             attempts: Attempts::whole(54),
+            forgivable: Attempts::whole(1),
             span: Duration::from_secs(27),
-            session: Some(session.as_bytes()),
+            session: Some(Session { id: session.as_bytes(), teller: Teller::Login }),
             service: "pop3".into(),
             pattern: "auth failed".into(),
         })
@@ -135,7 +137,12 @@ proptest! {
     fn a_success_stays_a_success(header in header(), user in hostile_text(), peer in peer()) {
         let line = format!("{header}Login: user=<{user}>, method=PLAIN, rip={peer}, lip={SERVER}");
 
-        prop_assert_eq!(judged(line.as_bytes()), Judgement::Ignored("login succeeded".into()));
+        let expected = if user.is_empty() {
+            Judgement::Ignored("login succeeded".into())
+        } else {
+            Judgement::Success(Success { addr: peer, user: user.as_bytes(), pattern: "login succeeded".into() })
+        };
+        prop_assert_eq!(judged(line.as_bytes()), expected, "{}", line);
     }
 
     #[test]

@@ -202,7 +202,10 @@ impl Fail2ban {
     pub fn judge<'a>(&self, record: &Record<'a>, owner: Owner, at: Timestamp, memory: &mut Memory) -> Judgement<'a> {
         match self.judge_line(record.line, record.line, owner, at, memory) {
             Judgement::NoMatch => {}
-            judgement @ (Judgement::Failure(_) | Judgement::Ignored(_) | Judgement::Helper(_)) => return judgement,
+            judgement @ (Judgement::Failure(_)
+            | Judgement::Success(_)
+            | Judgement::Ignored(_)
+            | Judgement::Helper(_)) => return judgement,
         }
         // What fail2ban does not understand: the message by itself, of one that is told to have been repeated.
         match memchr::memmem::find(record.line, b"message repeated ") {
@@ -307,6 +310,8 @@ impl Fail2ban {
                     original.get(at..at + user.len())
                 }),
                 attempts: Attempts::whole(1),
+                // Its filters know of no login that succeeded.
+                forgivable: Attempts::ZERO,
                 span: Duration::ZERO,
                 session: None,
                 service: self.service.clone(),

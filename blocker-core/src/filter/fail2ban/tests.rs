@@ -31,6 +31,7 @@ fn compile(definition: Definition) -> Result<Fail2ban, String> {
 fn shown(judgement: &Judgement<'_>) -> String {
     match judgement {
         Judgement::Failure(failure) => failure.addr.to_string(),
+        Judgement::Success(success) => format!("success of {}", success.addr),
         Judgement::Ignored(_) => "ignored".to_owned(),
         Judgement::Helper(_) => "helper".to_owned(),
         Judgement::NoMatch => String::new(),
@@ -132,7 +133,9 @@ fn the_user_comes_from_its_group_or_from_one_that_fills_it() {
         let record = record::parse(line.as_bytes()).unwrap();
         match filter(&[expression]).judge(&record, Owner::NOBODY, Timestamp::from_secs(0), &mut Memory::default()) {
             Judgement::Failure(failure) => failure.user.map(|user| String::from_utf8_lossy(user).into_owned()),
-            other @ (Judgement::Ignored(_) | Judgement::Helper(_) | Judgement::NoMatch) => panic!("{other:?}"),
+            other @ (Judgement::Success(_) | Judgement::Ignored(_) | Judgement::Helper(_) | Judgement::NoMatch) => {
+                panic!("{other:?}")
+            }
         }
     };
 

@@ -8,6 +8,7 @@
 //! | `program` | the programs whose lines it reads; `*` stands for any bytes, `""` for lines that name no program |
 //! | `service` | what is logged into, for people; the filter's name unless it is given |
 //! | `[[pattern]]` | a failure: `name`, `match`, and, if they differ, `weight` (0.1 to 100, of one attempt; 1), `service` and `front` |
+//! | `[[success]]` | a login that succeeded: `name`, `match`, with `<ADDR>` and `<USER>`; forgives that user's failures there |
 //! | `[[ignore]]` | what is known and nobody's fault: `name`, `match` |
 //! | `[[example]]` | a line and what it must yield (see [`crate::filter::examples`]) |
 
@@ -36,6 +37,9 @@ pub struct Definition {
     /// What a failure looks like; the first that matches counts.
     #[serde(default, rename = "pattern")]
     pub patterns: Vec<PatternDefinition>,
+    /// What a login that succeeded looks like; looked at after the failures.
+    #[serde(default, rename = "success")]
+    pub successes: Vec<SuccessDefinition>,
     /// What is known and nobody's fault, whatever a pattern says.
     #[serde(default, rename = "ignore")]
     pub ignored: Vec<IgnoreDefinition>,
@@ -62,6 +66,17 @@ pub struct PatternDefinition {
     /// What is logged into, if it is not the filter's.
     #[serde(default)]
     pub service: Option<String>,
+}
+
+/// What a login that succeeded looks like.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SuccessDefinition {
+    /// For people.
+    pub name: String,
+    /// The expression, with tags; one of them must be the user.
+    #[serde(rename = "match")]
+    pub expression: String,
 }
 
 /// What is known and nobody's fault.

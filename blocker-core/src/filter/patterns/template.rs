@@ -45,6 +45,10 @@ impl InvalidPattern {
     pub(super) fn no_address(name: &str) -> Self {
         Self::whole(name, "there is no <ADDR> in it: write it where the service writes the peer's address")
     }
+
+    pub(super) fn no_user(name: &str) -> Self {
+        Self::whole(name, "there is no <USER> in it: a login that succeeded forgives that user alone")
+    }
 }
 
 /// Compiles `expression`, the pattern called `name`.

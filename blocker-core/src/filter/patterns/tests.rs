@@ -58,7 +58,7 @@ fn a_group_called_attempts_multiplies_the_weight_and_both_have_bounds() {
         let line = smtpd(message);
         match filter.judge(&record(&line)) {
             Judgement::Failure(failure) => Some((failure.attempts.as_tenths(), failure.span.as_secs())),
-            Judgement::Ignored(_) | Judgement::Helper(_) | Judgement::NoMatch => None,
+            Judgement::Success(_) | Judgement::Ignored(_) | Judgement::Helper(_) | Judgement::NoMatch => None,
         }
     };
 
@@ -143,7 +143,7 @@ fn an_extension_adds_patterns_and_may_ignore_what_the_other_finds() {
         match filter.judge(&record(&line)) {
             Judgement::Failure(failure) => failure.pattern.to_string(),
             Judgement::Ignored(why) => why.to_string(),
-            Judgement::Helper(_) | Judgement::NoMatch => String::new(),
+            Judgement::Success(_) | Judgement::Helper(_) | Judgement::NoMatch => String::new(),
         }
     };
     let failed = |user: &str| {

@@ -54,8 +54,14 @@ pub(super) fn hand_over(globals: &Globals, import: &Import, found: &Bans) -> Res
         }
         Ok(())
     })?;
-    let ours: BTreeMap<&str, &str> =
-        import.jails.iter().filter_map(|jail| Some((jail.name.as_str(), jail.jail.as_ref()?.name.as_str()))).collect();
+    // What the daemon runs as it is in fail2ban goes before what would be written of it.
+    let taken = settings::load(&globals.config).ok().and_then(|config| config.taken);
+    let written = import.jails.iter().filter_map(|jail| Some((jail.name.as_str(), jail.jail.as_ref()?.name.as_str())));
+    let run = taken
+        .iter()
+        .flat_map(|taken| &taken.jails)
+        .filter_map(|jail| Some((jail.name.as_str(), jail.jail.as_deref()?)));
+    let ours: BTreeMap<&str, &str> = written.chain(run).collect();
     let mut requests: BTreeMap<(&str, Option<u64>), Vec<Whom>> = BTreeMap::new();
     let mut homeless: BTreeMap<&str, usize> = BTreeMap::new();
     for ban in &found.bans {
@@ -80,6 +86,9 @@ pub(super) fn hand_over(globals: &Globals, import: &Import, found: &Bans) -> Res
         }
     }
     changes.finish()?;
+    if !globals.json {
+        output::line(PLACES)?;
+    }
     if homeless.is_empty() {
         return Ok(());
     }
@@ -87,6 +96,10 @@ pub(super) fn hand_over(globals: &Globals, import: &Import, found: &Bans) -> Res
         homeless.iter().map(|(jail, count)| format!("{count} of {}", jail.escape_debug())).collect();
     bail!("bans left out because the daemon runs no such jail: {}; --list-bans prints all", counts.join(", "))
 }
+
+/// What of the database is left where it is.
+const PLACES: &str = "\nHow far fail2ban has read its logs, and what it has counted, is not taken over: the daemon has read them since it \
+                      started, so let fail2ban run until then";
 
 /// An address is banned as the log would have it banned.
 fn whom(ban: &Ban) -> Option<Whom> {

@@ -1,19 +1,18 @@
 //! Which filters judge, and with which limits: one filter, one jail, or all jails that are on.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use blocker_core::allowlist::Allowed;
 use blocker_core::config::{self, Config, Enabled};
 use blocker_core::engine::{AllowReason, Bounds, Jail, JailId, Limits, Settings, SourceId};
-use blocker_core::fail2ban::{self, Logs};
-use blocker_core::filter::fail2ban::Fail2ban;
+use blocker_core::fail2ban::Logs;
 use blocker_core::filter::{Filter, Label};
 use blocker_core::record::Stamp;
 
 use crate::cli::Globals;
 use crate::exit::Failure;
+use crate::fail2ban;
 use crate::settings;
 
 /// Who judges.
@@ -102,6 +101,7 @@ impl Jails {
             sources: vec![SourceId::new(0)],
             limits: limits(jail),
             repeat: jail.repeat.clone(),
+            forgives: jail.forgive,
         });
         let allow = config.daemon.allow.iter().map(|&prefix| Allowed { prefix, why: AllowReason::Configured });
         Ok(Self {
@@ -110,6 +110,7 @@ impl Jails {
                 manual,
                 allow: allow.collect(),
                 ipv6_prefix: config.daemon.ipv6_prefix,
+                bans_per_minute: None,
                 remember_bans: config.daemon.remember_bans,
                 bounds: Bounds::default(),
             },
@@ -127,12 +128,11 @@ impl Jails {
 
 /// A filter of fail2ban by its file, with parameters behind it.
 fn filter_of_fail2ban(text: &str, logs: Logs) -> Result<Filter> {
-    let fail2ban::Filter { definition, warnings } = crate::fail2ban::filter(text, logs)?;
+    let (filter, warnings) = fail2ban::compiled(text, logs)?;
     for warning in warnings {
         eprintln!("blocker: warning: {warning}");
     }
-    let filter = Fail2ban::compile(definition).map_err(|error| Failure::Configuration(format!("{text}: {error}")))?;
-    Ok(Filter::Fail2ban(Arc::new(filter)))
+    Ok(filter)
 }
 
 /// A filter by its name, or in a file of its own; one of fail2ban for lines from such `logs`.

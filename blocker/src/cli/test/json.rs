@@ -123,7 +123,7 @@ pub(super) fn put_ban(out: &mut Vec<u8>, file: Option<&str>, line: u64, ban: &Ba
 }
 
 /// Puts `value` into `out` as a line.
-pub(super) fn put(out: &mut Vec<u8>, value: &impl Serialize) -> Result<()> {
+pub(in crate::cli) fn put(out: &mut Vec<u8>, value: &impl Serialize) -> Result<()> {
     value.serialize(&mut Serializer::with_formatter(&mut *out, Ascii)).context("writing JSON")?;
     out.push(b'\n');
     Ok(())

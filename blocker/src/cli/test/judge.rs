@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use blocker_core::attempts::Attempts;
 use blocker_core::engine::{JailId, LastFailures, LogId};
 use blocker_core::filter::fail2ban::{Memory, Owner};
-use blocker_core::filter::{Failure, Filter, Judgement, Label};
+use blocker_core::filter::{Failure, Filter, Judgement, Label, Success};
 use blocker_core::record::{self, Entry, Learnt, Record, Stamp};
 use blocker_core::time::Timestamp;
 
@@ -63,19 +63,29 @@ impl Told<'_> {
     }
 }
 
-/// Judges `line` of `log`. Each failure that a jail sees in it goes to `found`, with when it was made.
+/// What becomes of what the jails see.
+pub(super) trait Counting {
+    /// Takes in a failure in a jail that was `made` then, and says what it adds to what lines of its connection have told: the
+    /// same failure, with its attempts.
+    fn fail<'f>(&mut self, jail: JailId, failure: Failure<'f>, made: Option<Timestamp>) -> Failure<'f>;
+
+    /// Takes in a login that succeeded.
+    fn succeed(&mut self, jail: JailId, success: &Success<'_>, made: Option<Timestamp>);
+}
+
+/// Judges `line` of `log`. What a jail sees in it goes to `counting`, with when it was made.
 pub(super) fn judge<'a>(
     jails: &'a Jails,
     clock: &Clock,
     log: &mut Log,
     line: &[u8],
-    mut found: impl FnMut(JailId, Failure<'_>, Option<Timestamp>),
+    counting: &mut impl Counting,
 ) -> Told<'a> {
     match record::read(line, &mut log.learnt) {
         Ok(Entry::Record(record)) => {
             let time = log.made(clock, jails.find_stamp(line, record.stamp));
             let asked = Asked { jails, clock, time, times: 1, is_whole: true };
-            let outcome = asked.ask(&record, &mut log.memory, &mut found);
+            let outcome = asked.ask(&record, &mut log.memory, counting);
             log.last.note(record.host, line, matches!(outcome, Outcome::Failure { .. }));
             Told { outcome, time, is_stamped: record.stamp.is_some(), is_unreadable: false }
         }
@@ -85,7 +95,7 @@ pub(super) fn judge<'a>(
             let outcome = match again.as_deref().map(|line| record::read(line, &mut Learnt::default())) {
                 Some(Ok(Entry::Record(record))) => {
                     let asked = Asked { jails, clock, time, times, is_whole: true };
-                    asked.ask(&record, &mut log.memory, &mut found)
+                    asked.ask(&record, &mut log.memory, counting)
                 }
                 // Only failures are remembered: of anything else the repetition is nothing.
                 Some(Ok(Entry::Again { .. }) | Err(_)) | None => Outcome::NoMatch,
@@ -96,7 +106,7 @@ pub(super) fn judge<'a>(
             log.last.note_unreadable();
             let time = log.made(clock, jails.find_stamp(line, None));
             let asked = Asked { jails, clock, time, times: 1, is_whole: false };
-            let outcome = asked.ask(&Record::bare(line), &mut log.memory, &mut found);
+            let outcome = asked.ask(&Record::bare(line), &mut log.memory, counting);
             let is_unreadable = matches!(outcome, Outcome::NoMatch);
             Told { outcome, time, is_stamped: false, is_unreadable }
         }
@@ -125,12 +135,7 @@ struct Asked<'a, 'c> {
 
 impl<'a> Asked<'a, '_> {
     /// Asks every jail. A failure in one of them goes before what another one knows and ignores.
-    fn ask(
-        self,
-        record: &Record<'_>,
-        memory: &mut Memory,
-        found: &mut impl FnMut(JailId, Failure<'_>, Option<Timestamp>),
-    ) -> Outcome<'a> {
+    fn ask(self, record: &Record<'_>, memory: &mut Memory, counting: &mut impl Counting) -> Outcome<'a> {
         let Self { jails, clock, time, times, is_whole } = self;
         let mut outcome = Outcome::NoMatch;
         let is_asked = |filter: &Filter| is_whole || filter.fail2ban().is_some();
@@ -139,7 +144,7 @@ impl<'a> Asked<'a, '_> {
             let at = time.unwrap_or(clock.now());
             match (jail.filter.judge_with(record, owner, at, memory), &outcome) {
                 (Judgement::Failure(failure), _) => {
-                    let failure = failure.times(times);
+                    let failure = counting.fail(jail.id, failure.times(times), time);
                     if !matches!(outcome, Outcome::Failure { .. }) {
                         outcome = Outcome::Failure {
                             jail,
@@ -149,7 +154,12 @@ impl<'a> Asked<'a, '_> {
                             pattern: failure.pattern.clone(),
                         };
                     }
-                    found(jail.id, failure, time);
+                }
+                (Judgement::Success(success), before) => {
+                    counting.succeed(jail.id, &success, time);
+                    if matches!(before, Outcome::NoMatch) {
+                        outcome = Outcome::Ignored { jail, why: success.pattern };
+                    }
                 }
                 (Judgement::Ignored(why), Outcome::NoMatch) => outcome = Outcome::Ignored { jail, why },
                 (Judgement::Helper(pattern), Outcome::NoMatch) => outcome = Outcome::Helper { jail, pattern },

@@ -7,10 +7,12 @@
 use std::time::Duration;
 
 use blocker_core::attempts::Attempts;
-use blocker_core::engine::{Command, Engine, Event, IgnoreReason, JailId, Origin, Settings};
-use blocker_core::filter::{Failure, Label};
+use blocker_core::engine::{Command, Engine, Event, IgnoreReason, JailId, Origin, Sessions, Settings};
+use blocker_core::filter::{Failure, Label, Success};
 use blocker_core::prefix::Prefix;
 use blocker_core::time::{Timestamp, Until};
+
+use super::judge::Counting;
 
 /// By how much lines of logs that follow one another may be out of order.
 const OVERLAP: Duration = Duration::from_secs(3_600);
@@ -65,14 +67,18 @@ pub(super) struct Replay {
     now: Timestamp,
     is_new_log: bool,
     banned: Vec<Banned>,
+    /// What was told of connections, to join lines that tell of the same attempts.
+    sessions: Sessions,
+    /// Whether failures are counted, or only weighed.
+    does_count: bool,
     pub(super) not_counted: NotCounted,
     /// Bans that could not be entered.
     pub(super) refused: u64,
 }
 
 impl Replay {
-    /// Nothing counted, and `now` the end of time.
-    pub(super) fn new(settings: Settings, now: Timestamp) -> Self {
+    /// Nothing counted, and `now` the end of time. If it does not count, it still tells what each line adds.
+    pub(super) fn new(settings: Settings, now: Timestamp, does_count: bool) -> Self {
         let mut engine = Engine::new(settings.clone());
         while engine.poll_command().is_some() {}
         Self {
@@ -82,6 +88,8 @@ impl Replay {
             now,
             is_new_log: false,
             banned: Vec::new(),
+            sessions: Sessions::default(),
+            does_count,
             not_counted: NotCounted::default(),
             refused: 0,
         }
@@ -98,32 +106,26 @@ impl Replay {
         if self.is_new_log {
             self.is_new_log = false;
             if self.clock.is_some_and(|clock| time.saturating_add(OVERLAP) < clock) {
-                let Self { settings, now, not_counted, refused, .. } = self;
-                *self = Self { not_counted: *not_counted, refused: *refused, ..Self::new(settings.clone(), *now) };
+                let Self { settings, now, does_count, not_counted, refused, .. } = self;
+                let anew = Self::new(settings.clone(), *now, *does_count);
+                *self = Self { not_counted: *not_counted, refused: *refused, ..anew };
             }
         }
         self.clock = self.clock.max(Some(time));
     }
 
-    /// Counts a failure that was `made` then. Whoever does not know when, has nothing counted.
-    pub(super) fn count(&mut self, jail: JailId, failure: &Failure<'_>, made: Option<Timestamp>) {
-        let Some(made) = made else {
-            self.not_counted.undated += 1;
-            return;
-        };
-        self.advance(made);
-        self.engine.handle_failure(jail, failure, made, self.clock.unwrap_or(made));
+    /// The bans that fell due since this was asked.
+    pub(super) fn take_banned(&mut self) -> Vec<Banned> {
+        std::mem::take(&mut self.banned)
+    }
+
+    fn take_commands(&mut self) {
         while let Some(command) = self.engine.poll_command() {
             match command {
                 Command::Notify(event) => self.note(event),
                 Command::Enforce { .. } | Command::Lift { .. } | Command::Allow { .. } | Command::Disallow { .. } => {}
             }
         }
-    }
-
-    /// The bans that fell due since this was asked.
-    pub(super) fn take_banned(&mut self) -> Vec<Banned> {
-        std::mem::take(&mut self.banned)
     }
 
     fn note(&mut self, event: Event) {
@@ -145,7 +147,34 @@ impl Replay {
             },
             Event::Refused { .. } => self.refused += 1,
             Event::Found(_) | Event::Renewed(_) | Event::Restored(_) | Event::Unbanned { .. } | Event::Full { .. } => {}
+            Event::Allowlist { .. } | Event::Brake(_) => {}
         }
+    }
+}
+
+impl Counting for Replay {
+    /// Whoever does not know when, has nothing counted.
+    fn fail<'f>(&mut self, jail: JailId, failure: Failure<'f>, made: Option<Timestamp>) -> Failure<'f> {
+        if let Some(made) = made {
+            self.advance(made);
+        }
+        let failure = self.sessions.join(jail, failure, self.clock.unwrap_or(self.now));
+        match (made, failure.attempts.is_zero() || !self.does_count) {
+            (_, true) => {}
+            (None, false) => self.not_counted.undated += 1,
+            (Some(made), false) => {
+                self.engine.handle_failure(jail, &failure, made, self.clock.unwrap_or(made));
+                self.take_commands();
+            }
+        }
+        failure
+    }
+
+    fn succeed(&mut self, jail: JailId, success: &Success<'_>, made: Option<Timestamp>) {
+        let Some(made) = made.filter(|_| self.does_count) else { return };
+        self.advance(made);
+        self.engine.handle_success(jail, success, made, self.clock.unwrap_or(made));
+        self.take_commands();
     }
 }
 
@@ -164,6 +193,7 @@ mod tests {
         Replay::new(
             Jails::of_filter(&globals, "dovecot", blocker_core::fail2ban::Logs::Files).unwrap().settings,
             Timestamp::from_secs(1_000_000),
+            true,
         )
     }
 
@@ -174,12 +204,13 @@ mod tests {
                 addr: IpAddr::from([192, 0, 2, 9]),
                 user: None,
                 attempts: Attempts::whole(1),
+                forgivable: Attempts::ZERO,
                 span: Duration::ZERO,
                 session: None,
                 service: "imap".into(),
                 pattern: "auth failed".into(),
             };
-            replay.count(JAIL, &failure, Some(Timestamp::from_secs(second)));
+            replay.fail(JAIL, failure, Some(Timestamp::from_secs(second)));
         }
         replay.take_banned().iter().map(|ban| ban.started.as_nanos() / 1_000_000_000).collect()
     }

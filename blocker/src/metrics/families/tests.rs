@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::control::wire::{Alarms, BanCounts, InterfaceStatus, LineCounts, TableStatus};
+use crate::control::wire::{Alarms, BanCounts, InterfaceStatus, LineCounts, ReceiverStatus, TableStatus};
 
 /// A text of metrics as Prometheus reads it.
 #[derive(Debug, Default)]
@@ -54,6 +54,7 @@ fn status() -> Status {
         version: "0.1.0".to_owned(),
         pid: 1,
         uptime_s: 2,
+        confirm: None,
         mode: "enforce".to_owned(),
         config: "/etc/blocker/blocker.toml".to_owned(),
         pins: "/sys/fs/bpf/blocker".to_owned(),
@@ -85,6 +86,7 @@ fn status() -> Status {
             waiting: Vec::new(),
             failures: 7,
             attempts: 9.5,
+            forgiven: 2.0,
             tracked: 2,
             bans: 4,
             in_force: 3,
@@ -111,6 +113,14 @@ fn status() -> Status {
             rotations: 6,
             problems: 1,
         }],
+        receivers: vec![ReceiverStatus {
+            name: "webhook.chat".to_owned(),
+            sent: 21,
+            failed: 3,
+            dropped: 17,
+            waiting: 2,
+            error: Some("no route to host".to_owned()),
+        }],
         alarms: Alarms { refused_updates: 8, evicted_bans: 9, store_problems: 1, ..Alarms::default() },
         problems: vec!["eth1 is not attached".to_owned()],
     }
@@ -132,6 +142,7 @@ fn every_number_is_read_back_with_its_labels() {
         (r#"blocker_failures_total{jail="dovecot"}"#, 7.0),
         (r#"blocker_ignored_failures_total{jail="dovecot"}"#, 1.0),
         (r#"blocker_attempts_total{jail="dovecot"}"#, 9.5),
+        (r#"blocker_forgiven_attempts_total{jail="dovecot"}"#, 2.0),
         (r#"blocker_bans_in_force{jail="dovecot"}"#, 3.0),
         (r#"blocker_bans_total{jail="dovecot"}"#, 4.0),
         (r#"blocker_lines_total{result="failure"}"#, 7.0),
@@ -149,6 +160,11 @@ fn every_number_is_read_back_with_its_labels() {
         (r#"blocker_table_capacity_bans{table="ipv4"}"#, 1000.0),
         (r#"blocker_table_nearly_full{table="ipv4"}"#, 1.0),
         (r#"blocker_table_nearly_full{table="ipv6"}"#, 0.0),
+        (r#"blocker_notifications_sent_total{receiver="webhook.chat"}"#, 21.0),
+        (r#"blocker_notifications_failed_total{receiver="webhook.chat"}"#, 3.0),
+        (r#"blocker_notifications_dropped_total{receiver="webhook.chat"}"#, 17.0),
+        (r#"blocker_notifications_waiting{receiver="webhook.chat"}"#, 2.0),
+        (r#"blocker_notifications_failing{receiver="webhook.chat"}"#, 1.0),
         ("blocker_refused_updates_total", 8.0),
         ("blocker_evicted_bans_total", 9.0),
         ("blocker_store_problems", 1.0),

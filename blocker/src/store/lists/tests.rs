@@ -15,6 +15,8 @@ use crate::source::testing::TempDir;
 const DOVECOT: JailId = JailId::MIN;
 const MANUAL: JailId = JailId::MAX;
 
+const MONTH: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 60 * 60);
+
 #[test]
 fn many_bans_of_one_command_take_few_rows_and_are_read_back() {
     let dir = TempDir::new();
@@ -60,7 +62,7 @@ fn a_database_of_before_there_were_lists_keeps_what_it_holds_and_takes_lists() {
         panic!("{earlier:?}")
     };
     assert_eq!(*key, (prefix("192.0.2.9"), MANUAL));
-    assert_eq!((ban.until, &ban.origin), (Until::Forever, &Origin::Command { reason: Some("spam".into()) }));
+    assert_eq!((ban.until, &ban.origin), (Until::Forever, &Origin::Command { reason: Some("spam".into()), by: None }));
 
     let mut list = list(&(0..100), &by_command(7, Until::Forever, None));
     write(&mut database(&dir), &told(&list));
@@ -102,9 +104,9 @@ fn a_list_that_is_over_is_removed_with_what_was_lifted_of_it() {
     let count = |database: &Database, table: &str| database.count(table);
     assert_eq!((count(&database, "lists"), count(&database, "lifted")), (1, 1));
 
-    database.clean(Reading::at(secs(1_100), 1_100)).expect("it can be cleaned");
+    database.clean(MONTH, Reading::at(secs(1_100), 1_100)).expect("it can be cleaned");
     assert_eq!(count(&database, "lists"), 1, "late lines may come");
-    database.clean(Reading::at(secs(1_181), 1_181)).expect("it can be cleaned");
+    database.clean(MONTH, Reading::at(secs(1_181), 1_181)).expect("it can be cleaned");
 
     assert_eq!((count(&database, "lists"), count(&database, "lifted")), (0, 0));
 }
@@ -218,7 +220,7 @@ fn list(hosts: &std::ops::Range<u32>, entry: &Entry) -> BTreeMap<Key, Entry> {
 }
 
 fn by_command(started: i64, until: Until, reason: Option<&str>) -> Entry {
-    in_force(started, until, Origin::Command { reason: reason.map(Into::into) })
+    in_force(started, until, Origin::Command { reason: reason.map(Into::into), by: None })
 }
 
 fn adopted(started: i64) -> Entry {

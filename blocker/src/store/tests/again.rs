@@ -1,6 +1,6 @@
 //! What may come again after a restart: messages of two logs, lines that a command prints, and who was banned.
 
-use blocker_core::engine::{Twin, TwinKey};
+use blocker_core::engine::{SessionKey, ToldSession, Twin, TwinKey};
 use blocker_core::escalation::Earlier;
 
 use super::*;
@@ -44,6 +44,39 @@ fn a_message_is_known_again_and_the_time_that_nothing_ran_is_not_part_of_its_age
 }
 
 #[test]
+fn a_connection_is_known_again_and_the_time_that_nothing_ran_is_not_part_of_its_age() {
+    let dir = TempDir::new();
+    let (one, two): (SessionKey, SessionKey) = ((DOVECOT, u64::MAX), (DOVECOT, 2));
+    let told = |last, login, auth| ToldSession {
+        last: secs(last),
+        login: Attempts::tenths(login),
+        auth: Attempts::tenths(auth),
+    };
+    let gone = (JailId::new(7).expect("7 is a jail"), 1);
+    let sessions = vec![(one, Some(told(90, 0, 20))), (two, Some(told(95, 3, 1))), (gone, Some(told(95, 0, 1)))];
+    let changes = Changes { sessions, ..Changes::default() };
+    let mut database = open_in(&dir).expect("it can be opened").0.database;
+    database.write(&Transaction { changes, ..txn() }, Reading::at(secs(100), wall(1_100))).expect("it can be written");
+    drop(database);
+
+    let clock = Reading::at(secs(5_000), wall(6_000));
+    let (mut opened, loaded) = open(&dir.path("state"), clock, jail, source).expect("it can be opened");
+
+    assert_eq!(loaded.memory.sessions, [(two, told(4_995, 3, 1)), (one, told(4_990, 0, 20))]);
+    assert_eq!((loaded.unused, opened.database.count("sessions")), (1, 2), "what is nobody's is removed");
+
+    let sessions = vec![(one, Some(told(4_999, 30, 20))), (two, None)];
+    let changes = Changes { sessions, ..Changes::default() };
+    opened.database.write(&Transaction { changes, ..txn() }, clock).expect("it can be written");
+    drop(opened);
+    let (mut opened, loaded) = open(&dir.path("state"), clock, jail, source).expect("it can be opened");
+    assert_eq!(loaded.memory.sessions, [(one, told(4_999, 30, 20))]);
+    let all = Changes { all_sessions: true, ..Changes::default() };
+    opened.database.write(&Transaction { changes: all, ..txn() }, clock).expect("it can be written");
+    assert_eq!(opened.database.count("sessions"), 0);
+}
+
+#[test]
 fn what_commands_have_printed_is_read_back_in_its_order() {
     let dir = TempDir::new();
     let piece = |number, lines: &[u64]| PrintedPiece { number, lines: lines.to_vec() };
@@ -80,4 +113,45 @@ fn earlier_bans_are_known_again_and_forgotten_when_they_are() {
     write(&dir, &Transaction { changes: Changes { all_history: true, ..Changes::default() }, ..txn() });
     let loaded = load(&dir);
     assert_eq!((loaded.memory.history, loaded.unused), (vec![], 0));
+}
+
+#[test]
+fn what_is_allowed_by_command_is_read_back() {
+    let dir = TempDir::new();
+    let grant =
+        |until, reason: Option<&str>| Grant { since: secs(7), until, persists: true, reason: reason.map(Into::into) };
+    let grants = vec![
+        (prefix("192.0.2.0/28"), grant(Until::Forever, Some("our office"))),
+        (prefix("2001:db8::7"), grant(Until::At(secs(900)), None)),
+    ];
+    let told = |grants: &[(Prefix, Grant)]| Transaction {
+        changes: Changes { grants: Some(grants.to_vec()), ..Changes::default() },
+        ..txn()
+    };
+    write(&dir, &told(&grants));
+    assert_eq!(load(&dir).grants, grants);
+
+    write(&dir, &told(&grants[..1]));
+    write(&dir, &txn());
+    assert_eq!(load(&dir).grants, grants[..1], "the others are gone, and a transaction without any changes nothing");
+}
+
+#[test]
+fn what_is_allowed_by_command_ends_when_it_should_after_a_reboot_and_a_clock_that_is_set() {
+    let dir = TempDir::new();
+    let grant = Grant { since: secs(100), until: Until::At(secs(200)), persists: true, reason: None };
+    let changes = Changes { grants: Some(vec![(prefix("192.0.2.9"), grant.clone())]), ..Changes::default() };
+    let mut database = open_in(&dir).expect("it can be opened").0.database;
+    database.write(&Transaction { changes, ..txn() }, Reading::at(secs(110), wall(1_110))).expect("it can be written");
+    // The clock is set forward by 500 s.
+    database.write(&txn(), Reading::at(secs(120), wall(1_620))).expect("it can be written");
+    drop(database);
+    let sql = "UPDATE meta SET boot = 'another'";
+    Connection::open(dir.path("state/blocker.db")).and_then(|c| c.execute(sql, [])).expect("nobody has it open");
+
+    let clock = Reading::at(secs(10), wall(1_640));
+    let (_, loaded) = open(&dir.path("state"), clock, jail, source).expect("it can be opened");
+
+    let expected = Grant { since: secs(-30), until: Until::At(secs(70)), ..grant };
+    assert_eq!(loaded.grants, [(prefix("192.0.2.9"), expected)], "20 s later, and it has 60 s left");
 }

@@ -1,0 +1,190 @@
+//! Attempts that two parts of a service tell of, joined by the connection on which they were made.
+//!
+//! With `auth_verbose` Dovecot tells each refused password at once, and when the connection ends its login process tells how
+//! many there were on it, under the same session. Of each (jail, address, session) counts what the teller tells who tells
+//! more: the greatest sum over tellers. It counts as it grows, at the time of the line that made it grow; the second
+//! teller adds only what goes beyond what has been counted.
+//!
+//! Whose attempts they were, each line of the first kind says. One of the second shows the user of the last: as long as nothing
+//! else was told of the connection, that one is his. What it adds to others may have been at anybody.
+//!
+//! What is kept is a keyed hash of address and session ([`crate::keyed`]). A store is told of what the second teller has yet
+//! to tell again: minutes may lie between the two, and a restart. The other way round it is milliseconds.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::attempts::Attempts;
+use crate::filter::{Failure, Session, Teller};
+use crate::jail::JailId;
+use crate::keyed::{HashKey, Tag};
+use crate::time::Timestamp;
+use crate::touched::Touched;
+
+/// A connection in a jail, by its hash.
+pub type SessionKey = (JailId, u64);
+
+/// What was told of connections.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    key: HashKey,
+    told: HashMap<SessionKey, ToldSession>,
+    /// Each key of `told` once, with when it was told last, or had been when it was looked at last. The oldest first, as far as that
+    /// is known.
+    order: VecDeque<(Timestamp, SessionKey)>,
+    forgotten: u64,
+    /// What a store has to be told.
+    pub(super) touched: Touched<SessionKey>,
+}
+
+/// What was told of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ToldSession {
+    /// When something was told last.
+    pub last: Timestamp,
+    /// The sum of what [`Teller::Login`] told.
+    pub login: Attempts,
+    /// The sum of what [`Teller::Auth`] told.
+    pub auth: Attempts,
+}
+
+impl ToldSession {
+    fn counted(self) -> Attempts {
+        self.login.max(self.auth)
+    }
+
+    /// Whether another teller is still to come, and so a store should know.
+    fn is_stored(self) -> bool {
+        !self.auth.is_zero()
+    }
+}
+
+impl Sessions {
+    /// Hashes by this key from here on. What was kept by another is forgotten.
+    pub(super) fn set_key(&mut self, key: HashKey) {
+        self.key = key;
+        self.told.clear();
+        self.order.clear();
+        self.touched.touch_all();
+    }
+
+    /// What stands for a user.
+    pub(super) fn user(&self, name: &[u8]) -> Tag {
+        self.key.tag(name)
+    }
+
+    /// The same failure with what it adds to what has been told of its connection in `jail`: perhaps nothing.
+    #[must_use]
+    pub fn join<'a>(&mut self, jail: JailId, failure: Failure<'a>, now: Timestamp) -> Failure<'a> {
+        let Some(Session { id, teller }) = failure.session else { return failure };
+        let key = (jail, self.key.hash_pair(&octets(failure.addr), id));
+        let told = if let Some(told) = self.told.get_mut(&key) {
+            if is_over(told.last, now) {
+                if told.is_stored() {
+                    self.touched.touch(key);
+                }
+                *told = ToldSession::default();
+            }
+            told
+        } else {
+            self.forget(now);
+            self.order.push_back((now, key));
+            self.told.entry(key).or_default()
+        };
+        let before = told.counted();
+        told.last = now;
+        match teller {
+            Teller::Login => told.login += failure.attempts,
+            Teller::Auth => told.auth += failure.attempts,
+        }
+        let attempts = told.counted().without(before);
+        let forgivable = match teller {
+            Teller::Login if !before.is_zero() => Attempts::ZERO,
+            Teller::Login | Teller::Auth => failure.forgivable.min(attempts),
+        };
+        if told.is_stored() {
+            self.touched.touch(key);
+        }
+        Failure { attempts, forgivable, ..failure }
+    }
+
+    /// How many were forgotten because there were too many, before the login process had told of them.
+    #[must_use]
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// What a store is to know of a connection, if anything.
+    pub(super) fn told(&self, key: SessionKey) -> Option<ToldSession> {
+        self.told.get(&key).copied().filter(|told| told.is_stored())
+    }
+
+    /// All that a store is to know.
+    pub(super) fn all(&self) -> impl Iterator<Item = (SessionKey, ToldSession)> {
+        self.told.iter().map(|(key, told)| (*key, *told)).filter(|(_, told)| told.is_stored())
+    }
+
+    /// Takes back what an earlier run kept. All of it counts as changed: its times have moved.
+    pub(super) fn restore(&mut self, mut remembered: Vec<(SessionKey, ToldSession)>, now: Timestamp) {
+        remembered.sort_by_key(|(key, told)| (told.last, *key));
+        remembered.iter().for_each(|(key, _)| self.touched.touch(*key));
+        let surplus = remembered.len().saturating_sub(MAX_SESSIONS);
+        for (key, told) in remembered.into_iter().skip(surplus) {
+            // An instant that has not come is a clock's that was set back.
+            let told = ToldSession { last: told.last.min(now), ..told };
+            if is_over(told.last, now) {
+                continue;
+            }
+            self.forget(now);
+            if self.told.insert(key, told).is_none() {
+                self.order.push_back((told.last, key));
+            }
+        }
+    }
+
+    /// Forgets what is too old, and makes room for one more.
+    fn forget(&mut self, now: Timestamp) {
+        while let Some(&(at, key)) = self.order.front() {
+            let is_full = self.order.len() >= MAX_SESSIONS;
+            if !is_full && !is_over(at, now) {
+                return;
+            }
+            self.order.pop_front();
+            let Some(told) = self.told.get(&key).copied() else { continue };
+            if told.last > at && !is_over(told.last, now) {
+                // Told again since: its turn comes later.
+                self.order.push_back((told.last, key));
+                continue;
+            }
+            self.told.remove(&key);
+            if told.is_stored() {
+                self.touched.touch(key);
+            }
+            // Of what the login process has told already, hardly anything is to come.
+            self.forgotten += u64::from(!is_over(told.last, now) && told.login.is_zero());
+        }
+    }
+}
+
+fn is_over(last: Timestamp, now: Timestamp) -> bool {
+    now.saturating_since(last) >= WITHIN
+}
+
+fn octets(addr: IpAddr) -> [u8; 16] {
+    match addr {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
+/// How far apart the lines of one connection may arrive: Dovecot gives it up after 180 s, and its last line may be on its way for
+/// as long as a twin's. While no engine runs, nothing can arrive: such time does not count.
+const WITHIN: Duration = Duration::from_secs(600);
+
+/// Most connections kept, at some 100 bytes each: 6 MiB. Beyond it the one told of longest ago is forgotten, and what is still
+/// told of it would count twice.
+pub const MAX_SESSIONS: usize = 65_536;
+
+#[cfg(test)]
+mod tests;
