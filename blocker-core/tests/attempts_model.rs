@@ -159,9 +159,9 @@ impl Model {
         }
         let before = auth.max(login);
         let adds = (auth + weight(line).0).max(login + weight(line).1) - before;
-        let is_first = before == 0;
+        let is_alone = auth == 0;
         let own = match line {
-            Step::Login { .. } if !is_first => 0,
+            Step::Login { .. } if !is_alone => 0,
             Step::Login { .. } | Step::Auth { .. } | Step::Success { .. } | Step::Wait { .. } | Step::Restart => {
                 own(line)
             }

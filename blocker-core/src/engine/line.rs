@@ -8,6 +8,7 @@ use super::{Engine, IgnoreReason};
 use crate::filter::fail2ban::Owner;
 use crate::filter::{Found, Judgement, Prefilter};
 use crate::jail::{LogId, SourceId};
+use crate::policy;
 use crate::record::{self, Entry, Learnt, Record, Stamp};
 use crate::time::Timestamp;
 
@@ -191,7 +192,9 @@ impl Engine {
                 continue;
             };
             let owner = Owner::new(jail.id, log);
-            match filter.judge_once_with(record, owner, made.unwrap_or(self.now), &mut self.memory) {
+            let Self { tracker, memory, ipv6_prefix, .. } = self;
+            let is_counted = |addr| tracker.is_tracked(jail.id, policy::counted_by(addr, *ipv6_prefix));
+            match filter.judge_counted(record, owner, made.unwrap_or(self.now), memory, &is_counted) {
                 Judgement::Failure(failure) => {
                     let counts = match jail.sources.len() {
                         0 | 1 => times,

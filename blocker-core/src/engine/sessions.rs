@@ -8,6 +8,9 @@
 //! Whose attempts they were, each line of the first kind says. One of the second shows the user of the last: as long as nothing
 //! else was told of the connection, that one is his. What it adds to others may have been at anybody.
 //!
+//! Where login processes alone tell, as without `auth_verbose`, there is nothing to join: their last lines are kept as they came, and
+//! taken into the table when another begins to tell.
+//!
 //! What is kept is a keyed hash of address and session ([`crate::keyed`]). A store is told of what the second teller has yet
 //! to tell again: minutes may lie between the two, and a restart. The other way round it is milliseconds.
 
@@ -33,6 +36,10 @@ pub struct Sessions {
     /// Each key of `told` once, with when it was told last, or had been when it was looked at last. The oldest first, as far as that
     /// is known.
     order: VecDeque<(Timestamp, SessionKey)>,
+    /// When something was told last of a connection of which [`Teller::Auth`] told.
+    joined_at: Option<Timestamp>,
+    /// What [`Teller::Login`] has told lately, while nobody else did.
+    alone: VecDeque<Alone>,
     forgotten: u64,
     /// What a store has to be told.
     pub(super) touched: Touched<SessionKey>,
@@ -47,6 +54,17 @@ pub struct ToldSession {
     pub login: Attempts,
     /// The sum of what [`Teller::Auth`] told.
     pub auth: Attempts,
+}
+
+/// What a login process told of a connection.
+#[derive(Clone, Copy, Debug)]
+struct Alone {
+    jail: JailId,
+    addr: IpAddr,
+    id: [u8; MAX_ALONE_ID_BYTES],
+    id_len: u8,
+    login: Attempts,
+    at: Timestamp,
 }
 
 impl ToldSession {
@@ -66,6 +84,7 @@ impl Sessions {
         self.key = key;
         self.told.clear();
         self.order.clear();
+        self.alone.clear();
         self.touched.touch_all();
     }
 
@@ -78,7 +97,12 @@ impl Sessions {
     #[must_use]
     pub fn join<'a>(&mut self, jail: JailId, failure: Failure<'a>, now: Timestamp) -> Failure<'a> {
         let Some(Session { id, teller }) = failure.session else { return failure };
-        let key = (jail, self.key.hash_pair(&octets(failure.addr), id));
+        match teller {
+            Teller::Login if self.note_alone(jail, &failure, id, now) => return failure,
+            Teller::Login => {}
+            Teller::Auth => self.take_alone(now),
+        }
+        let key = self.key_of(jail, failure.addr, id);
         let told = if let Some(told) = self.told.get_mut(&key) {
             if is_over(told.last, now) {
                 if told.is_stored() {
@@ -100,13 +124,51 @@ impl Sessions {
         }
         let attempts = told.counted().without(before);
         let forgivable = match teller {
-            Teller::Login if !before.is_zero() => Attempts::ZERO,
+            Teller::Login if !told.auth.is_zero() => Attempts::ZERO,
             Teller::Login | Teller::Auth => failure.forgivable.min(attempts),
         };
         if told.is_stored() {
             self.touched.touch(key);
+            self.joined_at = Some(now);
         }
         Failure { attempts, forgivable, ..failure }
+    }
+
+    fn key_of(&self, jail: JailId, addr: IpAddr, id: &[u8]) -> SessionKey {
+        (jail, self.key.hash_pair(&octets(addr), id))
+    }
+
+    /// Keeps what a login process tells while nobody else does: all of it counts. Returns whether it is so.
+    fn note_alone(&mut self, jail: JailId, failure: &Failure<'_>, id: &[u8], now: Timestamp) -> bool {
+        if self.joined_at.is_some_and(|at| !is_over(at, now)) {
+            return false;
+        }
+        let mut kept = [0; MAX_ALONE_ID_BYTES];
+        let (Some(to), Ok(id_len)) = (kept.get_mut(..id.len()), u8::try_from(id.len())) else { return false };
+        to.copy_from_slice(id);
+        if self.alone.len() >= MAX_ALONE {
+            self.alone.pop_front();
+        }
+        let (addr, login) = (failure.addr, failure.attempts);
+        self.alone.push_back(Alone { jail, addr, id: kept, id_len, login, at: now });
+        true
+    }
+
+    /// Another has begun to tell: of what login processes told lately, perhaps.
+    fn take_alone(&mut self, now: Timestamp) {
+        while let Some(Alone { jail, addr, id, id_len, login, at }) = self.alone.pop_front() {
+            if is_over(at, now) {
+                continue;
+            }
+            let key = self.key_of(jail, addr, id.get(..usize::from(id_len)).unwrap_or_default());
+            self.forget(now);
+            let told = self.told.entry(key).or_insert_with(|| {
+                self.order.push_back((at, key));
+                ToldSession::default()
+            });
+            told.login += login;
+            told.last = told.last.max(at);
+        }
     }
 
     /// How many were forgotten because there were too many, before the login process had told of them.
@@ -131,6 +193,7 @@ impl Sessions {
         remembered.iter().for_each(|(key, _)| self.touched.touch(*key));
         let surplus = remembered.len().saturating_sub(MAX_SESSIONS);
         for (key, told) in remembered.into_iter().skip(surplus) {
+            self.joined_at = self.joined_at.max(Some(told.last.min(now)));
             // An instant that has not come is a clock's that was set back.
             let told = ToldSession { last: told.last.min(now), ..told };
             if is_over(told.last, now) {
@@ -185,6 +248,13 @@ const WITHIN: Duration = Duration::from_secs(600);
 /// Most connections kept, at some 100 bytes each: 6 MiB. Beyond it the one told of longest ago is forgotten, and what is still
 /// told of it would count twice.
 pub const MAX_SESSIONS: usize = 65_536;
+
+/// Connections kept where login processes alone tell, at 80 bytes each: 40 KiB. What another has yet to tell of them comes within
+/// milliseconds.
+const MAX_ALONE: usize = 512;
+
+/// The longest name of a connection that is kept so: Dovecot's have 16 or 32 bytes. A longer one goes into the table.
+const MAX_ALONE_ID_BYTES: usize = 32;
 
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,8 @@ mod reason;
 mod session;
 mod table;
 
+use std::net::IpAddr;
+
 use memchr::memchr_iter;
 
 use super::bytes::begins;
@@ -34,6 +36,12 @@ use reason::Reason;
 /// Says what `record` tells.
 #[must_use]
 pub fn judge<'a>(record: &Record<'a>) -> Judgement<'a> {
+    judge_of(record, &|_| true)
+}
+
+/// The same for who wants to know of logins that succeed from some addresses alone: others may be [`Judgement::Ignored`].
+#[must_use]
+pub(super) fn judge_of<'a>(record: &Record<'a>, is_counted: &dyn Fn(IpAddr) -> bool) -> Judgement<'a> {
     let Some((service, message)) = split_service(record) else {
         return auth::judge(record.program, record.message).unwrap_or(Judgement::NoMatch);
     };
@@ -43,7 +51,11 @@ pub fn judge<'a>(record: &Record<'a>) -> Judgement<'a> {
     };
     if !FAILED.iter().any(|start| begins(message, start)) {
         if let Some(fields) = SUCCEEDED.iter().find_map(|start| message.strip_prefix(*start)) {
-            return succeeded(fields);
+            // Most lines of a healthy server are of nobody who has failed.
+            return match fields::peer_behind_user(fields) {
+                Some(peer) if !is_counted(peer) => Judgement::Ignored(SUCCESS.into()),
+                Some(_) | None => succeeded(fields),
+            };
         }
         return match HARMLESS.iter().find(|(start, _)| begins(message, start)) {
             Some((_, why)) => Judgement::Ignored((*why).into()),

@@ -207,6 +207,21 @@ impl Filter {
         self.judge_once_with(record, Owner::NOBODY, Timestamp::default(), &mut Memory::default())
     }
 
+    /// As [`Filter::judge_once_with`], for who wants to know of logins that succeed from the addresses that are counted alone.
+    pub(crate) fn judge_counted<'a>(
+        &self,
+        record: &Record<'a>,
+        owner: Owner,
+        at: Timestamp,
+        memory: &mut Memory,
+        is_counted: &dyn Fn(IpAddr) -> bool,
+    ) -> Judgement<'a> {
+        match self {
+            Self::Dovecot => dovecot::judge_of(record, is_counted),
+            Self::Bans | Self::Patterns(_) | Self::Fail2ban(_) => self.judge_once_with(record, owner, at, memory),
+        }
+    }
+
     /// As [`Filter::judge_with`], as if the record stood for itself alone.
     #[must_use]
     pub fn judge_once_with<'a>(

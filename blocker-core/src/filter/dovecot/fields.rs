@@ -58,6 +58,12 @@ pub(super) fn read(fields: &[u8]) -> Result<Fields<'_>, &'static str> {
     Ok(Fields { addr, user, has_method, session })
 }
 
+/// The peer of fields that begin with the user, as they do by default: [`read`] names this one, or nobody.
+pub(super) fn peer_behind_user(fields: &[u8]) -> Option<IpAddr> {
+    let rip = rfind(fields, b", rip=").filter(|_| fields.starts_with(b"user="))?;
+    address(split_value(&fields[rip + b", rip=".len()..]).0)
+}
+
 /// In which order the fields come.
 struct Order<'a> {
     /// Where the true `rip=` begins.
@@ -239,6 +245,25 @@ mod tests {
             read(line.as_bytes()),
             Ok(Fields { addr: addr(PEER), user: Some(b"bob"), has_method: true, session: Some(session.as_bytes()) })
         );
+    }
+
+    #[test]
+    fn the_peer_behind_a_user_is_the_one_that_is_read_or_nobody_is() {
+        for fields in [
+            "user=<bob>, method=PLAIN, rip=192.0.2.9, lip=198.51.100.1",
+            "user=<x>, rip=203.0.113.66, lip=198.51.100.2>, rip=192.0.2.9, lip=198.51.100.1",
+            "user=<bob>, rip=192.0.2.9, lip=198.51.100.1, local_name=x, rip=203.0.113.66",
+            "user=<bob>, rip=::ffff:192.0.2.9",
+            "user=x, rip=2001:db8::9",
+            "user=<bob>, rip=nowhere",
+            "user=<bob>",
+        ] {
+            let peer = peer_behind_user(fields.as_bytes());
+            if let Ok(read) = read(fields.as_bytes()) {
+                assert_eq!(peer, Some(read.addr), "{fields}");
+            }
+        }
+        assert_eq!(peer_behind_user(b"method=PLAIN, rip=192.0.2.9, user=<x, rip=203.0.113.66>"), None);
     }
 
     #[test]
