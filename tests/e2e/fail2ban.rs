@@ -278,7 +278,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn start(release: &str) -> Result<Self> {
+    pub(crate) fn start(release: &str, jails: &[&str]) -> Result<Self> {
         let package = Fail2ban::of(release)?;
         let [socket, pid, database, log] = ["s.sock", "s.pid", "f.sqlite3", "x.log"].map(|name| package.beside(name));
         fs::write(&log, "")?;
@@ -297,13 +297,16 @@ impl Running {
         )?;
         package.write(
             "jail.local",
-            &format!(
-                "[dovecot]\n{0}[dropbear]\n{0}[sshd]\nenabled = false\n",
-                format_args!(
-                    "enabled = true\nbackend = polling\nlogpath = {}\naction = iptables-nothing\n",
-                    log.display()
-                )
-            ),
+            &jails
+                .iter()
+                .map(|jail| {
+                    let logpath = log.display();
+                    format!(
+                        "[{jail}]\nenabled = true\nbackend = polling\nlogpath = {logpath}\naction = iptables-nothing\n"
+                    )
+                })
+                .chain(["[sshd]\nenabled = false\n".to_owned()])
+                .collect::<String>(),
         )?;
         let mut command = package.program("fail2ban-server");
         command.args(["-f", "start"]);
@@ -325,7 +328,7 @@ impl Running {
 #[test]
 fn the_bans_of_a_fail2ban_that_runs_are_taken_over() -> Result<()> {
     for (release, version) in RELEASES {
-        let fail2ban = Running::start(release)?;
+        let fail2ban = Running::start(release, &["dovecot", "dropbear"])?;
         fail2ban.client(&["set", "dovecot", "banip", "192.0.2.77", "2001:db8:7:7::9"])?.success()?;
         fail2ban.client(&["set", "dovecot", "bantime", "-1"])?.success()?;
         fail2ban.client(&["set", "dovecot", "banip", "192.0.2.78"])?.success()?;

@@ -120,7 +120,7 @@ fn the_client_of_the_package_prints_what_it_prints_of_a_fail2ban_in_the_same_sta
     // What only the later fail2ban knows.
     let later = ["status dovecot short", "status dovecot stats", "status --all", "status --all short", "stats"];
     for (release, version) in RELEASES {
-        let fail2ban = Running::start(release)?;
+        let fail2ban = Running::start(release, &["dovecot"])?;
         let net = Net::new()?;
         let mut daemon = configure(&net, "")?;
         daemon.start()?;
@@ -361,7 +361,7 @@ fn clients_that_hang_keep_nobody_out_for_long_and_delay_no_ban() -> Result<()> {
 #[test]
 fn a_fail2ban_that_runs_keeps_its_socket_and_a_dead_ones_is_taken() -> Result<()> {
     let (release, _) = RELEASES[1];
-    let fail2ban = Running::start(release)?;
+    let fail2ban = Running::start(release, &["dovecot"])?;
     let net = Net::new()?;
     let settings = Settings::default();
     let mut daemon = Daemon::configure(&net, &daemon::binary()?, &settings)?;
