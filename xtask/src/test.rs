@@ -34,6 +34,7 @@ pub(crate) fn test(options: &Options) -> Result<()> {
     }
     packages::ensure(packages::TESTS)?;
     packages::ensure(packages::LAB)?;
+    packages::ensure(packages::END_TO_END)?;
     fail2ban::ensure()?;
     unprivileged()?;
     let blocker = run::build(run::Build::Debug, None)?;

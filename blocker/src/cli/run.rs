@@ -13,8 +13,9 @@ pub(super) struct Options {
     /// Judges the lines of standard input instead of the jails' own logs, by every jail, and ends when it does
     #[arg(long)]
     stdin: bool,
-    /// Drops nothing any more after this time unless `blocker confirm` is run before: 60s, 10m. The kernel itself sees to it, also
-    /// if the daemon dies. What was confirmed stays so until the configuration changes
+    /// Drops nothing any more after this time unless `blocker confirm` is run before: 90s, 10m, 1h30m, or bare seconds. The kernel
+    /// itself sees to it, also if the daemon dies. What was confirmed stays so until the configuration changes [default: nothing
+    /// need be confirmed]
     #[arg(long, value_name = "TIME", value_parser = blocker_core::time::parse_span)]
     confirm: Option<Duration>,
 }
