@@ -428,16 +428,7 @@ mod tests {
     const JAIL: JailId = JailId::MIN;
 
     fn failure(from: &str) -> Failure<'static> {
-        Failure {
-            addr: addr(from),
-            user: None,
-            attempts: Attempts::whole(1),
-            forgivable: Attempts::ZERO,
-            span: Duration::ZERO,
-            session: None,
-            service: "imap".into(),
-            pattern: "auth failed".into(),
-        }
+        Failure::of_one(addr(from), "imap".into(), "auth failed".into())
     }
 
     fn addr(text: &str) -> IpAddr {

@@ -1,7 +1,7 @@
 //! Who may use the control socket, besides root and the daemon's own user; and where fail2ban's client is answered.
 
 use super::MAX_SOCKET_BYTES;
-use super::keys::is_path;
+use super::kinds::is_path;
 use super::value::Kind;
 use super::walk::Section;
 

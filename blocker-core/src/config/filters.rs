@@ -3,7 +3,7 @@
 //! Files are not opened here: [`files`] says which are wanted, and [`super::Names::files`] has what became of them.
 
 use super::error::Problem;
-use super::keys::{MAX_PATH_BYTES, is_path};
+use super::kinds::{MAX_PATH_BYTES, is_path};
 use super::value::{Kind, Read, Reading};
 use super::walk::{Found, Section};
 use super::{FilterFile, MAX_JAILS};

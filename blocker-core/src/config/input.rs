@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use super::error::Problem;
-use super::keys::{LOGS, is_path};
+use super::kinds::{LOGS, is_path};
 use super::value::Kind;
 use super::walk::{Found, Section};
 

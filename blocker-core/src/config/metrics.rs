@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use super::MAX_SOCKET_BYTES;
-use super::keys::is_path;
+use super::kinds::is_path;
 use super::value::Kind;
 
 /// Where the daemon answers whoever collects metrics. Other machines cannot connect: what is told has no password, and is of

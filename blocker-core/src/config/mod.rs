@@ -13,6 +13,7 @@ mod error;
 mod filters;
 mod input;
 mod keys;
+mod kinds;
 mod metrics;
 pub mod notify;
 mod ports;

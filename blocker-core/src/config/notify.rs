@@ -8,7 +8,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::error::Problem;
-use super::keys::{SPAN, is_name};
+use super::keys::is_name;
+use super::kinds::SPAN;
 use super::walk::Section;
 
 use self::kinds::{
@@ -215,7 +216,7 @@ fn mail(section: &mut Section<'_, '_>) -> Option<Mail> {
 fn way(section: &mut Section<'_, '_>) -> MailWay {
     let server = section.get("server", &SERVER, None);
     let program = section.get("sendmail", &SENDMAIL, None);
-    let starttls = section.get("starttls", &super::keys::TRUTH, true);
+    let starttls = section.get("starttls", &super::kinds::TRUTH, true);
     let user = section.get("user", &USER, None);
     let password = section.get("password_file", &FILE, None);
     for (key, other) in [("user", "password_file"), ("password_file", "user")] {

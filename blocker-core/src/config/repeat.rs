@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::error::Problem;
-use super::keys::{SPAN, TRUTH};
+use super::kinds::{SPAN, TRUTH};
 use super::value::{Kind, Read, Reading};
 use super::walk::Section;
 use crate::aggregate::Aggregate;

@@ -4,9 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::evidence::{Evidence, Piece};
-use super::{Ban, BanInfo, Engine, Event, Found, IgnoreReason, JailId, Note, Origin, UnbanReason, cut};
+use super::{
+    Ban, BanInfo, BanOutcome, BrakeChange, Engine, Event, Found, IgnoreReason, Jail, JailId, Note, Origin, UnbanReason,
+    cut,
+};
 use crate::attempts::Attempts;
-use crate::filter::{Failure, Filter};
+use crate::bans::Renewal;
+use crate::filter::{Failure, Filter, Label};
+use crate::policy::{self, Decision, Known};
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
 
@@ -21,6 +26,92 @@ impl Engine {
     #[must_use]
     pub fn untold(&self) -> u64 {
         self.counters.untold
+    }
+
+    /// Takes in a failure that the filter of `jail` found.
+    ///
+    /// Part of [`Engine::handle_line`], and open to callers that judged the line themselves, and have joined it with others of
+    /// its connection ([`Sessions::join`]). A `jail` that is not there has no failures.
+    ///
+    /// The failure counts from when it was `made`: now, or earlier if it was in its log before that was read.
+    pub fn handle_failure(&mut self, jail: JailId, failure: &Failure<'_>, made: Timestamp, now: Timestamp) {
+        self.advance(now);
+        if let Some(place) = self.jails.iter().position(|known| known.id == jail) {
+            self.judge_failure(place, failure, b"", made, now);
+        }
+    }
+
+    /// As [`Engine::handle_failure`], for the jail at `place`, where the engine has been brought to `now`. The failure is told by
+    /// `line`; empty if there is none.
+    pub(super) fn judge_failure(
+        &mut self,
+        place: usize,
+        failure: &Failure<'_>,
+        line: &[u8],
+        made: Timestamp,
+        now: Timestamp,
+    ) {
+        // A live failure is made now, also if the clock has stepped back.
+        let made = if made >= now { self.now } else { made.min(self.now) };
+        let Some(settings) = self.jails.get(place) else { return };
+        let jail = settings.id;
+        let is_forgivable = settings.forgives && !failure.forgivable.is_zero();
+        let known = Known {
+            allowlist: &self.allowlist,
+            book: &self.book,
+            tracker: &mut self.tracker,
+            history: &self.history,
+            brake: &self.brake,
+            random: self.dice.f64(),
+            ipv6_prefix: self.ipv6_prefix,
+            user: failure.user.filter(|_| is_forgivable).map(|user| self.sessions.user(user)),
+        };
+        match policy::decide(failure, settings, known, made, self.now) {
+            Decision::Ignore(why) => self.ignored(jail, failure.addr, why),
+            Decision::Count { prefix, count, of } => {
+                self.keep_line(place, failure, line, prefix, made, (count, of));
+                self.found(jail, failure, prefix, made, count, of);
+            }
+            Decision::Hold { prefix, count, of, why } => {
+                self.keep_line(place, failure, line, prefix, made, (count, of));
+                self.found(jail, failure, prefix, made, count, of);
+                if self.brake.hold(why, self.now) {
+                    self.notify(Event::Brake(BrakeChange::On(why)));
+                }
+            }
+            Decision::Ban { prefix, count, of, until } => {
+                self.keep_line(place, failure, line, prefix, made, (count, of));
+                self.found(jail, failure, prefix, made, count, of);
+                let user = failure.user.map(|user| cut(user).into());
+                let origin = Origin::Log { attempts: count, user, pattern: failure.pattern.clone() };
+                let ban = Ban { started: self.now, until, origin };
+                match self.ban(prefix, jail, ban, Renewal::Longest) {
+                    Ok(BanOutcome::Banned) => {
+                        self.brake.note(made);
+                        self.history.note(prefix, jail, self.now);
+                        self.tell_recidive(failure.addr, jail);
+                        self.aggregate(place, prefix);
+                    }
+                    Ok(BanOutcome::Renewed | BanOutcome::Refused(_)) => {}
+                    Err(why) => self.notify(Event::Refused { prefix, jail, why }),
+                }
+            }
+        }
+    }
+
+    /// Has the jails that count bans count one that a log has earned in `jail`.
+    fn tell_recidive(&mut self, addr: IpAddr, jail: JailId) {
+        let counts = |known: &&Jail| known.filter == Some(Filter::Bans);
+        if self.jails.iter().any(|known| known.id == jail && counts(&known)) {
+            return;
+        }
+        let counting: Vec<usize> =
+            (0..).zip(&self.jails).filter(|(_, known)| counts(known)).map(|(place, _)| place).collect();
+        for recidive in counting {
+            let pattern = Label::from(format!("ban by {}", self.jail_name(jail)));
+            let failure = Failure::of_one(addr, Label::from(Filter::RECIDIVE), pattern);
+            self.judge_failure(recidive, &failure, b"", self.now, self.now);
+        }
     }
 
     /// A failure that does not count.

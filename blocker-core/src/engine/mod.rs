@@ -43,14 +43,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::allowlist::{Allowed, Allowlist, Origin as AllowOrigin};
-use crate::attempts::Attempts;
 use crate::bans::{Book, Insertion, Kind, MAX_USER_BYTES, Merged, Removal, Renewal, Uid};
 use crate::brake::Brake;
 use crate::calendar::Calendar;
 use crate::escalation::History;
-use crate::filter::{Failure, Filter, Label, Prefilter, fail2ban};
+use crate::filter::{Prefilter, fail2ban};
 use crate::grants::Grants;
-use crate::policy::{self, Decision, Known};
+use crate::policy;
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
 use crate::tracker::Tracker;
@@ -221,93 +220,6 @@ impl Engine {
     /// To be called before past lines are handed in, or a clock that was set meanwhile, or a zone, is not known.
     pub fn set_calendar(&mut self, calendar: Calendar) {
         self.calendar = calendar;
-    }
-
-    /// Takes in a failure that the filter of `jail` found.
-    ///
-    /// Part of [`Engine::handle_line`], and open to callers that judged the line themselves, and have joined it with others of
-    /// its connection ([`Sessions::join`]). A `jail` that is not there has no failures.
-    ///
-    /// The failure counts from when it was `made`: now, or earlier if it was in its log before that was read.
-    pub fn handle_failure(&mut self, jail: JailId, failure: &Failure<'_>, made: Timestamp, now: Timestamp) {
-        self.advance(now);
-        if let Some(place) = self.jails.iter().position(|known| known.id == jail) {
-            self.judge_failure(place, failure, b"", made, now);
-        }
-    }
-
-    /// As [`Engine::handle_failure`], for the jail at `place`, where the engine has been brought to `now`. The failure is told by
-    /// `line`; empty if there is none.
-    fn judge_failure(&mut self, place: usize, failure: &Failure<'_>, line: &[u8], made: Timestamp, now: Timestamp) {
-        // A live failure is made now, also if the clock has stepped back.
-        let made = if made >= now { self.now } else { made.min(self.now) };
-        let Some(settings) = self.jails.get(place) else { return };
-        let jail = settings.id;
-        let is_forgivable = settings.forgives && !failure.forgivable.is_zero();
-        let known = Known {
-            allowlist: &self.allowlist,
-            book: &self.book,
-            tracker: &mut self.tracker,
-            history: &self.history,
-            brake: &self.brake,
-            random: self.dice.f64(),
-            ipv6_prefix: self.ipv6_prefix,
-            user: failure.user.filter(|_| is_forgivable).map(|user| self.sessions.user(user)),
-        };
-        match policy::decide(failure, settings, known, made, self.now) {
-            Decision::Ignore(why) => self.ignored(jail, failure.addr, why),
-            Decision::Count { prefix, count, of } => {
-                self.keep_line(place, failure, line, prefix, made, (count, of));
-                self.found(jail, failure, prefix, made, count, of);
-            }
-            Decision::Hold { prefix, count, of, why } => {
-                self.keep_line(place, failure, line, prefix, made, (count, of));
-                self.found(jail, failure, prefix, made, count, of);
-                if self.brake.hold(why, self.now) {
-                    self.notify(Event::Brake(BrakeChange::On(why)));
-                }
-            }
-            Decision::Ban { prefix, count, of, until } => {
-                self.keep_line(place, failure, line, prefix, made, (count, of));
-                self.found(jail, failure, prefix, made, count, of);
-                let user = failure.user.map(|user| cut(user).into());
-                let origin = Origin::Log { attempts: count, user, pattern: failure.pattern.clone() };
-                let ban = Ban { started: self.now, until, origin };
-                match self.ban(prefix, jail, ban, Renewal::Longest) {
-                    Ok(BanOutcome::Banned) => {
-                        self.brake.note(made);
-                        self.history.note(prefix, jail, self.now);
-                        self.tell_recidive(failure.addr, jail);
-                        self.aggregate(place, prefix);
-                    }
-                    Ok(BanOutcome::Renewed | BanOutcome::Refused(_)) => {}
-                    Err(why) => self.notify(Event::Refused { prefix, jail, why }),
-                }
-            }
-        }
-    }
-
-    /// Has the jails that count bans count one that a log has earned in `jail`.
-    fn tell_recidive(&mut self, addr: IpAddr, jail: JailId) {
-        let counts = |known: &&Jail| known.filter == Some(Filter::Bans);
-        if self.jails.iter().any(|known| known.id == jail && counts(&known)) {
-            return;
-        }
-        let counting: Vec<usize> =
-            (0..).zip(&self.jails).filter(|(_, known)| counts(known)).map(|(place, _)| place).collect();
-        for recidive in counting {
-            let failure = Failure {
-                addr,
-                user: None,
-                attempts: Attempts::whole(1),
-                forgivable: Attempts::ZERO,
-                span: Duration::ZERO,
-                session: None,
-                service: Label::from(Filter::RECIDIVE),
-                pattern: Label::from(format!("ban by {}", self.jail_name(jail))),
-            };
-            self.judge_failure(recidive, &failure, b"", self.now, self.now);
-        }
     }
 
     /// Has the dice fall in another way than in every other run: what they add to bans is not to be foreseen.

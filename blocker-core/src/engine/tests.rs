@@ -12,6 +12,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::*;
+use crate::attempts::Attempts;
 use crate::escalation::{Escalation, Factor, Growth};
 use crate::filter::Filter;
 use crate::jail::Repeat;

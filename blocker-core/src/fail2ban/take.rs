@@ -175,6 +175,7 @@ impl Lowering<'_> {
             used.remove(&name);
             return None;
         }
+        // Read before, and refused if they are none.
         let matches = Matches::read(journal.iter().map(String::as_str)).ok();
         Some(config::Jail {
             name,

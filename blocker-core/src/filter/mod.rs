@@ -55,6 +55,21 @@ pub struct Failure<'a> {
 }
 
 impl Failure<'_> {
+    /// One attempt, at nobody that is known, of this very moment.
+    #[must_use]
+    pub fn of_one(addr: IpAddr, service: Label, pattern: Label) -> Self {
+        Self {
+            addr,
+            user: None,
+            attempts: Attempts::whole(1),
+            forgivable: Attempts::ZERO,
+            span: Duration::ZERO,
+            session: None,
+            service,
+            pattern,
+        }
+    }
+
     /// The same failure, `times` times, as far as that is believed.
     #[must_use]
     #[inline]

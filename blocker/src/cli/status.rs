@@ -7,7 +7,8 @@ use blocker_core::time::format_span;
 
 use super::{Globals, output};
 use crate::control::client::Client;
-use crate::control::wire::{JailStatus, ReceiverStatus, Reply, Request, Status};
+use crate::control::status::{JailStatus, ReceiverStatus, Status};
+use crate::control::wire::{Reply, Request};
 use crate::settings;
 
 /// Options of `blocker status`.

@@ -7,6 +7,7 @@ pub mod access;
 pub mod client;
 pub mod fail2ban;
 pub mod server;
+pub mod status;
 pub(crate) mod unix;
 pub mod why;
 pub mod wire;

@@ -1,10 +1,8 @@
 //! Failures that an application tells of, in place of a log.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
-use blocker_core::attempts::Attempts;
 use blocker_core::filter::Failure;
 
 use super::{Daemon, Reply};
@@ -15,16 +13,7 @@ impl Daemon<'_> {
     pub(super) fn attempt(&mut self, jail: &str, addr: IpAddr, attempts: u32) -> Result<Vec<Reply>> {
         let numbered = self.numbered.jails.iter().find(|known| known.config.name == jail);
         let id = numbered.with_context(|| format!("no jail `{jail}` counts failures"))?.id;
-        let failure = Failure {
-            addr,
-            user: None,
-            attempts: Attempts::whole(1),
-            forgivable: Attempts::ZERO,
-            span: Duration::ZERO,
-            session: None,
-            service: "application".into(),
-            pattern: "told by an application".into(),
-        };
+        let failure = Failure::of_one(addr, "application".into(), "told by an application".into());
         let now = clock::now();
         self.engine.handle_failure(id, &failure.times(attempts), now, now);
         self.carry_out();

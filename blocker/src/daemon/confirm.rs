@@ -11,7 +11,7 @@ use blocker_core::time::{Timestamp, Until, format_span};
 use super::Daemon;
 use super::trial::{FILE_NAME, Record, State, Trial};
 use crate::clock::{self, Reading};
-use crate::control::wire::Confirmation;
+use crate::control::status::Confirmation;
 use crate::settings;
 use crate::store;
 

@@ -2,7 +2,7 @@
 
 use blocker_core::engine::Stats;
 
-use crate::control::wire::TableStatus;
+use crate::control::status::TableStatus;
 use crate::kernel::Capacity;
 
 /// A table this full, in percent, is worth a warning.

@@ -17,6 +17,8 @@ mod allowing;
 mod answers;
 mod around;
 mod attempt;
+mod calls;
+mod carried;
 mod closer;
 mod confirm;
 mod cursors;
@@ -34,6 +36,7 @@ mod logs;
 mod looks;
 mod printed;
 mod receivers;
+mod reload;
 mod sources;
 mod status;
 mod supervisor;
@@ -42,35 +45,30 @@ mod trial;
 mod unsettled;
 mod why;
 
-use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use blocker_core::bans::Uid;
 use blocker_core::config::{self, Attach, Config, Input, Mode};
-use blocker_core::engine::{self, AdoptedBan, Command, Engine, Event, JailSet, Memory, Origin, Response};
-use blocker_core::prefix::Prefix;
-use blocker_core::time::{BanTime, Until};
+use blocker_core::engine::{AdoptedBan, Engine, JailSet, Memory};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::clock::{self, Reading};
 use crate::control::access::Access;
 use crate::control::fail2ban;
-use crate::control::server::{Call, Server};
-use crate::control::wire::{Change, Reply, Request};
+use crate::control::server::Server;
+use crate::control::wire::Reply;
 use crate::kernel::{Capacity, Kernel};
 use crate::metrics;
 use crate::network::allow_files::AllowFiles;
 use crate::network::changes::Changes;
-use crate::network::connections::Closing;
 use crate::network::{Found, default_routes};
 use crate::notify::Notifier;
-use crate::settings;
 use crate::source::{Printed, SourceEvent};
 
+use carried::Batch;
 use closer::Closer;
 use drops::Drops;
 use events::EventLog;
@@ -96,17 +94,6 @@ const SAVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long a stop waits for the control socket.
 const STOP_WITHIN: Duration = Duration::from_secs(1);
-
-/// Bans that are written to the maps at once, at most.
-const MAX_BATCH: usize = 4096;
-
-/// Bans that follow one another, for which one system call does, and what is to be told once they are written.
-#[derive(Default)]
-struct Batch {
-    bans: Vec<(Prefix, JailSet, Until)>,
-    prefixes: HashSet<Prefix>,
-    events: Vec<Event>,
-}
 
 /// What the command line says besides.
 #[derive(Debug, Clone, Copy, Default)]
@@ -255,13 +242,6 @@ impl Options {
         }
         config
     }
-}
-
-/// What changes only at a restart, besides the [`capacity`].
-fn fixed(config: &Config) -> impl PartialEq {
-    let Config { daemon, control, metrics, .. } = config;
-    let config::Daemon { state, runtime, pins, fail2ban_log, max_line_bytes, .. } = daemon;
-    (state, runtime, pins, fail2ban_log, max_line_bytes, control, metrics)
 }
 
 /// How many bans the maps are to take.
@@ -459,107 +439,6 @@ impl<'a> Daemon<'a> {
         self.supervisor.turn(now, status);
     }
 
-    fn handle_call(&mut self, call: Call) {
-        let Call { request, uid, reply } = call;
-        if matches!(request, Request::TestNotify) {
-            return self.test_receivers(reply);
-        }
-        if let Request::Why { whom } = request {
-            return self.tell_why(whom, reply);
-        }
-        // Bans are in the kernel, too; what is allowed is nowhere else.
-        let is_of_allowed = matches!(request, Request::Allow { .. } | Request::Disallow { .. });
-        let lost_at = if is_of_allowed { "restart" } else { "reboot" };
-        let is_of_bans = matches!(request, Request::Ban { .. } | Request::Unban { .. } | Request::UnbanAll);
-        let is_change = is_of_bans || is_of_allowed;
-        let mut replies = match self.answer(request, uid.map(Uid)) {
-            Ok(replies) => replies,
-            Err(error) => {
-                let code = error.downcast_ref::<crate::exit::Failure>().map_or(1, crate::exit::Failure::code);
-                vec![Reply::Error { message: format!("{error:#}"), code }]
-            }
-        };
-        let is_done = !matches!(replies.last(), Some(Reply::Error { .. }));
-        let answer = move |saved: Result<(), &str>| {
-            if let Err(why) = saved {
-                let warning = format!("this is in force, but could not be saved, and is lost at a {lost_at}: {why}");
-                replies.insert(0, Reply::Warning(warning));
-            }
-            if is_done {
-                replies.push(Reply::Done);
-            }
-            if reply.send(replies).is_err() {
-                tracing::debug!("a control client went away before its answer");
-            }
-        };
-        // What an administrator changed is on disk before it is said to be done.
-        if is_change { self.keeper.tell_when_written(Box::new(answer)) } else { answer(Ok(())) }
-    }
-
-    fn answer(&mut self, request: Request, by: Option<Uid>) -> Result<Vec<Reply>> {
-        let clock = Reading::take();
-        let mut asked = None;
-        let request = match request {
-            Request::Status => return Ok(vec![Reply::Status(Box::new(self.status()?))]),
-            Request::Reload => {
-                let said = self.reload()?;
-                return Ok(said.map(Reply::Warning).into_iter().collect());
-            }
-            Request::Confirm => return self.confirm().map(|said| vec![Reply::Said(said)]),
-            Request::TestNotify => return Ok(Vec::new()),
-            Request::Attempt { jail, addr, attempts } => return self.attempt(&jail, addr, attempts),
-            Request::Bans => engine::Request::Bans,
-            Request::Allowed => return Ok(self.allowed(clock).into_iter().map(Reply::Allowed).collect()),
-            Request::Allow { prefixes, lasts, persist, reason } => {
-                let lasts = lasts.map_or(Ok(BanTime::Forever), |text| text.parse())?;
-                engine::Request::Allow { prefixes, lasts, persists: persist, reason }
-            }
-            Request::Disallow { prefixes } => engine::Request::Disallow { prefixes },
-            Request::Ban { prefixes: whom, jail, ban_time, reason, runs } => {
-                asked = runs.then(|| whom.clone());
-                let ban_time = ban_time.map(|text| text.parse::<BanTime>()).transpose()?;
-                engine::Request::Ban { whom, jail, ban_time, reason }
-            }
-            Request::Unban { prefixes } => engine::Request::Unban { prefixes },
-            Request::UnbanAll => engine::Request::UnbanAll,
-            Request::Why { .. } => anyhow::bail!("this is answered elsewhere"),
-        };
-        let refused_before = self.refused.0;
-        let response = self.engine.handle_request_by(request, by, clock.boot());
-        self.carry_out();
-        if self.refused.0 > refused_before {
-            anyhow::bail!("the kernel did not take all of it yet, and is asked again: {}", self.refused.1);
-        }
-        Ok(match response {
-            Response::Ban(outcomes) => answers::banned(outcomes, asked.as_deref()),
-            Response::Unban(outcomes) => outcomes
-                .into_iter()
-                .map(|(prefix, lifted)| {
-                    let outcome = if lifted { "unbanned" } else { "not-banned" };
-                    let why = self.engine.banned_around(prefix).map(answers::still_banned);
-                    Reply::Change(Change { prefix, outcome: outcome.into(), why })
-                })
-                .collect(),
-            Response::UnbanAll(lifted) => vec![Reply::Lifted(lifted)],
-            Response::Allow { outcomes, lifted } => allowing::allowed(outcomes, &lifted),
-            Response::Disallow(outcomes) => self.disallowed(outcomes),
-            Response::Bans(bans) => bans.into_iter().map(|ban| Reply::Ban(status::ban(ban, clock))).collect(),
-            Response::UnknownJail { name, known } => {
-                anyhow::bail!("no jail `{name}`: there are {}", known.join(", "))
-            }
-        })
-    }
-
-    /// Takes up the configuration, and tells the service manager so. Returns what is to be said besides.
-    fn reload(&mut self) -> Result<Option<String>> {
-        self.supervisor.reloading(Instant::now());
-        let done = self.take_up_configuration();
-        self.is_reload_refused = done.is_err();
-        let status = self.word();
-        self.supervisor.ready(status, Instant::now());
-        done
-    }
-
     /// How it goes, in a line for the service manager.
     fn word(&self) -> String {
         let stats = self.engine.stats();
@@ -567,135 +446,6 @@ impl<'a> Daemon<'a> {
         let refused = if self.is_reload_refused { "; the last reload failed, see the log" } else { "" };
         let trial = self.trial_problem().map_or_else(String::new, |problem| format!("{problem}; "));
         format!("{trial}jails: {jails}; bans in force: {bans}{refused}")
-    }
-
-    /// Builds the new configuration whole, then swaps; if that cannot be done, everything stays as it was. Whom never to
-    /// drop reaches the kernel before the ports that may drop more, and the mode comes last.
-    fn take_up_configuration(&mut self) -> Result<Option<String>> {
-        let config = self.options.apply(settings::load(self.config_path)?);
-        if fixed(&config) != fixed(&self.config) || capacity(&config) != self.capacity {
-            return Err(crate::exit::Failure::Configuration(format!(
-                "{}: `state`, `runtime`, `pins`, `max_bans_ipv4`, `max_bans_ipv6`, `fail2ban_log` and `max_line_bytes` in `daemon`, `control` and `metrics`, \
-                 change only at a restart, which keeps all bans",
-                self.config_path.display()
-            ))
-            .into());
-        }
-        taken::check(&self.config, &config)?;
-        let routes = default_routes()?;
-        let notifier = (config.notify != self.config.notify).then(|| Notifier::start(&config.notify)).transpose()?;
-        let (numbered, ports) = jails::number(&config, &self.kernel, &mut self.sources)?;
-        self.engine.reconfigure(jails::settings(&config, &numbered, self.capacity), clock::now());
-        self.config = config;
-        self.keeper.remember_bans = self.config.daemon.remember_bans;
-        self.numbered = numbered;
-        self.take_up_receivers(notifier);
-        self.allow_files.set_paths(&self.config.daemon.allow_files);
-        self.find_allowed(&routes);
-        self.start_sources()?;
-        let set = self.kernel.set_jails(ports);
-        // No ban may drop anything beyond the trial when the mode is set.
-        let to_confirm = self.renew_trial();
-        let mode = self.mode();
-        let in_kernel = set.and_then(|()| self.kernel.set_mode(mode));
-        self.look_around();
-        in_kernel
-            .context("the new configuration is in force, but the kernel did not take all of it: reload once more")?;
-        let to_confirm = to_confirm?;
-        tracing::info!(config = %self.config_path.display(), "reloaded");
-        taken::tell(&self.config);
-        Ok(to_confirm)
-    }
-
-    /// Carries out what the engine wants, in its order; returns the prefixes it allowed.
-    fn carry_out(&mut self) -> HashSet<Prefix> {
-        let mut allowed = HashSet::new();
-        while let Some(command) = self.engine.poll_command() {
-            self.tell_kernel(&command);
-            match command {
-                Command::Allow { prefix } => drop(allowed.insert(prefix)),
-                Command::Enforce { .. } | Command::Lift { .. } | Command::Disallow { .. } => {}
-                Command::Notify(event) => self.batch.events.push(event),
-            }
-        }
-        self.flush();
-        allowed
-    }
-
-    /// Has the kernel do its part of a command, bans as part of the next batch. What it refuses is tried again later.
-    fn tell_kernel(&mut self, command: &Command) {
-        if let Command::Enforce { prefix, jails, until } = *command {
-            if self.batch.bans.len() == MAX_BATCH || !self.batch.prefixes.insert(prefix) {
-                self.flush();
-                self.batch.prefixes.insert(prefix);
-            }
-            let until = self.capped(until);
-            self.batch.bans.push((prefix, jails, until));
-            return;
-        }
-        if !matches!(command, Command::Notify(_)) {
-            // What is not a ban may be about one of the batch.
-            self.flush();
-        }
-        let (entry, done) = match *command {
-            Command::Lift { prefix } => (Entry::Ban(prefix), self.kernel.lift(prefix)),
-            Command::Allow { prefix } => (Entry::Allowed(prefix), self.kernel.allow(prefix)),
-            Command::Disallow { prefix } => (Entry::Allowed(prefix), self.kernel.disallow(prefix)),
-            Command::Enforce { .. } | Command::Notify(_) => return,
-        };
-        if let Err(error) = done {
-            self.unsettled.add(entry);
-            self.refused(&error);
-        }
-    }
-
-    /// Writes the bans of the batch, and only then tells people.
-    fn flush(&mut self) {
-        let Batch { bans, prefixes, events: _ } = &mut self.batch;
-        let refused = if bans.is_empty() { Vec::new() } else { self.kernel.enforce(bans) };
-        bans.clear();
-        prefixes.clear();
-        self.close_connections();
-        let engine = &self.engine;
-        self.notifier.tell_all(self.batch.events.iter(), |event| jails::name_in(event, engine));
-        let events = &mut self.batch.events;
-        self.events.send_all(events.drain(..), |event| jails::name_in(event, engine));
-        for (prefix, error) in refused {
-            self.unsettled.add(Entry::Ban(prefix));
-            self.refused(&error);
-        }
-    }
-
-    /// Has the connections ended of those whose ban began with this batch.
-    fn close_connections(&mut self) {
-        if !self.config.daemon.close_connections || self.mode() == Mode::Observe {
-            return;
-        }
-        for event in &self.batch.events {
-            let Event::Banned(ban) = event else { continue };
-            let Some(ports) = self.numbered.closed_by(ban.jail) else { continue };
-            let allowed = if ban.prefix.is_host() { Vec::new() } else { self.engine.allowed_in(ban.prefix) };
-            let listed = matches!(ban.origin, Origin::Command { .. });
-            self.closer.close(Closing { prefix: ban.prefix, ports, allowed }, listed);
-        }
-    }
-
-    /// Says that the allowlist is done with, unless something of it is still to be tried again.
-    fn settle_allowed(&mut self) {
-        if self.unsettled.waiting() == 0
-            && self.unsettled.lost() == 0
-            && let Err(error) = self.kernel.settle_allowed()
-        {
-            self.refused(&error);
-        }
-    }
-
-    fn refused(&mut self, error: &anyhow::Error) {
-        self.refused = (self.refused.0 + 1, format!("{error:#}"));
-        // Every tenfold number: an attacker may cause any number of them.
-        if self.refused.0.ilog10() != (self.refused.0 - 1).checked_ilog10().unwrap_or(u32::MAX) {
-            tracing::error!(times = self.refused.0, "the kernel refused a change of its maps: {error:#}");
-        }
     }
 
     /// How long nothing is due.

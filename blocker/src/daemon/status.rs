@@ -13,9 +13,10 @@ use blocker_core::time::format_span;
 use super::interfaces::State;
 use super::{Daemon, fill, taken};
 use crate::clock::Reading;
-use crate::control::wire::{
-    Alarms, Ban, BanCounts, InterfaceStatus, JailStatus, LineCounts, PacketCount, SourceStatus, Status,
+use crate::control::status::{
+    Alarms, BanCounts, InterfaceStatus, JailStatus, LineCounts, PacketCount, SourceStatus, Status,
 };
+use crate::control::wire::Ban;
 use crate::kernel::{MANUAL_JAIL, Totals};
 use crate::source::{FollowedFile, SourceCounters, SourceState};
 

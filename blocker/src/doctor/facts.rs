@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use blocker_core::config::{Attach, Config, Protocol};
 
-use crate::control::wire::Status;
+use crate::control::status::Status;
 use crate::kernel::{Bpffs, Capacity, OurLink, Release};
 use crate::network::{Device, Suitability};
 use crate::source::Seen;

@@ -8,7 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, prometheus_text
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use crate::control::wire::{JailStatus, PacketCount, ReceiverStatus, SourceStatus, Status};
+use crate::control::status::{JailStatus, PacketCount, ReceiverStatus, SourceStatus, Status};
 
 /// All metrics in Prometheus' text format. `started` is when the daemon did, in seconds since 1970.
 ///

@@ -36,9 +36,10 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::clock::Reading;
-use crate::control::wire::{ReceiverStatus, Tested};
+use crate::control::status::ReceiverStatus;
+use crate::control::wire::Tested;
 use mail::MailReceiver;
-use notice::{Happening, What, plain};
+use notice::{Happening, Told, What, plain};
 use program::ProgramReceiver;
 use webhook::WebhookReceiver;
 use worker::Handle;
@@ -116,16 +117,18 @@ impl Notifier {
         }
         let mut clock = None;
         for event in events {
-            let Some(occasion) = notice::occasion(event) else { continue };
+            let Some(told) = Told::of(event) else { continue };
             let mut happening = None;
             for Named { name: _, wanted, handle } in &mut self.receivers {
-                if !wanted.on.contains(&occasion) || !wants(wanted, || jail(event)) {
+                if !wanted.on.contains(&told.occasion()) || !wants(wanted, || jail(event)) {
                     continue;
                 }
                 handle.tell(|| {
                     let make = || {
-                        let what = What::of(event, || jail(event)).unwrap_or(What::Test);
-                        Arc::new(Happening { what, clock: *clock.get_or_insert_with(Reading::take) })
+                        Arc::new(Happening {
+                            what: told.what(jail(event)),
+                            clock: *clock.get_or_insert_with(Reading::take),
+                        })
                     };
                     Arc::clone(happening.get_or_insert_with(make))
                 });

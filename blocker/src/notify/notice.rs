@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use blocker_core::attempts::Attempts;
 use blocker_core::config::notify::Occasion;
 use blocker_core::engine::{BanInfo, Event, Origin, UnbanReason};
+use blocker_core::prefix::Prefix;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -47,14 +48,19 @@ pub(super) enum What {
     Test,
 }
 
-impl What {
-    /// What of an event may be told; `jail` is the name of its jail.
-    pub(super) fn of(event: &Event, jail: impl FnOnce() -> String) -> Option<Self> {
+/// An event of which somebody may be told.
+#[derive(Clone, Copy)]
+pub(super) enum Told<'e> {
+    Banned(&'e BanInfo),
+    Unbanned { prefix: Prefix, why: UnbanReason },
+}
+
+impl<'e> Told<'e> {
+    /// The event, if it is one.
+    pub(super) fn of(event: &'e Event) -> Option<Self> {
         match event {
-            Event::Banned(ban) => Some(Self::Banned(ban.clone())),
-            Event::Unbanned { prefix, jail: _, why } => {
-                Some(Self::Unbanned { prefix: prefix.to_string(), jail: jail(), why: *why })
-            }
+            Event::Banned(ban) => Some(Self::Banned(ban)),
+            &Event::Unbanned { prefix, jail: _, why } => Some(Self::Unbanned { prefix, why }),
             // Of a restored ban everybody was told when it began.
             Event::Restored(_)
             | Event::Renewed(_)
@@ -66,21 +72,21 @@ impl What {
             | Event::Full { .. } => None,
         }
     }
-}
 
-/// What an event is to a receiver.
-pub(super) fn occasion(event: &Event) -> Option<Occasion> {
-    match event {
-        Event::Banned(_) => Some(Occasion::Ban),
-        Event::Unbanned { .. } => Some(Occasion::Unban),
-        Event::Restored(_)
-        | Event::Renewed(_)
-        | Event::Found(_)
-        | Event::Ignored { .. }
-        | Event::Refused { .. }
-        | Event::Allowlist { .. }
-        | Event::Brake(_)
-        | Event::Full { .. } => None,
+    /// What it is to a receiver.
+    pub(super) fn occasion(self) -> Occasion {
+        match self {
+            Self::Banned(_) => Occasion::Ban,
+            Self::Unbanned { .. } => Occasion::Unban,
+        }
+    }
+
+    /// What is told of it; `jail` is the name of its jail.
+    pub(super) fn what(self, jail: String) -> What {
+        match self {
+            Self::Banned(ban) => What::Banned(ban.clone()),
+            Self::Unbanned { prefix, why } => What::Unbanned { prefix: prefix.to_string(), jail, why },
+        }
     }
 }
 

@@ -39,7 +39,6 @@ use tokio::sync::mpsc::Sender;
 use tracing::{debug, info, warn};
 
 use super::family::open;
-use super::filesystem::unannounced;
 use super::find::{Found, find, leads_elsewhere};
 use super::pattern::PathPattern;
 use super::problems::Problems;
@@ -48,7 +47,7 @@ use super::remembered::Remembered;
 
 use super::tail::{Buffer, Identity, Start};
 use super::watch::Watch;
-use super::{Batch, FollowedFile, Mark, Marks, SourceCounters, SourceEvent, SourceState, Standing, number_log};
+use super::{Batch, FollowedFile, Mark, Marks, SourceCounters, SourceEvent, SourceState, Standing};
 use crate::clock::Reading;
 use followed::{Closing, Followed};
 
@@ -374,25 +373,13 @@ impl Follower {
             None if self.is_first_scan && !self.is_known => Start::After(file.metadata()?.len()),
             None => Start::Beginning,
         };
-        let file_system = unannounced(&file);
         let tail = Reader::new(file, None, start, self.max_line_bytes)?;
         self.remembered.forget(identity);
         self.forget_gone(identity);
-        info!(file = ?found.path, offset = tail.offset(), file_system, "following log file");
-        self.followed.push(Followed {
-            tail,
-            log: number_log(),
-            path: found.path.clone(),
-            standing: Standing::Current,
-            current_at: self.scanned_at,
-            file_system,
-            is_told: false,
-            is_dirty: true,
-            is_watched: false,
-            active_at: now,
-            closing: None,
-            problem: None,
-        });
+        let followed = Followed::begin(tail, found.path.clone(), Standing::Current, self.scanned_at, now);
+        let (offset, file_system) = (followed.tail.offset(), followed.file_system);
+        info!(file = ?found.path, offset, file_system, "following log file");
+        self.followed.push(followed);
         self.is_state_new = true;
         Ok(true)
     }

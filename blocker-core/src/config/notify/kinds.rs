@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use super::super::input::{MAX_WORD_BYTES, MAX_WORDS};
-use super::super::keys::{MAX_PATH_BYTES, SPAN, is_name, is_path};
+use super::super::keys::is_name;
+use super::super::kinds::{MAX_PATH_BYTES, SPAN, is_path};
 use super::super::value::{Kind, Read, Reading};
 use super::{MAX_TIME_LIMIT, MailSecurity, MailServer, Occasion, Url};
 

@@ -31,10 +31,8 @@ mod tags;
 mod translate;
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use super::{Failure, Judgement, Label};
-use crate::attempts::Attempts;
 use crate::record::{Record, Stamp};
 use crate::time::Timestamp;
 use dates::Dates;
@@ -302,20 +300,14 @@ impl Fail2ban {
         });
         match joined {
             Some(Joined::Helper) => Judgement::Helper(failure.name.clone()),
+            // Its filters know of no login that succeeded.
             Some(Joined::Failure(addr)) => Judgement::Failure(Failure {
-                addr,
                 // The same bytes stand in the line, unless they were no UTF-8, or stood in an earlier one.
                 user: fields.user.and_then(|user| {
                     let at = memchr::memmem::find(original, user.as_bytes())?;
                     original.get(at..at + user.len())
                 }),
-                attempts: Attempts::whole(1),
-                // Its filters know of no login that succeeded.
-                forgivable: Attempts::ZERO,
-                span: Duration::ZERO,
-                session: None,
-                service: self.service.clone(),
-                pattern: failure.name.clone(),
+                ..Failure::of_one(addr, self.service.clone(), failure.name.clone())
             }),
             Some(Joined::Named) => {
                 counts.named += 1;

@@ -9,6 +9,7 @@ mod properties;
 use std::net::IpAddr;
 
 use super::*;
+use crate::attempts::Attempts;
 use crate::filter::Filter;
 use crate::jail::{JailId, LogId};
 use crate::record;

@@ -200,16 +200,7 @@ mod tests {
     /// The bans after failures at these seconds.
     fn fail(replay: &mut Replay, seconds: &[i64]) -> Vec<i64> {
         for &second in seconds {
-            let failure = Failure {
-                addr: IpAddr::from([192, 0, 2, 9]),
-                user: None,
-                attempts: Attempts::whole(1),
-                forgivable: Attempts::ZERO,
-                span: Duration::ZERO,
-                session: None,
-                service: "imap".into(),
-                pattern: "auth failed".into(),
-            };
+            let failure = Failure::of_one(IpAddr::from([192, 0, 2, 9]), "imap".into(), "auth failed".into());
             replay.fail(JAIL, failure, Some(Timestamp::from_secs(second)));
         }
         replay.take_banned().iter().map(|ban| ban.started.as_nanos() / 1_000_000_000).collect()

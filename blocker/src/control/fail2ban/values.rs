@@ -6,7 +6,8 @@ use jiff::tz::TimeZone;
 use serde_pickle::Value;
 
 use super::pickle::{dict, int, list, pair, row, string};
-use crate::control::wire::{Ban, JailStatus};
+use crate::control::status::JailStatus;
+use crate::control::wire::Ban;
 
 /// How much of a jail is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,8 @@ use super::pickle::{Exception, Word, dict, int, list, string};
 use super::values::{self, Flavor};
 use crate::control::access::Right;
 use crate::control::server::Call;
-use crate::control::wire::{Ban, JailStatus, MAX_PREFIXES, Reply, Request, Status};
+use crate::control::status::{JailStatus, Status};
+use crate::control::wire::{Ban, MAX_PREFIXES, Reply, Request};
 
 /// What `version` says: the fail2ban whose answers these are, and behind it, where versions have such a place, who gives them.
 const VERSION: &str = concat!("1.1.0+blocker.", env!("CARGO_PKG_VERSION"));

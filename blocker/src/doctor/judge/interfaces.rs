@@ -9,7 +9,7 @@ use super::super::drivers::Version;
 use super::super::facts::{Daemon, Facts, Interfaces, Link, Place, Program};
 use super::super::finding::{Finding, InterfaceReport, Level, NativeReport, ObstacleReport};
 use super::super::native::{Native, driver_name, native};
-use crate::control::wire::InterfaceStatus;
+use crate::control::status::InterfaceStatus;
 use crate::kernel::AttachMode;
 use crate::network::{QueueCount, Queues, Suitability, XdpPlace};
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::control::wire::{Alarms, BanCounts, InterfaceStatus, LineCounts, ReceiverStatus, TableStatus};
+use crate::control::status::{Alarms, BanCounts, InterfaceStatus, LineCounts, ReceiverStatus, TableStatus};
 
 /// A text of metrics as Prometheus reads it.
 #[derive(Debug, Default)]

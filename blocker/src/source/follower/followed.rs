@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use blocker_core::engine::LogId;
 
+use super::super::filesystem::unannounced;
 use super::super::reader::Reader;
-use super::super::{Mark, Standing};
+use super::super::{Mark, Standing, number_log};
 
 /// An open file.
 #[derive(Debug)]
@@ -43,6 +44,26 @@ pub(super) enum Closing {
 }
 
 impl Followed {
+    /// A file that is not yet read, of this path and standing.
+    pub(super) fn begin(tail: Reader, path: PathBuf, standing: Standing, current_at: i64, now: Instant) -> Self {
+        let is_packed = tail.is_packed();
+        Self {
+            file_system: unannounced(tail.file()),
+            log: number_log(),
+            path,
+            standing,
+            current_at,
+            is_told: false,
+            is_dirty: true,
+            // Nothing will happen to a compressed one.
+            is_watched: is_packed,
+            active_at: now,
+            closing: is_packed.then_some(Closing::Packed),
+            problem: None,
+            tail,
+        }
+    }
+
     /// How far it has been read.
     pub(super) fn mark(&self) -> Mark {
         let mark = Mark::new(&self.path, self.tail.identity(), self.tail.position());

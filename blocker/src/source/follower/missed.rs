@@ -8,13 +8,12 @@ use std::time::Instant;
 
 use tracing::info;
 
+use super::super::Standing;
 use super::super::family::{Member, family, is_copy_of, is_copy_of_path, open};
-use super::super::filesystem::unannounced;
 use super::super::find::Found;
 use super::super::reader::Reader;
 use super::super::resume::TICKS_NS;
 use super::super::tail::Start;
-use super::super::{Standing, number_log};
 use super::{Followed, Follower, MAX_FILES};
 
 impl Follower {
@@ -29,33 +28,20 @@ impl Follower {
                 && !found.iter().any(|found| found.identity == member.identity)
         };
         for member in family(path).into_iter().filter(is_new) {
-            let is_known = self.followed.iter().any(|followed| followed.tail.identity() == member.identity)
-                || self.remembered.get(member.identity).is_some();
-            let Ok(file) = open(&member.path, member.identity) else { continue };
-            // An administrator's, or one that copytruncate makes.
-            let is_copy = is_copy_of_path(&file, path)
-                || self.followed.iter().any(|other| other.path == path && is_copy_of(&file, other.tail.file()));
-            if is_known || is_copy || self.followed.len() >= MAX_FILES {
+            let is_followed = self.followed.iter().any(|followed| followed.tail.identity() == member.identity);
+            if is_followed || self.remembered.get(member.identity).is_some() || self.followed.len() >= MAX_FILES {
                 continue;
             }
-            let file_system = unannounced(&file);
+            let Ok(file) = open(&member.path, member.identity) else { continue };
+            // An administrator's, or one that copytruncate makes.
+            let is_copy = |other: &Followed| other.path == path && is_copy_of(&file, other.tail.file());
+            if is_copy_of_path(&file, path) || self.followed.iter().any(is_copy) {
+                continue;
+            }
             let Ok(tail) = Reader::new(file, None, Start::Beginning, self.max_line_bytes) else { continue };
             info!(file = ?member.path, "reading a log file that was rotated away before it was found");
             self.forget_gone(member.identity);
-            self.followed.push(Followed {
-                tail,
-                log: number_log(),
-                path: path.to_owned(),
-                standing: Standing::Rotated,
-                current_at: 0,
-                file_system,
-                is_told: false,
-                is_dirty: true,
-                is_watched: false,
-                active_at: now,
-                closing: None,
-                problem: None,
-            });
+            self.followed.push(Followed::begin(tail, path.to_owned(), Standing::Rotated, 0, now));
             self.counters.rotations += 1;
         }
     }

@@ -4,14 +4,13 @@ use std::time::Instant;
 
 use tracing::{debug, info, warn};
 
-use super::super::filesystem::unannounced;
 use super::super::find::{Found, find};
 use super::super::problems::Problems;
 use super::super::reader::Reader;
 use super::super::resume::{Resumed, resume};
 use super::super::tail::Identity;
 use super::super::{Batch, Mark, number_log};
-use super::followed::{Closing, Followed};
+use super::followed::Followed;
 use super::{Follower, MAX_FILES};
 
 /// Most deleted files of which the place is kept for the next run, at 250 bytes each.
@@ -47,26 +46,11 @@ impl Follower {
                 self.remembered.put(identity, start);
                 continue;
             }
-            let file_system = unannounced(&file);
             match Reader::new(file, packed, start, self.max_line_bytes) {
                 Ok(tail) => {
                     let offset = tail.position().offset;
                     info!(file = ?path, offset, is_packed = tail.is_packed(), marked, "going on with log file");
-                    self.followed.push(Followed {
-                        // Nothing will happen to a compressed one.
-                        is_watched: tail.is_packed(),
-                        closing: tail.is_packed().then_some(Closing::Packed),
-                        tail,
-                        log: number_log(),
-                        path,
-                        standing,
-                        current_at: self.scanned_at,
-                        file_system,
-                        is_told: false,
-                        is_dirty: true,
-                        active_at: now,
-                        problem: None,
-                    });
+                    self.followed.push(Followed::begin(tail, path, standing, self.scanned_at, now));
                 }
                 Err(error) => warn!(file = ?path, %error, "a log that was read cannot be gone on with"),
             }

@@ -1,0 +1,105 @@
+//! What is asked over the control sockets.
+
+use anyhow::Result;
+use blocker_core::bans::Uid;
+use blocker_core::engine::{self, Response};
+use blocker_core::time::BanTime;
+
+use super::{Daemon, allowing, answers, status};
+use crate::clock::Reading;
+use crate::control::server::Call;
+use crate::control::wire::{Change, Reply, Request};
+
+impl Daemon<'_> {
+    /// Answers a call, at once or when what it changed is on disk.
+    pub(super) fn handle_call(&mut self, call: Call) {
+        let Call { request, uid, reply } = call;
+        // What others answer, in their own time.
+        if matches!(request, Request::TestNotify) {
+            return self.test_receivers(reply);
+        }
+        if let Request::Why { whom } = request {
+            return self.tell_why(whom, reply);
+        }
+        // Bans are in the kernel, too; what is allowed is nowhere else.
+        let is_of_allowed = matches!(request, Request::Allow { .. } | Request::Disallow { .. });
+        let lost_at = if is_of_allowed { "restart" } else { "reboot" };
+        let is_of_bans = matches!(request, Request::Ban { .. } | Request::Unban { .. } | Request::UnbanAll);
+        let is_change = is_of_bans || is_of_allowed;
+        let mut replies = match self.answer(request, uid.map(Uid)) {
+            Ok(replies) => replies,
+            Err(error) => {
+                let code = error.downcast_ref::<crate::exit::Failure>().map_or(1, crate::exit::Failure::code);
+                vec![Reply::Error { message: format!("{error:#}"), code }]
+            }
+        };
+        let is_done = !matches!(replies.last(), Some(Reply::Error { .. }));
+        let answer = move |saved: Result<(), &str>| {
+            if let Err(why) = saved {
+                let warning = format!("this is in force, but could not be saved, and is lost at a {lost_at}: {why}");
+                replies.insert(0, Reply::Warning(warning));
+            }
+            if is_done {
+                replies.push(Reply::Done);
+            }
+            if reply.send(replies).is_err() {
+                tracing::debug!("a control client went away before its answer");
+            }
+        };
+        // What an administrator changed is on disk before it is said to be done.
+        if is_change { self.keeper.tell_when_written(Box::new(answer)) } else { answer(Ok(())) }
+    }
+
+    fn answer(&mut self, request: Request, by: Option<Uid>) -> Result<Vec<Reply>> {
+        let clock = Reading::take();
+        let mut asked = None;
+        let request = match request {
+            Request::Status => return Ok(vec![Reply::Status(Box::new(self.status()?))]),
+            Request::Reload => {
+                let said = self.reload()?;
+                return Ok(said.map(Reply::Warning).into_iter().collect());
+            }
+            Request::Confirm => return self.confirm().map(|said| vec![Reply::Said(said)]),
+            Request::Attempt { jail, addr, attempts } => return self.attempt(&jail, addr, attempts),
+            Request::Bans => engine::Request::Bans,
+            Request::Allowed => return Ok(self.allowed(clock).into_iter().map(Reply::Allowed).collect()),
+            Request::Allow { prefixes, lasts, persist, reason } => {
+                let lasts = lasts.map_or(Ok(BanTime::Forever), |text| text.parse())?;
+                engine::Request::Allow { prefixes, lasts, persists: persist, reason }
+            }
+            Request::Disallow { prefixes } => engine::Request::Disallow { prefixes },
+            Request::Ban { prefixes: whom, jail, ban_time, reason, runs } => {
+                asked = runs.then(|| whom.clone());
+                let ban_time = ban_time.map(|text| text.parse::<BanTime>()).transpose()?;
+                engine::Request::Ban { whom, jail, ban_time, reason }
+            }
+            Request::Unban { prefixes } => engine::Request::Unban { prefixes },
+            Request::UnbanAll => engine::Request::UnbanAll,
+            Request::Why { .. } | Request::TestNotify => anyhow::bail!("this is answered elsewhere"),
+        };
+        let refused_before = self.refused.0;
+        let response = self.engine.handle_request_by(request, by, clock.boot());
+        self.carry_out();
+        if self.refused.0 > refused_before {
+            anyhow::bail!("the kernel did not take all of it yet, and is asked again: {}", self.refused.1);
+        }
+        Ok(match response {
+            Response::Ban(outcomes) => answers::banned(outcomes, asked.as_deref()),
+            Response::Unban(outcomes) => outcomes
+                .into_iter()
+                .map(|(prefix, lifted)| {
+                    let outcome = if lifted { "unbanned" } else { "not-banned" };
+                    let why = self.engine.banned_around(prefix).map(answers::still_banned);
+                    Reply::Change(Change { prefix, outcome: outcome.into(), why })
+                })
+                .collect(),
+            Response::UnbanAll(lifted) => vec![Reply::Lifted(lifted)],
+            Response::Allow { outcomes, lifted } => allowing::allowed(outcomes, &lifted),
+            Response::Disallow(outcomes) => self.disallowed(outcomes),
+            Response::Bans(bans) => bans.into_iter().map(|ban| Reply::Ban(status::ban(ban, clock))).collect(),
+            Response::UnknownJail { name, known } => {
+                anyhow::bail!("no jail `{name}`: there are {}", known.join(", "))
+            }
+        })
+    }
+}

@@ -1,0 +1,116 @@
+//! What the engine wants is carried out: the kernel's part first, and people are told when it is done.
+
+use std::collections::HashSet;
+
+use blocker_core::config::Mode;
+use blocker_core::engine::{Command, Event, JailSet, Origin};
+use blocker_core::prefix::Prefix;
+use blocker_core::time::Until;
+
+use super::unsettled::Entry;
+use super::{Daemon, jails};
+use crate::network::connections::Closing;
+
+/// Bans that are written to the maps at once, at most.
+const MAX_BATCH: usize = 4096;
+
+/// Bans that follow one another, for which one system call does, and what is to be told once they are written.
+#[derive(Default)]
+pub(super) struct Batch {
+    bans: Vec<(Prefix, JailSet, Until)>,
+    prefixes: HashSet<Prefix>,
+    events: Vec<Event>,
+}
+
+impl Daemon<'_> {
+    /// Carries out what the engine wants, in its order; returns the prefixes it allowed.
+    pub(super) fn carry_out(&mut self) -> HashSet<Prefix> {
+        let mut allowed = HashSet::new();
+        while let Some(command) = self.engine.poll_command() {
+            self.tell_kernel(&command);
+            match command {
+                Command::Allow { prefix } => drop(allowed.insert(prefix)),
+                Command::Enforce { .. } | Command::Lift { .. } | Command::Disallow { .. } => {}
+                Command::Notify(event) => self.batch.events.push(event),
+            }
+        }
+        self.flush();
+        allowed
+    }
+
+    /// Has the kernel do its part of a command, bans as part of the next batch. What it refuses is tried again later.
+    pub(super) fn tell_kernel(&mut self, command: &Command) {
+        if let Command::Enforce { prefix, jails, until } = *command {
+            if self.batch.bans.len() == MAX_BATCH || !self.batch.prefixes.insert(prefix) {
+                self.flush();
+                self.batch.prefixes.insert(prefix);
+            }
+            let until = self.capped(until);
+            self.batch.bans.push((prefix, jails, until));
+            return;
+        }
+        if !matches!(command, Command::Notify(_)) {
+            // What is not a ban may be about one of the batch.
+            self.flush();
+        }
+        let (entry, done) = match *command {
+            Command::Lift { prefix } => (Entry::Ban(prefix), self.kernel.lift(prefix)),
+            Command::Allow { prefix } => (Entry::Allowed(prefix), self.kernel.allow(prefix)),
+            Command::Disallow { prefix } => (Entry::Allowed(prefix), self.kernel.disallow(prefix)),
+            Command::Enforce { .. } | Command::Notify(_) => return,
+        };
+        if let Err(error) = done {
+            self.unsettled.add(entry);
+            self.refused(&error);
+        }
+    }
+
+    /// Writes the bans of the batch, and only then tells people.
+    pub(super) fn flush(&mut self) {
+        let Batch { bans, prefixes, events: _ } = &mut self.batch;
+        let refused = if bans.is_empty() { Vec::new() } else { self.kernel.enforce(bans) };
+        bans.clear();
+        prefixes.clear();
+        self.close_connections();
+        let engine = &self.engine;
+        self.notifier.tell_all(self.batch.events.iter(), |event| jails::name_in(event, engine));
+        let events = &mut self.batch.events;
+        self.events.send_all(events.drain(..), |event| jails::name_in(event, engine));
+        for (prefix, error) in refused {
+            self.unsettled.add(Entry::Ban(prefix));
+            self.refused(&error);
+        }
+    }
+
+    /// Has the connections ended of those whose ban began with this batch.
+    pub(super) fn close_connections(&mut self) {
+        if !self.config.daemon.close_connections || self.mode() == Mode::Observe {
+            return;
+        }
+        for event in &self.batch.events {
+            let Event::Banned(ban) = event else { continue };
+            let Some(ports) = self.numbered.closed_by(ban.jail) else { continue };
+            let allowed = if ban.prefix.is_host() { Vec::new() } else { self.engine.allowed_in(ban.prefix) };
+            let listed = matches!(ban.origin, Origin::Command { .. });
+            self.closer.close(Closing { prefix: ban.prefix, ports, allowed }, listed);
+        }
+    }
+
+    /// Says that the allowlist is done with, unless something of it is still to be tried again.
+    pub(super) fn settle_allowed(&mut self) {
+        if self.unsettled.waiting() == 0
+            && self.unsettled.lost() == 0
+            && let Err(error) = self.kernel.settle_allowed()
+        {
+            self.refused(&error);
+        }
+    }
+
+    pub(super) fn refused(&mut self, error: &anyhow::Error) {
+        self.refused = (self.refused.0 + 1, format!("{error:#}"));
+        // Every tenfold number: an attacker may cause any number of them.
+        if self.refused.0.ilog10() != (self.refused.0 - 1).checked_ilog10().unwrap_or(u32::MAX) {
+            tracing::error!(times = self.refused.0, "the kernel refused a change of its maps: {error:#}");
+        }
+    }
+}
