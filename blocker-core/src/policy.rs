@@ -26,7 +26,7 @@ use crate::brake::{Brake, HoldReason};
 use crate::escalation::{History, tries_left};
 use crate::filter::Failure;
 use crate::jail::{Counter, Jail, Limits, Repeat};
-use crate::keyed::Tag;
+use crate::keyed::HashKey;
 use crate::prefix::Prefix;
 use crate::time::{Timestamp, Until, format_span};
 use crate::tracker::Tracker;
@@ -126,8 +126,8 @@ pub struct Known<'a> {
     pub random: f64,
     /// Bits of an IPv6 address that count, 1 to 128.
     pub ipv6_prefix: u8,
-    /// As whom [`Failure::forgivable`] was tried, if that user's login is to forgive it.
-    pub user: Option<Tag>,
+    /// As whom [`Failure::forgivable`] was tried, if that user's login is to forgive it, and what names are hashed by.
+    pub user: Option<(&'a [u8], &'a HashKey)>,
 }
 
 /// Decides what follows at `now` from `failure` in `jail`, which was `made` at that time: now, if it is not earlier.
@@ -161,7 +161,7 @@ pub fn decide(failure: &Failure<'_>, jail: &Jail, known: Known<'_>, made: Timest
     let of = if *fewer_tries { tries_left(max_retry, earlier()) } else { max_retry };
     let count = match counter {
         Counter::Exact => {
-            let attempts = (failure.attempts, user.map(|user| (user, failure.forgivable)));
+            let attempts = (failure.attempts, user.map(|(user, key)| (key.tag(user), failure.forgivable)));
             tracker.record_as(jail.id, prefix, attempts, find_time, made, now)
         }
         Counter::Fail2ban => tracker.estimate(jail.id, prefix, failure.attempts, find_time, made, now),

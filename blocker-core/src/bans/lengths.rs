@@ -11,23 +11,34 @@ use crate::prefix::Prefix;
 /// How many prefixes of each length a table holds, by family.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lengths {
-    v4: BTreeMap<u8, usize>,
-    v6: BTreeMap<u8, usize>,
+    v4: Family,
+    v6: Family,
+}
+
+/// The same of one family.
+#[derive(Clone, Debug, Default)]
+struct Family {
+    counts: BTreeMap<u8, usize>,
+    /// The lengths in `counts`, of 1 to 128: the lowest bit is a length of one.
+    in_use: u128,
 }
 
 impl Lengths {
     /// Notes that `prefix` was put into the table.
     pub(crate) fn add(&mut self, prefix: Prefix) {
-        *self.family_mut(prefix).entry(prefix.len()).or_default() += 1;
+        let family = self.family_mut(prefix);
+        *family.counts.entry(prefix.len()).or_default() += 1;
+        family.in_use |= bit(prefix.len());
     }
 
     /// Notes that `prefix`, noted by [`Lengths::add`] before, was taken out of the table.
     pub(crate) fn remove(&mut self, prefix: Prefix) {
         let family = self.family_mut(prefix);
-        if let Some(count) = family.get_mut(&prefix.len()) {
+        if let Some(count) = family.counts.get_mut(&prefix.len()) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                family.remove(&prefix.len());
+                family.counts.remove(&prefix.len());
+                family.in_use &= !bit(prefix.len());
             }
         }
     }
@@ -35,12 +46,23 @@ impl Lengths {
     /// Everything that could be in the table and cover `prefix`, itself included; the longest first.
     pub(crate) fn covering(&self, prefix: Prefix) -> impl Iterator<Item = Prefix> + '_ {
         let family = if prefix.addr().is_ipv4() { &self.v4 } else { &self.v6 };
-        family.range(..=prefix.len()).rev().filter_map(move |(&len, _)| prefix.shortened(len))
+        let own = bit(prefix.len());
+        let mut left = family.in_use & (own | own.saturating_sub(1));
+        std::iter::from_fn(move || {
+            let len = u8::try_from(u128::BITS - left.leading_zeros()).ok().filter(|&len| len > 0)?;
+            left &= !bit(len);
+            prefix.shortened(len)
+        })
     }
 
-    fn family_mut(&mut self, prefix: Prefix) -> &mut BTreeMap<u8, usize> {
+    fn family_mut(&mut self, prefix: Prefix) -> &mut Family {
         if prefix.addr().is_ipv4() { &mut self.v4 } else { &mut self.v6 }
     }
+}
+
+/// What stands for a length.
+fn bit(len: u8) -> u128 {
+    u32::from(len).checked_sub(1).and_then(|place| 1_u128.checked_shl(place)).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -61,5 +83,19 @@ mod tests {
         assert_eq!(offered("203.0.113.9"), ["203.0.113.0/24", "203.0.0.0/16"]);
         assert_eq!(offered("203.0.113.0/20"), ["203.0.0.0/16"]);
         assert_eq!(offered("2001:db8::1"), ["2001:db8::/32"]);
+    }
+
+    #[test]
+    fn offers_the_whole_address_and_half_of_all_too() {
+        let prefix = |text: &str| text.parse::<Prefix>().unwrap();
+        let mut lengths = Lengths::default();
+        let all = ["2001:db8::1", "2001:db8::/127", "::/1"].map(prefix);
+        all.iter().for_each(|&held| lengths.add(held));
+
+        assert_eq!(lengths.covering(all[0]).collect::<Vec<_>>(), all);
+        assert_eq!(lengths.covering(all[2]).collect::<Vec<_>>(), [all[2]]);
+        assert_eq!(lengths.covering(prefix("192.0.2.1")).count(), 0, "of another family");
+        lengths.remove(all[0]);
+        assert_eq!(lengths.covering(all[0]).next(), Some(all[1]));
     }
 }

@@ -24,6 +24,7 @@
 //! collisions, and listing, the range of a network and the order of ends come for free.
 
 mod ban;
+mod latest;
 pub(crate) mod lengths;
 mod recent;
 mod table;

@@ -9,6 +9,7 @@ use std::iter::Peekable;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use super::latest::Latest;
 use super::{Ban, Kind, Origin};
 use crate::jail::JailId;
 use crate::prefix::Prefix;
@@ -19,6 +20,8 @@ use crate::time::{Timestamp, Until};
 pub(super) struct Table {
     v4: BTreeMap<Key4, Held>,
     v6: BTreeMap<Key6, Held>,
+    /// Keys of `v4`: of whole addresses, those entered last.
+    latest: Latest,
     /// What the ban entered last came from: the next one probably does too.
     last: Option<Arc<Origin>>,
 }
@@ -88,6 +91,11 @@ fn unpacked(addr: IpAddr, low: u64) -> Option<(Prefix, JailId)> {
 }
 
 impl Key4 {
+    /// Whether the prefix is a whole address; then the key is not zero.
+    fn is_host(self) -> bool {
+        self.0 >> 8 & 0xff == 32
+    }
+
     fn unpack(self) -> Option<(Prefix, JailId)> {
         let [_, _, a, b, c, d, ..] = self.0.to_be_bytes();
         unpacked(Ipv4Addr::new(a, b, c, d).into(), self.0)
@@ -107,7 +115,12 @@ impl Table {
         let Ban { started, until, origin } = ban;
         let held = Held { started, end: until.into(), origin: self.shared(origin) };
         match key(prefix, jail) {
-            Key::V4(key) => self.v4.insert(key, held).is_some(),
+            Key::V4(key) => {
+                if key.is_host() {
+                    self.latest.insert(key.0);
+                }
+                self.v4.insert(key, held).is_some()
+            }
             Key::V6(key) => self.v6.insert(key, held).is_some(),
         }
     }
@@ -115,7 +128,10 @@ impl Table {
     /// Takes a ban out, and says when it began.
     pub(super) fn remove(&mut self, prefix: Prefix, jail: JailId) -> Option<Timestamp> {
         let held = match key(prefix, jail) {
-            Key::V4(key) => self.v4.remove(&key),
+            Key::V4(key) => {
+                self.latest.remove(key.0);
+                self.v4.remove(&key)
+            }
             Key::V6(key) => self.v6.remove(&key),
         };
         held.map(|held| held.started)
@@ -128,7 +144,10 @@ impl Table {
 
     /// Whether `jail` bans exactly `prefix`.
     pub(super) fn has(&self, prefix: Prefix, jail: JailId) -> bool {
-        self.held(prefix, jail).is_some()
+        match key(prefix, jail) {
+            Key::V4(key) => self.latest.has(key.0) || self.v4.contains_key(&key),
+            Key::V6(key) => self.v6.contains_key(&key),
+        }
     }
 
     /// The jails that ban exactly `prefix`, and until when each does.
@@ -323,6 +342,12 @@ mod tests {
                 assert!(!table.insert(prefix, jail, ban(Origin::Adopted, Until::Forever)));
             }
 
+            for &(prefix, _) in &keys {
+                for index in 0..=JailId::MAX.index() {
+                    let jail = JailId::new(index).expect("it is in range");
+                    prop_assert_eq!(table.has(prefix, jail), keys.contains(&(prefix, index)));
+                }
+            }
             let found: Vec<_> = table.keys().map(|(prefix, jail)| (prefix, jail.index())).collect();
             prop_assert_eq!(found, keys.iter().copied().collect::<Vec<_>>());
             for &(prefix, _) in &keys {
@@ -332,6 +357,11 @@ mod tests {
                 let mut inside: Vec<_> = keys.iter().map(|key| key.0).filter(|&p| prefix.covers(p)).collect();
                 inside.dedup();
                 prop_assert_eq!(table.inside(prefix).collect::<Vec<_>>(), inside);
+            }
+            for &(prefix, index) in &keys {
+                let jail = JailId::new(index).expect("it is in range");
+                table.remove(prefix, jail);
+                prop_assert!(!table.has(prefix, jail));
             }
         }
     }

@@ -64,7 +64,7 @@ impl Engine {
             brake: &self.brake,
             random: self.dice.f64(),
             ipv6_prefix: self.ipv6_prefix,
-            user: failure.user.filter(|_| is_forgivable).map(|user| self.sessions.user(user)),
+            user: failure.user.filter(|_| is_forgivable).map(|user| (user, self.sessions.key())),
         };
         match policy::decide(failure, settings, known, made, self.now) {
             Decision::Ignore(why) => self.ignored(jail, failure.addr, why),

@@ -29,7 +29,7 @@ impl Engine {
         }
         // A live one is made now, also if the clock has stepped back.
         let made = if made >= now { self.now } else { made.min(self.now) };
-        let forgiven = self.tracker.forgive(jail, prefix, self.sessions.user(success.user), made);
+        let forgiven = self.tracker.forgive(jail, prefix, self.sessions.key().tag(success.user), made);
         if !forgiven.is_zero() {
             self.counters.jail(jail).forgiven += forgiven;
         }

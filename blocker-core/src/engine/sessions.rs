@@ -21,7 +21,7 @@ use std::time::Duration;
 use crate::attempts::Attempts;
 use crate::filter::{Failure, Session, Teller};
 use crate::jail::JailId;
-use crate::keyed::{HashKey, Tag};
+use crate::keyed::HashKey;
 use crate::time::Timestamp;
 use crate::touched::Touched;
 
@@ -88,9 +88,9 @@ impl Sessions {
         self.touched.touch_all();
     }
 
-    /// What stands for a user.
-    pub(super) fn user(&self, name: &[u8]) -> Tag {
-        self.key.tag(name)
+    /// What names and connections are hashed by.
+    pub(super) fn key(&self) -> &HashKey {
+        &self.key
     }
 
     /// The same failure with what it adds to what has been told of its connection in `jail`: perhaps nothing.
