@@ -28,7 +28,7 @@ pub fn check(mut bytes: &[u8]) {
             piece = &repeated;
         }
         overlong += splitter.push(piece, &mut batch);
-        assert!(splitter.partial_len() <= MAX_LINE_BYTES);
+        assert!(splitter.partial().len() <= MAX_LINE_BYTES);
         whole.extend_from_slice(piece);
         bytes = rest;
     }

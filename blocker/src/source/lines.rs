@@ -44,9 +44,22 @@ impl LineSplitter {
         self.skipping
     }
 
-    /// How many bytes are kept of the line that is not finished.
-    pub(super) fn partial_len(&self) -> usize {
-        self.partial.len()
+    /// The longest line that is judged, in bytes before its newline.
+    pub(super) fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
+    /// What is kept of the line that is not finished.
+    pub(super) fn partial(&self) -> &[u8] {
+        &self.partial
+    }
+
+    /// Goes on behind lines that were not split here, the unfinished one among them: with bytes in which no line ends. Returns 1 if
+    /// that makes the line too long.
+    pub(super) fn restart(&mut self, bytes: &[u8]) -> u64 {
+        self.partial.clear();
+        self.skipping = false;
+        self.keep(bytes)
     }
 
     /// Takes `bytes`, puts the lines that end in them into `batch`, and returns how many lines were found too long.

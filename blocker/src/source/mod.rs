@@ -16,6 +16,7 @@
 //! numbers of its lines).
 
 use std::fmt;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -94,9 +95,11 @@ pub struct Batch {
     source: SourceId,
     log: LogId,
     past: bool,
-    /// The lines, one after the other, with their newlines if they were taken so.
+    /// The lines, one after the other, with their newlines if they were taken so; and what else was read with them.
     bytes: Vec<u8>,
-    /// Where each line ends in `bytes`, behind its newline; ascending.
+    /// Where in `bytes` the first line begins.
+    begin: usize,
+    /// Where each line ends, behind its newline, from there; ascending.
     ends: Vec<usize>,
     mark: Option<Mark>,
     journal_mark: Option<JournalMark>,
@@ -111,6 +114,7 @@ impl Batch {
             log,
             past,
             bytes: Vec::new(),
+            begin: 0,
             ends: Vec::new(),
             mark: None,
             journal_mark: None,
@@ -132,7 +136,7 @@ impl Batch {
             return;
         }
         self.bytes.extend_from_slice(line);
-        self.ends.push(self.bytes.len());
+        self.ends.push(self.bytes.len() - self.begin);
     }
 
     /// Appends all of `lines`, each of which ends with its newline; but for empty ones, and those that have more than
@@ -149,12 +153,35 @@ impl Batch {
                 self.bytes.extend_from_slice(&lines[run..start]);
                 run = next;
             } else {
-                self.ends.push(self.bytes.len() + next - run);
+                self.ends.push(self.bytes.len() - self.begin + next - run);
             }
             start = next;
         }
         self.bytes.extend_from_slice(&lines[run..start]);
         overlong
+    }
+
+    /// Notes where `lines` end, each with its newline, to be given to it by [`Batch::own`]. Returns whether all of them are to
+    /// be judged as they are; if one is empty or has more than `max_bytes` in front of its newline, none is noted.
+    pub(crate) fn note_ends(&mut self, lines: &[u8], max_bytes: usize) -> bool {
+        self.ends.reserve(lines.len() / USUAL_LINE_BYTES);
+        let mut start = 0;
+        for newline in memchr_iter(b'\n', lines) {
+            let line = &lines[start..newline];
+            if line.len() > max_bytes || matches!(line, b"" | b"\r") {
+                self.ends.clear();
+                return false;
+            }
+            start = newline + 1;
+            self.ends.push(start);
+        }
+        true
+    }
+
+    /// Takes `bytes` for its own, where the lines are of which it knows the ends.
+    pub(crate) fn own(&mut self, mut bytes: Vec<u8>, lines: Range<usize>) {
+        bytes.truncate(lines.end);
+        (self.bytes, self.begin) = (bytes, lines.start);
     }
 
     /// The source that read the lines.
@@ -214,31 +241,36 @@ impl Batch {
 
     /// Keeps the lines of which `keep` is true.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&[u8]) -> bool) {
-        let Self { bytes, ends, .. } = self;
+        let Self { bytes, begin, ends, .. } = self;
+        let text = bytes.get_mut(*begin..).unwrap_or_default();
         let (mut start, mut kept) = (0, 0);
         ends.retain_mut(|end| {
             let line = start..*end;
             start = *end;
-            if !keep(without_end(&bytes[line.clone()])) {
+            if !keep(without_end(&text[line.clone()])) {
                 return false;
             }
-            bytes.copy_within(line.clone(), kept);
+            text.copy_within(line.clone(), kept);
             kept += line.len();
             *end = kept;
             true
         });
-        bytes.truncate(kept);
+        bytes.truncate(*begin + kept);
     }
 
     /// The lines, to be judged.
     pub fn to_judge(&self) -> Lines<'_> {
-        Lines::new(self.source, self.log, self.past, &self.bytes, &self.ends)
+        Lines::new(self.source, self.log, self.past, self.text(), &self.ends)
     }
 
     /// The lines in their order, without their ends.
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, &end)| without_end(&self.bytes[start..end]))
+        starts.zip(&self.ends).map(|(start, &end)| without_end(&self.text()[start..end]))
+    }
+
+    fn text(&self) -> &[u8] {
+        self.bytes.get(self.begin..).unwrap_or_default()
     }
 }
 
@@ -250,7 +282,7 @@ fn without_end(line: &[u8]) -> &[u8] {
 impl fmt::Debug for Batch {
     /// Tells the size alone: lines hold what people typed, passwords among it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Batch({:?}, {} lines, {} bytes)", self.source, self.len(), self.bytes.len())
+        write!(f, "Batch({:?}, {} lines, {} bytes)", self.source, self.len(), self.text().len())
     }
 }
 

@@ -96,7 +96,7 @@ impl<R: AsyncRead + Unpin> LineStream<R> {
 
     /// Whether the stream ended within a line.
     pub(super) fn has_unfinished_line(&self) -> bool {
-        self.lines.partial_len() > 0
+        !self.lines.partial().is_empty()
     }
 }
 

@@ -23,9 +23,11 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use memchr::memrchr;
 use nix::fcntl::OFlag;
 
 use super::Batch;
@@ -84,22 +86,33 @@ impl Position {
     }
 }
 
-/// Where pieces of files are read into; one serves many tails.
-#[derive(Debug)]
-pub(super) struct Buffer(Box<[u8]>);
+/// Where pieces of files are read into; one serves many tails. It is replaced when a batch takes it for its own.
+#[derive(Debug, Default)]
+pub(super) struct Buffer(Vec<u8>);
 
 impl Buffer {
     pub(super) fn new() -> Self {
-        Self(vec![0; CHECKED_BYTES + CHUNK_BYTES].into_boxed_slice())
+        Self::default()
     }
 
     /// Room for what is known already, and behind it for what is read.
     pub(super) fn split(&mut self, known: usize) -> (&mut [u8], &mut [u8]) {
-        self.0[..known + CHUNK_BYTES].split_at_mut(known)
+        self.room(known + CHUNK_BYTES).split_at_mut(known)
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    fn room(&mut self, bytes: usize) -> &mut [u8] {
+        if self.0.len() < bytes {
+            self.0.resize(bytes, 0);
+        }
+        &mut self.0[..bytes]
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.0)
     }
 }
 
@@ -225,7 +238,7 @@ impl Tail {
 
     /// Whether the beginning of a line is kept whose end has not been read.
     pub(super) fn has_unfinished_line(&self) -> bool {
-        self.lines.partial_len() > 0
+        !self.lines.partial().is_empty()
     }
 
     /// Where to go on after the file has been closed. The beginning of an unfinished line will be read again.
@@ -251,40 +264,65 @@ impl Tail {
         let known = self.before.len();
         let past = usize::try_from(self.past_end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
         let wanted = if past == 0 { CHUNK_BYTES } else { past.min(CHUNK_BYTES) };
-        let buffer = &mut buffer.0[..known + wanted];
-        let length = read_at(&self.file, buffer, self.offset - known as u64)?;
-        if length < known || buffer[..known] != self.before {
+        // In front there is room for what is known of the unfinished line, should the lines stay where they are read into.
+        let ahead = self.lines.partial().len().saturating_sub(known);
+        let room = buffer.room(ahead + known + wanted);
+        let length = read_at(&self.file, &mut room[ahead..], self.offset - known as u64)?;
+        let end = ahead + length;
+        if length < known || room[ahead..ahead + known] != self.before {
             return self.begin_again();
         }
 
-        let new = &buffer[known..length];
-        let mut text = new;
-        if self.in_hole {
-            let end = new.iter().position(|&byte| byte != 0);
-            text = &new[end.unwrap_or(new.len())..];
-            self.in_hole = end.is_none();
-        }
-        batch.reserve(text.len());
-        let overlong_lines = self.lines.push(text, batch);
+        let new = ahead + known..end;
+        let stays = self.find_whole_lines(room, new.clone(), batch);
+        let mut text = &room[new.clone()];
+        let overlong_lines = if let Some(lines) = &stays {
+            text = &room[lines.end..end];
+            self.lines.restart(text)
+        } else {
+            if self.in_hole {
+                let hole_end = text.iter().position(|&byte| byte != 0);
+                self.in_hole = hole_end.is_none();
+                text = &text[hole_end.unwrap_or(text.len())..];
+            }
+            batch.reserve(text.len());
+            self.lines.push(text, batch)
+        };
         self.offset += new.len() as u64;
         self.before.clear();
-        self.before.extend_from_slice(&buffer[length.saturating_sub(CHECKED_BYTES)..length]);
-        let unfinished = self.lines.partial_len();
+        self.before.extend_from_slice(&room[ahead.max(end.saturating_sub(CHECKED_BYTES))..end]);
+        let unfinished = self.lines.partial().len();
         if unfinished == 0 {
             self.position = self.position_at_offset();
         } else if unfinished <= text.len() {
             // Taken from what was read, not read once more: by now the file may be another.
-            let begin = length - unfinished;
-            let before = buffer[begin.saturating_sub(CHECKED_BYTES)..begin].to_vec();
+            let begin = end - unfinished;
+            let before = room[ahead.max(begin.saturating_sub(CHECKED_BYTES))..begin].to_vec();
             self.position = Position { offset: self.offset - unfinished as u64, before, skipping: false };
+        }
+        if let Some(lines) = stays {
+            batch.own(buffer.take(), lines);
         }
         Ok(Progress {
             bytes: length - known,
             overlong_lines,
             is_truncated: false,
             is_line_dropped: false,
-            has_more: length == buffer.len(),
+            has_more: length == known + wanted,
         })
+    }
+
+    /// Where in `room` the lines are that end in the `new` bytes, if these are so many that a batch had better have them where
+    /// they are than copied. `batch` is told where they end. In front of the new bytes, the unfinished line is completed.
+    fn find_whole_lines(&self, room: &mut [u8], new: Range<usize>, batch: &mut Batch) -> Option<Range<usize>> {
+        if new.len() < CHUNK_BYTES / 2 || self.in_hole || self.lines.is_skipping() || !batch.is_empty() {
+            return None;
+        }
+        let partial = self.lines.partial();
+        let start = new.start.checked_sub(partial.len())?;
+        room[start..new.start].copy_from_slice(partial);
+        let end = new.start + memrchr(b'\n', &room[new.clone()])? + 1;
+        batch.note_ends(&room[start..end], self.lines.max_bytes()).then_some(start..end)
     }
 
     /// Whether the first bytes are certainly a text's; an error if they are UTF-16.

@@ -97,7 +97,7 @@ impl Unpacked {
     }
 
     pub(super) fn has_unfinished_line(&self) -> bool {
-        self.lines.partial_len() > 0
+        !self.lines.partial().is_empty()
     }
 
     /// Whether it holds a decoder.
@@ -156,7 +156,7 @@ impl Unpacked {
         } else {
             batch.reserve(read);
             progress.overlong_lines = self.lines.push(&all[known..], batch);
-            let unfinished = self.lines.partial_len();
+            let unfinished = self.lines.partial().len();
             if unfinished == 0 {
                 let skipping = self.lines.is_skipping();
                 self.position = Position { offset: self.offset, before: self.before.clone(), skipping };

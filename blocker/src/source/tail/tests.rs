@@ -3,6 +3,8 @@
 use std::os::unix::fs::FileExt;
 
 use blocker_core::engine::{LogId, SourceId};
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 use super::super::testing::{TempDir, appender};
 use super::*;
@@ -277,6 +279,82 @@ fn follows_regular_files_alone() {
         let error = Tail::new(file, Start::Beginning, MAX_LINE_BYTES).expect_err("it is not a file");
         assert_eq!(error.to_string(), "not a regular file");
     }
+}
+
+#[test]
+fn a_full_piece_is_judged_where_it_was_read_into() {
+    let dir = TempDir::new();
+    dir.write("log", b"");
+    let mut reader = Reader::open(&dir, Start::Beginning);
+    let line = |number: usize| format!("{number:0199}");
+    let text: String = (0..1_000).map(|number| line(number) + "\n").collect();
+
+    let (first, rest) = text.split_at(150);
+    dir.append("log", first.as_bytes());
+    assert_eq!(reader.read(), [""; 0]);
+    dir.append("log", rest.as_bytes());
+    let mut batch = Batch::new(SourceId::new(0), LogId::new(0), false);
+    let progress = reader.tail.read(&mut reader.buffer, &mut batch).expect("the file can be read");
+
+    assert_eq!((progress.bytes, progress.has_more), (CHUNK_BYTES, true));
+    assert!(reader.buffer.bytes().is_empty(), "the batch has it");
+    let lines: Vec<_> = batch.lines().map(<[u8]>::to_vec).collect();
+    let expected: Vec<_> = (0..(150 + CHUNK_BYTES) / 200).map(|number| line(number).into_bytes()).collect();
+    assert_eq!(lines, expected, "the first was half there before");
+    batch.retain(|line| line.ends_with(b"7"));
+    assert_eq!(batch.len(), 33);
+    assert!(batch.lines().all(|line| line.ends_with(b"7")));
+    let position = reader.tail.position().clone();
+    assert_eq!(position.offset, 200 * expected.len() as u64);
+    assert!(position.is_in(&Tail::open(&dir.path("log")).expect("the file exists")));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn however_much_is_there_at_a_time_and_wherever_reading_is_resumed_each_line_is_read_once(
+        blocks in vec((line_length(), 0_usize..400, any::<bool>()), 1..30),
+        cuts in vec((any::<proptest::sample::Index>(), any::<bool>()), 0..6),
+    ) {
+        let mut text = Vec::new();
+        let mut expected = Vec::new();
+        for (length, times, is_crlf) in blocks {
+            for _ in 0..times {
+                let line: Vec<u8> = (0..length).map(|at| b'a' + ((at + text.len() / 7) % 26) as u8).collect();
+                text.extend_from_slice(&line);
+                let end: &[u8] = if is_crlf { b"\r\n" } else { b"\n" };
+                text.extend_from_slice(end);
+                if !line.is_empty() && line.len() + end.len() - 1 <= MAX_LINE_BYTES {
+                    expected.push(String::from_utf8(line).expect("letters"));
+                }
+            }
+        }
+        let mut cuts: Vec<_> = cuts.iter().map(|(at, resumes)| (at.index(text.len() + 1), *resumes)).collect();
+        cuts.push((text.len(), false));
+        cuts.sort_unstable();
+
+        let dir = TempDir::new();
+        dir.write("log", b"");
+        let mut reader = Reader::open(&dir, Start::Beginning);
+        let (mut read, mut written) = (Vec::new(), 0);
+        for (cut, resumes) in cuts {
+            dir.append("log", &text[written..cut]);
+            written = cut;
+            let (past, live) = reader.read_by_age();
+            read.extend(past.into_iter().chain(live));
+            if resumes {
+                reader = Reader::open(&dir, Start::Resume(reader.tail.position().clone()));
+            }
+        }
+
+        prop_assert!(read == expected, "{} lines of {}", read.len(), expected.len());
+    }
+}
+
+/// Of lines, empty ones and those about as long as may be among them.
+fn line_length() -> impl Strategy<Value = usize> {
+    prop_oneof![1 => Just(0_usize), 8 => 1_usize..300, 1 => MAX_LINE_BYTES - 2..MAX_LINE_BYTES + 3]
 }
 
 /// A tail and the sum of what its reads came to.
