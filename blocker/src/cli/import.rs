@@ -79,7 +79,7 @@ pub(super) fn import(globals: &Globals, options: &Options) -> Result<()> {
     let names = settings::names(&globals.config)?;
     let jails =
         core::load_jails(&files, &fail2ban::is_there).map_err(|faults| fail2ban::in_words(directory, &faults))?;
-    let import = core::lower(&jails, &names);
+    let import = core::lower(&jails, &names, &fail2ban::check_allow_file);
     let text = import.toml();
     config::read(&text, &names).map_err(|errors| {
         let first = errors.first().map(ToString::to_string).unwrap_or_default();
