@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use blocker_core::config::{self, Config, Interfaces, Names, Places, Services};
+use blocker_core::config::{self, Config, EarlierName, Interfaces, Names, Places, Services};
 use blocker_core::filter::Filter;
 use blocker_core::filter::registry::Filters;
 use blocker_core::keyed::HashKey;
@@ -65,6 +65,15 @@ pub fn load(path: &Path) -> Result<Config> {
 /// As [`filters`].
 pub fn names(path: &Path) -> Result<Names> {
     Ok(Names { services: services(), filters: filters(path)?, files: BTreeMap::new() })
+}
+
+/// The jails of the configuration in `path` that call a filter by a name that it had before.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn earlier_names(path: &Path) -> Result<Vec<EarlierName>> {
+    Ok(config::earlier_names(&text(path)?, &names(path)?))
 }
 
 /// What tells the configuration in `path` from every other one: a digest of the file's text.

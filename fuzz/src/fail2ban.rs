@@ -25,7 +25,7 @@ pub fn check(bytes: &[u8]) {
     let names = Names::builtin();
     let faults = match load_jails(&files, &|path| path.len() % 2 == 0) {
         Ok(jails) => {
-            let text = lower(&jails, &names).toml();
+            let text = lower(&jails, &names, &|_| Ok(())).toml();
             let read = config::read(&text, &names);
             assert!(read.is_ok(), "{read:?}\n{text}");
             jails.jails.into_iter().flat_map(|jail| jail.faults).collect()

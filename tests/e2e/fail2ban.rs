@@ -88,7 +88,10 @@ fn every_stock_jail_says_what_it_says_to_fail2ban() -> Result<()> {
         let names = |jails: &[Jail]| jails.iter().map(|jail| jail.name.clone()).collect::<Vec<_>>();
         assert_eq!(names(&jails), theirs.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), "{version}");
         assert!(jails.len() > 80, "{version} has {} jails", jails.len());
-        for (jail, (name, options)) in jails.iter().zip(&theirs) {
+        // Jails that read all of the journal there read their log files here, if there are any.
+        let without_logs = load_jails(&files, &|_| false).expect("as before").jails;
+        for ((jail, without_logs), (name, options)) in jails.iter().zip(&without_logs).zip(&theirs) {
+            let jail = if jail.backend.name == "systemd" { without_logs } else { jail };
             assert_eq!(jail.faults, [], "{version}: {name}");
             let filter = jail.filter.as_ref().with_context(|| format!("{version}: {name} has no filter"))?;
             assert_eq!(differences(filter, options), [""; 0], "{version}: {name}");
@@ -97,7 +100,7 @@ fn every_stock_jail_says_what_it_says_to_fail2ban() -> Result<()> {
             let named: Vec<&str> = jail.actions.iter().map(|action| action.named.name.as_str()).collect();
             assert!(!named.is_empty(), "{version}: {name} has actions");
         }
-        let import = lower(&load_jails(&files, &is_there).expect("as before"), &Names::builtin());
+        let import = lower(&load_jails(&files, &is_there).expect("as before"), &Names::builtin(), &|_| Ok(()));
         let carried = import.jails.iter().filter(|jail| jail.jail.is_some()).count();
         assert!(carried >= 10, "{version}: {carried} jails have filters of ours");
         for jail in &import.jails {
@@ -347,10 +350,7 @@ fn the_bans_of_a_fail2ban_that_runs_are_taken_over() -> Result<()> {
         })?;
 
         let told = daemon.cli(&["import", "fail2ban", &directory, "--bans"])?.success()?.stdout;
-        assert!(
-            told.contains("How far fail2ban has read its logs, and what it has counted, is not taken over"),
-            "{told}"
-        );
+        assert!(told.contains("What fail2ban has counted is not taken over."), "{told}");
 
         let bans = daemon.bans()?;
         let of_dropbear = bans.iter().find(|ban| ban.prefix == "192.0.2.79").map(|ban| ban.jail.as_str());

@@ -115,6 +115,34 @@ fn the_how_to_of_2015_works_to_the_letter() -> Result<()> {
     Ok(())
 }
 
+/// As somebody has it who follows the how-to today: beside all that the package brings, which reads the journal for Dovecot since 1.1.
+#[test]
+fn the_how_to_of_2015_works_beside_what_the_packages_bring() -> Result<()> {
+    for (release, version) in RELEASES {
+        let package = Fail2ban::of(release)?;
+        let net = Net::new()?;
+        let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
+        let log = daemon.log().path().display().to_string();
+        let jail = JAIL_OF_2015.replace("/var/log/maillog", &log) + "[sshd]\nenabled = false\n";
+        package.write("jail.local", &jail)?;
+        package.write("filter.d/dovecot.conf", FILTER_OF_2015)?;
+        configure(&daemon, &package.directory(), "")?;
+
+        daemon.start()?;
+
+        wait::until("the log to be read", LIMIT, || {
+            let status = daemon.status().map_err(|error| format!("{error:#}"))?;
+            if status.jail("dovecot").files == [log.clone()] { Ok(()) } else { Err(format!("{version}: {status:?}")) }
+        })?;
+        for _ in 0..10 {
+            daemon.log().append(refused_of_2015(STRANGER).as_bytes())?;
+        }
+        let ban = daemon.await_ban(STRANGER, LIMIT)?;
+        assert_eq!((ban.jail.as_str(), ban.remaining_s, ban.attempts), ("dovecot", None, 10.0), "{version}: {ban:?}");
+    }
+    Ok(())
+}
+
 /// Lines by which the stock filters of both releases know a failure of `source`.
 fn stock_lines(source: IpAddr) -> [(&'static str, String); 3] {
     let stamp = clock::log_stamp();

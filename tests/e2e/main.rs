@@ -21,6 +21,7 @@ mod doctor;
 mod fail2ban;
 mod fail2ban_client;
 mod fail2ban_jails;
+mod fail2ban_logs;
 mod fail2ban_regex;
 mod filters;
 mod groups;

@@ -151,6 +151,32 @@ fn several_logs_are_counted_on_and_standard_input_is_one() -> Result<()> {
     Ok(())
 }
 
+/// Two addresses that would be banned; bob logs in from the first one later. Amy did from the second one before.
+const LATER: &str = "\
+Nov 23 01:02:01 mx1 dovecot: imap-login: Login: user=<amy>, method=PLAIN, rip=192.0.2.10, lip=198.51.100.1, mpid=7, TLS, session=<b1>
+Nov 23 01:02:03 mx1 dovecot: imap-login: Disconnected: Connection closed (auth failed, 5 attempts in 8 secs): user=<bob>, method=PLAIN, rip=192.0.2.9, lip=198.51.100.1, TLS, session=<b2>
+Nov 23 01:02:04 mx1 dovecot: imap-login: Disconnected: Connection closed (auth failed, 5 attempts in 8 secs): user=<amy>, method=PLAIN, rip=192.0.2.10, lip=198.51.100.1, TLS, session=<b3>
+Nov 23 01:09:00 mx1 dovecot: imap-login: Login: user=<bob>, method=PLAIN, rip=192.0.2.9, lip=198.51.100.1, mpid=7, TLS, session=<b4>
+";
+
+#[test]
+fn who_would_be_banned_and_logged_in_later_is_told() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let log = write(&scratch, "mail.log", LATER)?;
+    let options = [&["test", "--filter", "dovecot", &log], &NOW[..]].concat();
+
+    let printed = run(&options)?.stdout;
+    let row = |source: &str| printed.lines().find(|line| line.contains(source)).unwrap_or_default().to_owned();
+    assert!(row("192.0.2.9").ends_with("auth failed  2026-11-23T01:09:00Z as bob"), "{printed}");
+    assert!(row("192.0.2.10").trim_end().ends_with("auth failed  -"), "{printed}");
+    assert!(printed.contains("so perhaps of no attacker: 1\n"), "{printed}");
+
+    let json = objects(&run(&[&options[..], &["--json", "--replay"]].concat())?)?;
+    let summary = &json.last().context("a summary")?["summary"];
+    assert_eq!((&summary["bans"], &summary["logged_in_later"]), (&json!(2), &json!(1)));
+    Ok(())
+}
+
 /// Three refused passwords on a connection, of which two are told at once; one on another; a login; and four more.
 const TWICE_TOLD: &str = "\
 Nov 23 01:02:03 mx1 dovecot: auth: passwd-file(bob,192.0.2.9,<a1>): Password mismatch

@@ -5,8 +5,8 @@
 use super::error::Problem;
 use super::kinds::{MAX_PATH_BYTES, is_path};
 use super::value::{Kind, Read, Reading};
-use super::walk::{Found, Section};
-use super::{FilterFile, MAX_JAILS};
+use super::walk::{Found, Named, Section};
+use super::{EarlierName, FilterFile, MAX_JAILS};
 use crate::fail2ban::Logs;
 use crate::filter::Filter;
 
@@ -21,6 +21,26 @@ pub(super) fn files(root: &mut Section<'_, '_>) -> Vec<FilterFile> {
             })
         };
         jails.filter_map(file).collect()
+    })
+}
+
+/// The jails that have a built-in filter by a name that it had before: each with that name, and the present one.
+pub(super) fn earlier(root: &mut Section<'_, '_>) -> Vec<EarlierName> {
+    root.table("jails", |section| {
+        let jails = section.named().into_iter().take(MAX_JAILS);
+        let earlier = |jail| {
+            let Named { name, .. } = jail;
+            section.enter(jail, |section| {
+                let earlier = match section.find("filter", &FILTER_WORDS) {
+                    Found::Value(words) => words,
+                    Found::Absent => name.to_owned(),
+                    Found::Faulty => return None,
+                };
+                let present = section.filters().by_name(&earlier)?.name().to_owned();
+                (present != earlier).then(|| EarlierName { jail: name.to_owned(), earlier, present })
+            })
+        };
+        jails.filter_map(earlier).collect()
     })
 }
 

@@ -71,6 +71,23 @@ pub fn filter_files(text: &str) -> Vec<FilterFile> {
     walk::read_leniently(text, &Names::builtin(), filters::files)
 }
 
+/// A jail whose filter is called by a name that it has no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EarlierName {
+    /// The jail.
+    pub jail: String,
+    /// What it calls its filter.
+    pub earlier: String,
+    /// What that is called.
+    pub present: String,
+}
+
+/// Finds out which jails of `text` call a filter of `names` by a name that it had before.
+#[must_use]
+pub fn earlier_names(text: &str, names: &Names) -> Vec<EarlierName> {
+    walk::read_leniently(text, names, filters::earlier)
+}
+
 impl Names {
     /// Those that are the same on every machine.
     #[must_use]

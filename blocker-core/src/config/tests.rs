@@ -808,3 +808,18 @@ fn what_journalctl_would_not_take_is_said_where_it_stands() {
     let errors = errors("[jails.dovecot]\nlog = '/a'\njournal_trust = []\n");
     assert!(errors[0].contains("`jails.dovecot.journal` is missing"), "{errors:?}");
 }
+
+#[test]
+fn a_filter_by_the_name_that_it_had_before_is_known_and_told() {
+    let mut names = Names::builtin();
+    let text = "[jails.a]\nfilter = 'dovecot-auth'\nlog = '/l'\n[jails.dovecot-auth]\nlog = '/l'\n[jails.b]\nfilter = 'dovecot'\nlog = '/l'\n[jails.c]\nfilter = 'nosuch'\n";
+    let told = |names: &Names| {
+        let earlier = earlier_names(text, names);
+        earlier.into_iter().map(|name| (name.jail, name.earlier, name.present)).collect::<Vec<_>>()
+    };
+    let name = |jail: &str| (jail.to_owned(), "dovecot-auth".to_owned(), "dovecot".to_owned());
+
+    assert_eq!(told(&names), [name("a"), name("dovecot-auth")]);
+    names.filters.add("name = 'dovecot-auth'\ndescription = 'mine'\nprogram = []").unwrap();
+    assert_eq!(told(&names), [], "one's own is meant");
+}

@@ -18,6 +18,9 @@ pub struct Import {
     pub notes: Vec<Note>,
     /// Who is never banned.
     pub allow: Vec<Prefix>,
+    /// Files that name more of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow_files: Vec<String>,
     /// Who gets mails, if anybody.
     pub mail: Option<Mail>,
     /// Each jail, in the order of the files.

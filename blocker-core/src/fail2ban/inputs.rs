@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use super::allow::MAX_ALLOWED;
 use super::fault::{plain, shown};
 use super::filter::Logs;
 use super::import::{Fate, note};
-use super::lower::{Lowering, MAX_ALLOWED};
+use super::lower::Lowering;
 use super::stock::Logged;
 use crate::journal::Matches;
 
@@ -25,7 +26,10 @@ pub(super) struct Inputs {
 }
 
 /// Longest path the kernel takes: `PATH_MAX` less its final zero.
-const MAX_PATH_BYTES: usize = 4_095;
+pub(super) const MAX_PATH_BYTES: usize = 4_095;
+
+/// Every entry of a journal: journald notes of each how it came (systemd.journal-fields(7)).
+const ALL_ENTRIES: &str = "_TRANSPORT=audit + _TRANSPORT=driver + _TRANSPORT=journal + _TRANSPORT=kernel + _TRANSPORT=stdout + _TRANSPORT=syslog";
 
 impl Lowering<'_> {
     /// Where its lines come from, for a filter that is to be found where `logged` says.
@@ -37,6 +41,12 @@ impl Lowering<'_> {
                 self.changed("logpath", "no such file is there: the journal is read, as by fail2ban since 1.1.1");
             }
             return self.journal(&matches);
+        }
+        if self.jail.backend.name == "systemd" {
+            self.changed(
+                "backend",
+                "systemd, without a `journalmatch`: fail2ban reads all of the journal; here the files of `logpath` are read, which are there",
+            );
         }
         let mut log: Vec<String> = Vec::new();
         for found in &self.jail.logs {
@@ -110,8 +120,12 @@ impl Lowering<'_> {
             }
         }
         // Several lines are alternatives.
-        let words: Vec<String> =
-            lines.join(" + ").split_whitespace().map(|word| word.trim_matches(['"', '\'']).to_owned()).collect();
+        let words: Vec<String> = if lines.is_empty() {
+            self.changed("journalmatch", "it is missing: all entries that journald has taken are read, as by fail2ban");
+            ALL_ENTRIES.split(' ').map(str::to_owned).collect()
+        } else {
+            lines.join(" + ").split_whitespace().map(|word| word.trim_matches(['"', '\'']).to_owned()).collect()
+        };
         match Matches::read(words.iter().map(String::as_str)) {
             Ok(matches) => {
                 let trusts_everybody = !matches.name_the_sender();
@@ -122,12 +136,7 @@ impl Lowering<'_> {
                 Some(Inputs { journal: words, trusts_everybody, directory, namespace, ..Inputs::default() })
             }
             Err(why) => {
-                let found = if words.is_empty() {
-                    "it is missing, and fail2ban reads all of the journal".to_owned()
-                } else {
-                    format!("{}: {why}", shown(&words.join(" ")))
-                };
-                self.refused("journalmatch", found);
+                self.refused("journalmatch", format!("{}: {why}", shown(&words.join(" "))));
                 None
             }
         }

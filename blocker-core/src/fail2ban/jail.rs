@@ -21,6 +21,17 @@ pub struct Jails {
     pub jails: Vec<Jail>,
     /// What concerns no jail alone.
     pub warnings: Vec<Fault>,
+    /// What `fail2ban.conf` says.
+    pub program: Program,
+}
+
+/// What `fail2ban.conf` and its kin say of fail2ban as a whole, as written. What is `None` is not said anywhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Program {
+    /// Whether addresses of IPv6 are banned: `auto`, or true or false.
+    pub allow_ipv6: Option<String>,
+    /// How long what is over is remembered.
+    pub purge_age: Option<String>,
 }
 
 /// A jail. What is `None` is not said anywhere, and fail2ban has a value of its own for it.
@@ -126,7 +137,17 @@ pub fn load_jails(files: &Files, is_there: &dyn Fn(&str) -> bool) -> Result<Jail
         .iter()
         .map(|name| Reader { files, sections: &sections, is_there, name, filter: None, faults: Vec::new() }.jail())
         .collect();
-    Ok(Jails { jails, warnings: bounded(warnings) })
+    Ok(Jails { jails, warnings: bounded(warnings), program: program(files) })
+}
+
+/// What is wrong with these files is fail2ban's to tell: no jail is in them.
+fn program(files: &Files) -> Program {
+    let Ok(chain) = Chain::of_program(files) else { return Program::default() };
+    let get = |key: &str| {
+        let text = Scope::new(&chain.sections, "Definition").get(key).ok()??;
+        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+    };
+    Program { allow_ipv6: get("allowipv6"), purge_age: get("dbpurgeage") }
 }
 
 /// Where fail2ban keeps its bans, if its configuration says so and says a path.
@@ -152,18 +173,23 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn jail(mut self) -> Jail {
-        let backend = self.named("backend").unwrap_or_else(|| Named { name: "auto".to_owned(), ..Named::default() });
+        let backend = self.backend();
         let filter_name = self.named("filter");
         let logs = self.logs();
-        let mut reads = if backend.name.starts_with("systemd") { Logs::Journal } else { Logs::Files };
+        let mut reads = if backend.name == "systemd" { Logs::Journal } else { Logs::Files };
         let (mut filter, mut has_own_expressions) = self.filter(filter_name.as_ref(), reads);
-        let has_matches = filter.as_ref().is_some_and(|filter| !filter.definition.journalmatch.is_empty());
-        if backend.name == "auto"
-            && has_matches
-            && self.truth("systemd_if_nologs") != Some(false)
-            && !logs.iter().any(|log| (self.is_there)(&log.path))
-        {
-            reads = Logs::Journal;
+        let has_matches = filter.as_ref().map(|filter| !filter.definition.journalmatch.is_empty());
+        let is_a_log_there = logs.iter().any(|log| (self.is_there)(&log.path));
+        let otherwise = match (backend.name.as_str(), has_matches) {
+            ("auto", Some(true)) if !is_a_log_there && self.truth("systemd_if_nologs") != Some(false) => {
+                Some(Logs::Journal)
+            }
+            // fail2ban looks for the lines among all entries of the journal then, and for most programs in vain.
+            ("systemd", Some(false)) if is_a_log_there => Some(Logs::Files),
+            _ => None,
+        };
+        if let Some(otherwise) = otherwise {
+            reads = otherwise;
             (filter, has_own_expressions) = self.filter(filter_name.as_ref(), reads);
         }
         let ban_time = self.text("bantime");
@@ -285,6 +311,17 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    /// How lines are read; large and small letters are the same.
+    fn backend(&mut self) -> Named {
+        let auto = || Named { name: "auto".to_owned(), ..Named::default() };
+        let mut backend = self.named("backend").unwrap_or_else(auto);
+        backend.name.make_ascii_lowercase();
+        if !["auto", "pyinotify", "gamin", "polling", "systemd"].contains(&backend.name.as_str()) {
+            self.unexpected("backend", "auto, pyinotify, polling or systemd");
+        }
+        backend
     }
 
     fn logs(&mut self) -> Vec<Log> {

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::action::{Effect, MAIL};
-use super::fault::{plain, shown};
+use super::allow::{Allowed, allowed};
+use super::fault::plain;
 use super::growth;
 use super::import::{Carried, Fate, Import, Lowered, Note, note};
 use super::inputs::Inputs;
 use super::jail::{Jail, Jails};
 use super::mail;
+use super::others::everywhere;
 use super::scope::{self, Closed};
 use super::stock::{self, Logged};
 use crate::config::{MAX_JAIL_NAME_BYTES, MAX_JAILS, Names};
@@ -17,16 +19,16 @@ use crate::filter::Filter;
 use crate::filter::fail2ban::Fail2ban;
 use crate::filter::patterns::Attack;
 use crate::jail::Repeat;
-use crate::prefix::Prefix;
 use crate::time::{BanTime, format_span};
 
-/// Says what becomes of `jails` where `names` may be used.
+/// Says what becomes of `jails` where `names` may be used. `check_file` says what is wrong with a file of addresses that are never
+/// banned.
 #[must_use]
-pub fn lower(jails: &Jails, names: &Names) -> Import {
+pub fn lower(jails: &Jails, names: &Names, check_file: &dyn Fn(&str) -> Result<(), String>) -> Import {
     let mut notes = everywhere(jails);
     let is_any_on = jails.jails.iter().any(|jail| jail.enabled);
     let running: Vec<&Jail> = jails.jails.iter().filter(|jail| jail.enabled || !is_any_on).collect();
-    let allow = allowed(&running, &mut notes);
+    let Allowed { allow, allow_files } = allowed(&running, check_file, &mut notes);
     let mut used = BTreeSet::new();
     let mut carried: Vec<Carried> = jails
         .jails
@@ -36,71 +38,7 @@ pub fn lower(jails: &Jails, names: &Names) -> Import {
         })
         .collect();
     let mail = mail::lowered(&jails.jails, &mut carried);
-    Import { notes, allow, mail, jails: carried }
-}
-
-/// What concerns all jails.
-pub(super) fn everywhere(jails: &Jails) -> Vec<Note> {
-    let changed = [
-        (
-            "maxretry, findtime",
-            "counted exactly, that many failures within that time, where fail2ban estimates: see `counter`",
-        ),
-        ("action", "packets of banned addresses are dropped without an answer, where fail2ban's default refuses them"),
-        ("usedns", "addresses are taken from the log only, and no name is ever looked up"),
-        (
-            "logpath",
-            "at the first start logs are read from their end, later from where reading ended; fail2ban looks back as far as findtime",
-        ),
-        ("IPv6", "counted and banned by /64, where fail2ban bans single addresses: see `ipv6_prefix`"),
-    ];
-    let changed = changed.map(|(what, why)| note(Fate::Changed, what, why));
-    let left_out = jails.warnings.iter().map(|fault| note(Fate::Refused, "[INCLUDES]", fault.to_string()));
-    changed.into_iter().chain(left_out).collect()
-}
-
-/// Whoever one of the jails ignores.
-pub(super) fn allowed(jails: &[&Jail], notes: &mut Vec<Note>) -> Vec<Prefix> {
-    let mut allow = BTreeSet::new();
-    let mut refused = BTreeSet::new();
-    for entry in jails.iter().flat_map(|jail| &jail.ignore_ip) {
-        match network(entry) {
-            Some(prefix) => drop(allow.insert(prefix)),
-            None if refused.insert(entry) => {
-                let why = match entry.strip_prefix("file:") {
-                    Some(_) => "name the file in `daemon.allow_files`",
-                    None => {
-                        "no address and no network; names are never looked up: write its addresses into `daemon.allow`"
-                    }
-                };
-                notes.push(note(Fate::Refused, "ignoreip", format!("{}: {why}", shown(entry))));
-            }
-            None => {}
-        }
-        if allow.len() == MAX_ALLOWED {
-            notes.push(note(
-                Fate::Refused,
-                "ignoreip",
-                format!("there are more than {MAX_ALLOWED}: join them to networks"),
-            ));
-            break;
-        }
-    }
-    allow.into_iter().collect()
-}
-
-/// As many entries as a list in a configuration may have.
-pub(super) const MAX_ALLOWED: usize = 1_024;
-
-/// `192.0.2.9`, `192.0.2.0/24`, `192.0.0.0/255.255.0.0`.
-fn network(text: &str) -> Option<Prefix> {
-    if let Ok(prefix) = text.parse() {
-        return Some(prefix);
-    }
-    let (address, mask) = text.split_once('/')?;
-    let mask = u32::from(mask.parse::<std::net::Ipv4Addr>().ok()?);
-    let is_mask = mask.leading_ones() + mask.trailing_zeros() == 32;
-    is_mask.then(|| format!("{address}/{}", mask.leading_ones()).parse().ok()).flatten()
+    Import { notes, allow, allow_files, mail, jails: carried }
 }
 
 pub(super) struct Lowering<'a> {
@@ -208,10 +146,12 @@ impl Lowering<'_> {
     /// The filter of ours that does the same, and where its lines are.
     fn filter(&mut self) -> Option<(String, Logged)> {
         let Some(named) = &self.jail.filter_name else {
-            self.refused(
-                "filter",
-                "the jail has expressions of its own: write them as a filter of ours (docs/filters.md)",
-            );
+            let why = if self.jail.has_own_expressions {
+                "the jail has expressions of its own: write them as a filter of ours (docs/filters.md)"
+            } else {
+                "the jail names none: write `filter = ` and its name; that fail2ban takes the jail's own stands in the `jail.conf` that it brings"
+            };
+            self.refused("filter", why);
             return None;
         };
         let name = plain(&named.name);
@@ -358,41 +298,12 @@ impl Lowering<'_> {
             let keys = growth::keys(&repeat);
             let keys: Vec<String> = keys.iter().map(|(key, value)| format!("{key} = {value}")).collect();
             self.carried("bantime.increment", keys.join(", "));
-        }
-        repeat
-    }
-
-    fn others(&mut self) {
-        let jail = self.jail;
-        for entry in &jail.ignore_ip {
-            let is_everybodys = self.running.iter().all(|other| other.ignore_ip.contains(entry));
-            if jail.enabled && !is_everybodys && network(entry).is_some() {
-                self.changed("ignoreip", format!("{}: `allow` is for all jails, not for this one alone", plain(entry)));
-            }
-        }
-        if jail.ignore_self == Some(false) {
-            self.changed("ignoreself", "the machine's own addresses are never banned");
-        }
-        if jail.ignore_command.is_some() {
-            self.refused("ignorecommand", "no command is asked before a ban: write networks into `daemon.allow`");
-        }
-        if jail.ignore_cache.is_some() {
-            self.refused("ignorecache", "there is no command whose answers it would keep");
-        }
-        if let Some(zone) = &jail.log_timezone {
-            self.refused("logtimezone", format!("{}: times without a zone are in the machine's own", plain(zone)));
-        }
-        let encoding = jail.log_encoding.as_deref().unwrap_or("auto").to_lowercase();
-        if encoding.starts_with("utf-16") || encoding.starts_with("utf-32") || encoding.starts_with("utf16") {
-            self.refused(
-                "logencoding",
-                format!("{}: logs are read as bytes: have them written as UTF-8", plain(&encoding)),
+            self.changed(
+                "bantime.increment",
+                "each earlier ban leaves half of maxretry (of 5: 2, then 1), where fail2ban leaves 3, 2 and 1; `fewer_tries = false` leaves all",
             );
         }
-        let definition = jail.filter.as_ref().map(|filter| &filter.definition);
-        if !self.has_own_filter && definition.is_some_and(|definition| definition.maxlines > 1) {
-            self.changed("maxlines", "each line is judged by itself");
-        }
+        repeat
     }
 }
 

@@ -175,7 +175,7 @@ mod tests {
             ) else {
                 continue;
             };
-            let written = super::super::lower(&jails, &Names::builtin()).toml();
+            let written = super::super::lower(&jails, &Names::builtin(), &|_| Ok(())).toml();
             config::read(&written, &Names::builtin()).unwrap_or_else(|errors| panic!("{value}: {errors:?}\n{written}"));
         }
     }

@@ -11,6 +11,7 @@
 //! and option.
 
 mod action;
+mod allow;
 mod chain;
 mod fault;
 mod files;
@@ -23,6 +24,7 @@ mod interpolation;
 mod jail;
 mod lower;
 mod mail;
+mod others;
 mod parameters;
 mod part;
 mod scope;
@@ -38,9 +40,9 @@ pub use self::fault::{Fault, Place, Problem};
 pub use self::files::{Files, MAX_BYTES, MAX_FILE_BYTES, MAX_FILES, TooMuch};
 pub use self::filter::{Filter, Logs, load_filter};
 pub use self::import::{Carried, Fate, Import, Lowered, Note};
-pub use self::jail::{Increment, Jail, Jails, Log, database, load_jails};
+pub use self::jail::{Increment, Jail, Jails, Log, Program, database, load_jails};
 pub use self::lower::lower;
 pub use self::mail::Mail as LoweredMail;
 pub use self::parameters::Named;
 pub use self::scope::Closed;
-pub use self::take::{Taken, TakenJail, take};
+pub use self::take::{Checks, Taken, TakenJail, take};

@@ -9,13 +9,17 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::allow::{Allowed, allowed};
 use super::fault::{one_line, plain};
 use super::import::{Fate, Lowered, Note, note};
 use super::jail::{Jail, Jails};
-use super::lower::{Lowering, allowed, everywhere};
+use super::lower::Lowering;
+use super::others::everywhere;
 use super::scope::Closed;
 use super::stock::Logged;
-use crate::config::{self, Config, Enabled, Input, Journal, Mode, Names, PortRange, Ports, Services, Whose};
+use crate::config::{
+    self, Config, Enabled, Input, Journal, MAX_ALLOW_FILES, Mode, Names, PortRange, Ports, Services, Whose,
+};
 use crate::filter::Filter;
 use crate::filter::fail2ban::Fail2ban;
 use crate::journal::Matches;
@@ -82,25 +86,40 @@ impl Taken {
 /// Most problems that [`Taken::problems`] tells.
 const MAX_PROBLEMS: usize = 32;
 
+/// What is to be looked at on the machine: each says what is wrong.
+#[expect(missing_debug_implementations, reason = "functions have none")]
+pub struct Checks<'a> {
+    /// With the paths of log files.
+    pub logs: &'a dyn Fn(&[String]) -> Result<(), String>,
+    /// With a file of addresses that are never banned.
+    pub allow_file: &'a dyn Fn(&str) -> Result<(), String>,
+}
+
 /// Puts the jails of `directory` that are on beside those of `config`, in which `names` may be used. A jail that the file
-/// says something of counts instead of one of fail2ban's by the same name. `check_logs` says what is wrong with the paths of log files.
-pub fn take(
-    directory: &str,
-    jails: &Jails,
-    names: &Names,
-    check_logs: &dyn Fn(&[String]) -> Result<(), String>,
-    config: &mut Config,
-) {
+/// says something of counts instead of one of fail2ban's by the same name.
+pub fn take(directory: &str, jails: &Jails, names: &Names, checks: &Checks<'_>, config: &mut Config) {
     let mut notes = everywhere(jails);
     let on: Vec<&Jail> = jails.jails.iter().filter(|jail| jail.enabled).collect();
     let is_mentioned = |name: &str, config: &Config| {
         config.jails.iter().any(|jail| jail.whose == Whose::Configured && jail.name == name)
     };
     let running: Vec<&Jail> = on.iter().copied().filter(|jail| !is_mentioned(&jail.name, config)).collect();
-    for prefix in allowed(&running, &mut notes) {
+    let Allowed { allow, allow_files } = allowed(&running, checks.allow_file, &mut notes);
+    for prefix in allow {
         if !config.daemon.allow.contains(&prefix) {
             config.daemon.allow.push(prefix);
         }
+    }
+    for file in allow_files.into_iter().map(PathBuf::from) {
+        if config.daemon.allow_files.contains(&file) {
+            continue;
+        }
+        if config.daemon.allow_files.len() == MAX_ALLOW_FILES {
+            let why = format!("{:?}: `daemon.allow_files` has {MAX_ALLOW_FILES} already", file.display().to_string());
+            notes.push(note(Fate::Refused, "ignoreip", why));
+            continue;
+        }
+        config.daemon.allow_files.push(file);
     }
     let mut used: BTreeSet<String> = config.jails.iter().map(|jail| jail.name.clone()).collect();
     let mut taken = Vec::new();
@@ -121,7 +140,7 @@ pub fn take(
         lowering.tell_faults();
         let filter = lowering.own_filter();
         let is_faulty = filter.is_none() || !jail.faults.is_empty();
-        let ours = lowering.take(filter, check_logs, &mut used, config);
+        let ours = lowering.take(filter, checks, &mut used, config);
         let mut notes = lowering.notes;
         match (&ours, usual) {
             (Some(_), Some(place)) => {
@@ -150,7 +169,7 @@ impl Lowering<'_> {
     fn take(
         &mut self,
         filter: Option<Filter>,
-        check_logs: &dyn Fn(&[String]) -> Result<(), String>,
+        checks: &Checks<'_>,
         used: &mut BTreeSet<String>,
         config: &Config,
     ) -> Option<config::Jail> {
@@ -170,7 +189,7 @@ impl Lowering<'_> {
             ban_time,
             repeat,
         } = self.lower(named, used)?;
-        if let Err(why) = check_logs(&log) {
+        if let Err(why) = (checks.logs)(&log) {
             self.refused("logpath", why);
             used.remove(&name);
             return None;

@@ -2,6 +2,7 @@
 
 mod taken;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
@@ -27,7 +28,16 @@ fn jails(texts: &[(&str, &str)]) -> Vec<Jail> {
 }
 
 pub(super) fn import(texts: &[(&str, &str)]) -> Import {
-    lower(&load_jails(&files(texts), &|_| true).unwrap_or_else(|faults| panic!("{faults:?}")), &Names::builtin())
+    lower(
+        &load_jails(&files(texts), &|_| true).unwrap_or_else(|faults| panic!("{faults:?}")),
+        &Names::builtin(),
+        &check_file,
+    )
+}
+
+/// One file is in order.
+pub(super) fn check_file(path: &str) -> Result<(), String> {
+    if path == "/etc/allowed" { Ok(()) } else { Err(format!("{path}: no such file")) }
 }
 
 const ONE: (&str, &str) = ("filter.d/one.conf", "[Definition]\nfailregex = ^one <HOST>$\nignoreregex =\n");
@@ -401,7 +411,7 @@ fn every_kind_of_action_is_named_with_what_there_is_instead() {
 
 #[test]
 fn what_is_written_is_a_configuration_whatever_the_jails_are_called() {
-    let jail = "[DEFAULT]\nenabled = true\nignoreip = 127.0.0.1/8 ::1, 10.0.0.0/255.0.0.0 mail.example.org file:/etc/x\nlogpath = /var/log/a \"b\\c\n  relative\n  /var/log/a \"b\\c\nbackend = auto\n[Sshd Öffentlich!]\nfilter = sshd\n[sshd-_ffentlich-]\nfilter = sshd[mode=aggressive]\nmaxretry = 5000\nignoreip = 192.0.2.1\n[sshd--ffentlich-]\nfilter = sshd\nbackend = systemd\njournalmatch = _COMM=sshd\n  SYSLOG_IDENTIFIER=x\naction = iptables-multiport[port=\"0:65535\"]\n[postfix]\nfilter = postfix[mode=more]\n[nginx-http-auth]\nfilter = nginx-http-auth\nlogpath = /var/log/nginx/error.log\n[none]\nfilter = one\n[manual]\nfilter = sshd\n[off]\nenabled = false\nfilter = sshd\n";
+    let jail = "[DEFAULT]\nenabled = true\nignoreip = 127.0.0.1/8 ::1, 10.0.0.0/255.0.0.0 mail.example.org file:/etc/x file:/etc/allowed file:relative\nlogpath = /var/log/a \"b\\c\n  relative\n  /var/log/a \"b\\c\nbackend = auto\n[Sshd Öffentlich!]\nfilter = sshd\n[sshd-_ffentlich-]\nfilter = sshd[mode=aggressive]\nmaxretry = 5000\nignoreip = 192.0.2.1\n[sshd--ffentlich-]\nfilter = sshd\nbackend = systemd\njournalmatch = _COMM=sshd\n  SYSLOG_IDENTIFIER=x\naction = iptables-multiport[port=\"0:65535\"]\n[postfix]\nfilter = postfix[mode=more]\n[nginx-http-auth]\nfilter = nginx-http-auth\nlogpath = /var/log/nginx/error.log\n[none]\nfilter = one\n[manual]\nfilter = sshd\n[off]\nenabled = false\nfilter = sshd\n";
     let any = "[Definition]\nfailregex = <HOST>\n";
     let import = import(&[
         ("jail.conf", jail),
@@ -428,7 +438,8 @@ fn what_is_written_is_a_configuration_whatever_the_jails_are_called() {
     assert_eq!((config.jails[1].mode, config.jails[2].max_retry), (Mode::Observe, 1_000), "no action bans");
     assert_eq!(config.jails[3].ports.to_string(), "1-65535/tcp");
     assert_eq!(config.jails[4].input, Some(Input::Files(vec!["/var/log/nginx/access.log".into()])));
-    assert_eq!(import.notes.iter().filter(|note| note.what == "ignoreip" && note.fate == Fate::Refused).count(), 2);
+    assert_eq!(import.notes.iter().filter(|note| note.what == "ignoreip" && note.fate == Fate::Refused).count(), 3);
+    assert_eq!(config.daemon.allow_files, [PathBuf::from("/etc/allowed")]);
     assert!(
         import.jails.iter().all(|jail| jail.jail.is_some() || jail.notes.iter().any(|note| note.fate == Fate::Refused)),
         "none goes without a reason"
@@ -450,10 +461,136 @@ fn the_journal_is_read_where_no_log_is() {
         ["^file <HOST>", "^file <HOST>", "^file <HOST>", "^file <HOST>"]
     );
     assert_eq!(reads(&|_| false), ["^journal <HOST>", "^file <HOST>", "^file <HOST>", "^file <HOST>"]);
-    let import = lower(&load_jails(&texts, &|_| false).unwrap(), &Names::builtin());
+    let import = lower(&load_jails(&texts, &|_| false).unwrap(), &Names::builtin(), &check_file);
     assert_eq!(import.jails[0].jail.as_ref().unwrap().journal, ["_SYSTEMD_UNIT=ssh.service"]);
     let config = config::read(&import.toml(), &Names::builtin()).unwrap();
     assert!(config.jails.iter().any(|jail| jail.name == "sshd" && jail.input.is_none() && jail.journal.is_some()));
+}
+
+/// Each option of jails with a value that is not the usual one, and by which name it is told of; `""` if it is in the jail that is
+/// made, and nothing is to be told.
+const OPTIONS: &[(&str, &str, &str)] = &[
+    ("filter", "sshd[mode=aggressive]", "filter"),
+    ("mode", "aggressive", "filter"),
+    ("backend", "systemd", "journalmatch"),
+    ("backend", "SystemD", "journalmatch"),
+    ("backend", "systemd[journalflags=1]", "backend"),
+    ("backend", "nosuch", "backend"),
+    ("logpath", "/var/log/x tail", "logpath"),
+    ("logpath", "/var/log/x y", "logpath"),
+    ("logencoding", "utf-16", "logencoding"),
+    ("logencoding", "latin1", "logencoding"),
+    ("logtimezone", "UTC+0200", "logtimezone"),
+    ("maxretry", "5000", "maxretry"),
+    ("findtime", "1h", "maxretry, findtime"),
+    ("bantime", "-10", "bantime"),
+    ("bantime", "1h", "bantime"),
+    ("bantime.increment", "true", "bantime.increment"),
+    ("ignoreip", "file:/etc/allowed", "ignoreip"),
+    ("ignoreip", "file:/etc/nothing", "ignoreip"),
+    ("ignoreip", "mail.example.org", "ignoreip"),
+    ("ignoreip", "192.0.2.9", "ignoreip"),
+    ("ignoreself", "false", "ignoreself"),
+    ("ignorecommand", "/bin/true <ip>", "ignorecommand"),
+    ("ignorecache", "key=\"<ip>\", max-count=10, max-time=5m", "ignorecache"),
+    ("failregex", "^x <HOST>$", "failregex"),
+    ("ignoreregex", "^x", "failregex"),
+    ("prefregex", "^x <F-CONTENT>.+</F-CONTENT>$", "failregex"),
+    ("datepattern", "EPOCH", "failregex"),
+    ("maxlines", "5", "maxlines"),
+    ("usedns", "raw", "usedns"),
+    ("journalmatch", "_COMM=sshd\nbackend = systemd", "journalmatch"),
+    ("maxmatches", "3", "maxmatches"),
+    ("port", "imap", "action"),
+    ("protocol", "udp", "action"),
+    ("chain", "DOCKER-USER", "action"),
+    ("action", "nosuch", "filter"),
+    ("action", "iptables-multiport[blocktype=DROP]", "action"),
+    ("banaction", "iptables-multiport", "action"),
+    ("skip_if_nologs", "true", ""),
+    ("systemd_if_nologs", "false", ""),
+    ("destemail", "root", ""),
+    ("enabled", "true", ""),
+];
+
+#[test]
+fn whatever_option_a_jail_has_it_is_carried_over_or_named() {
+    let usual = "[DEFAULT]\nbackend = polling\nlogpath = /var/log/x\nbanaction = iptables-multiport\naction = %(banaction)s\nport = ssh\nfilter = sshd\n";
+    let filter = "[Definition]\nfailregex = ^<mode> <HOST>\nmode = normal\njournalmatch = _SYSTEMD_UNIT=ssh.service\n";
+    let told = |option: &str| {
+        let jail = format!("{usual}[other]\nenabled = true\n[sshd]\nenabled = true\n{option}\n");
+        let import = import(&[("jail.conf", &jail), ("filter.d/sshd.conf", filter), BAN, IPTABLES]);
+        let sshd = import.jails.iter().find(|jail| jail.name == "sshd").unwrap();
+        let notes = import.notes.iter().chain(&sshd.notes);
+        notes.map(|note| (note.what.clone(), note.why.clone())).collect::<Vec<_>>()
+    };
+    let without = told("");
+    for (key, value, name) in OPTIONS {
+        let notes = told(&if *key == "enabled" { String::new() } else { format!("{key} = {value}") });
+        if name.is_empty() {
+            assert_eq!(notes, without, "{key} = {value}");
+            continue;
+        }
+        let is_about = |(what, _): &&(String, String)| what.contains(name);
+        assert!(notes.iter().any(|note| is_about(&note)), "{key} = {value}: {notes:#?}");
+    }
+}
+
+#[test]
+fn a_jail_that_reads_all_of_the_journal_reads_its_logs_where_they_are_and_else_the_journal() {
+    let jail = "[dovecot]\nenabled = true\nfilter = one\nbackend = systemd\nlogpath = /var/log/maillog\naction = iptables-multiport\n";
+    let texts = files(&[
+        ("jail.conf", jail),
+        ("filter.d/one.conf", "[Definition]\nfailregex = ^<logtype> <HOST>$\n"),
+        BAN,
+        IPTABLES,
+    ]);
+    for (is_there, logtype, log, told) in [
+        (true, "^file <HOST>$", true, "here the files of `logpath` are read"),
+        (false, "^journal <HOST>$", false, "it is missing: all entries that journald has taken are read"),
+    ] {
+        let jails = load_jails(&texts, &|_| is_there).unwrap();
+        assert_eq!(jails.jails[0].filter.as_ref().unwrap().definition.failregex, [logtype]);
+        let mut config = config::Config::default();
+        let checks = Checks { logs: &|_| Ok(()), allow_file: &check_file };
+        take("/etc/fail2ban", &jails, &Names::builtin(), &checks, &mut config);
+
+        let ours = config.jails.iter().find(|jail| jail.name == "dovecot").unwrap();
+        assert_eq!((ours.input.is_some(), ours.journal.is_none()), (log, log));
+        let notes = &config.taken.as_ref().unwrap().jails[0].notes;
+        assert!(notes.iter().any(|note| note.why.contains(told)), "{notes:#?}");
+    }
+    let jails = load_jails(&texts, &|_| false).unwrap();
+    let import = lower(&jails, &Names::builtin(), &check_file);
+    config::read(&import.toml(), &Names::builtin()).unwrap_or_else(|errors| panic!("{errors:?}"));
+}
+
+#[test]
+fn a_jail_without_a_filter_is_told_whether_it_has_expressions_instead() {
+    for (option, expected) in
+        [("", "the jail names none"), ("failregex = ^x <HOST>$\n", "the jail has expressions of its own")]
+    {
+        let jail = format!("[sshd]\nenabled = true\nlogpath = /x\n{option}");
+        let import = import(&[("jail.local", &jail)]);
+        let notes = &import.jails[0].notes;
+        assert!(notes.iter().any(|note| note.what == "filter" && note.why.starts_with(expected)), "{notes:#?}");
+    }
+}
+
+#[test]
+fn what_fail2ban_conf_says_of_bans_is_told() {
+    let jail = "[sshd]\nenabled = true\nfilter = one\nlogpath = /x\n";
+    let program = "[Definition]\nallowipv6 = no\ndbpurgeage = 5d\n";
+    let texts = [("jail.conf", jail), ONE, ("fail2ban.conf", "[Definition]\nallowipv6 = auto\n")];
+    let names = |texts: &[(&str, &str)]| {
+        import(texts).notes.iter().map(|note| format!("{}: {}", note.what, note.why)).collect::<Vec<_>>()
+    };
+
+    assert!(!names(&texts).iter().any(|note| note.contains("allowipv6") || note.contains("dbpurgeage")));
+    let told = names(&[&texts[..], &[("fail2ban.local", program)]].concat());
+    for expected in ["allowipv6: no: addresses of IPv6 are banned", "dbpurgeage: 5d: earlier bans are remembered"] {
+        assert!(told.iter().any(|note| note.starts_with(expected)), "{told:#?}");
+    }
 }
 
 const KEYS: &[&str] = &[
@@ -479,6 +616,7 @@ const KEYS: &[&str] = &[
     "type",
     "mode",
     "ignorecommand",
+    "logencoding",
 ];
 
 /// What values are made of, so that many of them mean something.
@@ -513,6 +651,7 @@ const PIECES: &[&str] = &[
     "5",
     "192.0.2.0/24",
     "::1",
+    "file:/etc/allowed",
     "<HOST>",
     "<",
     ">",
@@ -557,7 +696,7 @@ proptest::proptest! {
         ];
         match load_jails(&files(&texts), &|_| true) {
             Ok(jails) => {
-                let text = lower(&jails, &Names::builtin()).toml();
+                let text = lower(&jails, &Names::builtin(), &check_file).toml();
                 let read = config::read(&text, &Names::builtin());
                 proptest::prop_assert!(read.is_ok(), "{read:?}\n{text}");
                 proptest::prop_assert!(!text.contains(|c: char| c != '\n' && c.is_control()), "{text:?}");

@@ -25,6 +25,9 @@ impl Import {
             }
             text.push_str("]\n");
         }
+        if !self.allow_files.is_empty() {
+            text.push_str(&format!("allow_files = {}\n", list(&self.allow_files)));
+        }
         if let Some(told) = &self.mail {
             mail(told, &mut text);
         }

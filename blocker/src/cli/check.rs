@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
-use blocker_core::config::{Config, Enabled};
+use blocker_core::config::{Config, EarlierName, Enabled};
 use blocker_core::fail2ban::{Taken, TakenJail};
 use blocker_core::filter::fail2ban::Fail2ban;
 use blocker_core::filter::patterns::Attack;
@@ -95,7 +95,10 @@ pub(super) fn check(globals: &Globals) -> Result<()> {
     }
     let filters = named.iter().chain(of_jails).map(check_filter).collect::<Result<Vec<_>>>()?;
     let failed = filters.iter().map(|filter| filter.failed.len()).sum::<usize>();
-    let Config { taken: fail2ban, warnings, .. } = config;
+    let earlier = settings::earlier_names(&globals.config)?;
+    let earlier = earlier.iter().map(|earlier| of_earlier_name(earlier, &config));
+    let warnings = earlier.chain(config.warnings.iter().cloned()).collect();
+    let Config { taken: fail2ban, .. } = config;
     let checked = Checked { config: globals.config.display().to_string(), jails, filters, fail2ban, warnings };
     if globals.json {
         output::json(&checked)?;
@@ -103,12 +106,31 @@ pub(super) fn check(globals: &Globals) -> Result<()> {
         print(&checked)?;
     }
     if failed > 0 {
+        let examples = if failed == 1 {
+            "1 example of a filter fails".to_owned()
+        } else {
+            format!("{failed} examples of filters fail")
+        };
         return Err(anyhow!(
-            "{failed} examples of filters fail: of a filter in filters.d its patterns or the examples are wrong; else it is a fault \
+            "{examples}: of a filter in filters.d its patterns or the examples are wrong; else it is a fault \
              of blocker, please report it"
         ));
     }
     Ok(())
+}
+
+/// That a jail calls its filter by a name that it had before, and whether another jail is in the way of writing the right one.
+fn of_earlier_name(name: &EarlierName, config: &Config) -> String {
+    let EarlierName { jail, earlier, present } = name;
+    let on = config.jails.iter().filter(|other| other.enabled != Enabled::No && other.filter.name() == present);
+    let twin = on.map(|other| other.name.as_str()).find(|other| other != jail);
+    let right = format!("jail {jail}: the filter `{earlier}` is called `{present}`: write filter = \"{present}\"");
+    match twin {
+        Some(twin) => {
+            format!("{right}; or remove this jail: the jail {twin} has that filter, too, and counts the same attempts")
+        }
+        None => right,
+    }
 }
 
 fn check_filter(filter: &Filter) -> Result<CheckedFilter> {
@@ -182,4 +204,32 @@ fn print_taken(taken: &Taken) -> Result<()> {
         notes(of_jail)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use blocker_core::config::{self, Names};
+
+    use super::*;
+
+    #[test]
+    fn a_filter_by_an_earlier_name_is_told_with_the_right_one_and_the_jail_that_counts_the_same() {
+        let said = |text: &str| {
+            let names = Names::builtin();
+            let config = config::read(text, &names).unwrap();
+            let earlier = config::earlier_names(text, &names);
+            earlier.iter().map(|earlier| of_earlier_name(earlier, &config)).collect::<Vec<_>>()
+        };
+        let text = "[jails.mail]\nfilter = 'dovecot-auth'\nlog = '/l'\n[jails.dovecot]\nenabled = false\n";
+        let right = "jail mail: the filter `dovecot-auth` is called `dovecot`: write filter = \"dovecot\"";
+
+        assert_eq!(said(text), [right]);
+        let both = said(&text.replace("false", "true"));
+        assert_eq!(
+            both,
+            [format!(
+                "{right}; or remove this jail: the jail dovecot has that filter, too, and counts the same attempts"
+            )]
+        );
+    }
 }

@@ -1,14 +1,16 @@
-//! `blocker import fail2ban`: what of a set-up is carried over, changed, refused; and the bans in force.
+//! `blocker import fail2ban`: what of a set-up is carried over, changed, refused; the bans in force, and how far logs were read.
 
 mod bans;
+mod logs;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use blocker_core::config;
-use blocker_core::fail2ban::{self as core, Carried, Import};
+use blocker_core::fail2ban::{self as core, Carried, Import, Taken};
 use serde::Serialize;
 
 use super::notes::notes;
@@ -51,8 +53,11 @@ struct Fail2ban {
     /// Hands its bans in force to the daemon, each to the jail that its own became
     #[arg(long)]
     bans: bool,
+    /// Has the daemon's first run read the logs on from where fail2ban has read them; before that run
+    #[arg(long, conflicts_with = "bans")]
+    logs: bool,
     /// Prints the addresses that it bans and nothing else, for `blocker ban -`
-    #[arg(long, conflicts_with_all = ["bans", "write", "json"])]
+    #[arg(long, conflicts_with_all = ["bans", "logs", "write", "json"])]
     list_bans: bool,
 }
 
@@ -64,6 +69,8 @@ struct Imported<'a> {
     import: &'a Import,
     /// The bans in force; `None` without a database.
     bans: Option<&'a [Ban]>,
+    /// Where the daemon's first run begins in logs; `None` without `--logs`.
+    logs: Option<&'a [logs::Begun]>,
     /// The file that was written.
     written: Option<String>,
 }
@@ -79,7 +86,7 @@ pub(super) fn import(globals: &Globals, options: &Options) -> Result<()> {
     let names = settings::names(&globals.config)?;
     let jails =
         core::load_jails(&files, &fail2ban::is_there).map_err(|faults| fail2ban::in_words(directory, &faults))?;
-    let import = core::lower(&jails, &names);
+    let import = core::lower(&jails, &names, &fail2ban::check_allow_file);
     let text = import.toml();
     config::read(&text, &names).map_err(|errors| {
         let first = errors.first().map(ToString::to_string).unwrap_or_default();
@@ -88,25 +95,43 @@ pub(super) fn import(globals: &Globals, options: &Options) -> Result<()> {
             directory.display()
         )
     })?;
+    let asks_for_database = options.bans || options.logs || options.database.is_some();
     let found = match database.as_deref().map(bans::read) {
         // What was not asked for keeps nobody from the rest.
-        Some(Err(error)) if !options.bans && options.database.is_none() => {
+        Some(Err(error)) if !asks_for_database => {
             eprintln!("blocker: {error:#}");
             None
         }
         read => read.transpose()?,
     };
+    if options.logs && database.is_none() {
+        return Err(without_database());
+    }
     if let Some(path) = &options.write {
         write(path, &text, options.overwrite)?;
     }
+    let config = options.write.as_deref().unwrap_or(&globals.config);
+    let begun = match database.as_deref().filter(|_| options.logs) {
+        Some(database) => Some(logs::take_over(config, &import, database)?),
+        None => None,
+    };
     let written = options.write.as_ref().map(|path| path.display().to_string());
     if globals.json {
         let bans = found.as_ref().map(|found| found.bans.as_slice());
-        output::json(&Imported { directory: directory.display().to_string(), import: &import, bans, written })?;
+        output::json(&Imported {
+            directory: directory.display().to_string(),
+            import: &import,
+            bans,
+            logs: begun.as_deref(),
+            written,
+        })?;
     } else {
         print(directory, &import, options.all)?;
         if let Some(written) = written {
             output::line(&format!("\n{written}: written; `blocker --config {written} check` reads it"))?;
+        }
+        if let Some(begun) = &begun {
+            logs::print(begun)?;
         }
     }
     match (found, options.bans) {
@@ -116,9 +141,22 @@ pub(super) fn import(globals: &Globals, options: &Options) -> Result<()> {
             found.bans.len(),
             if found.bans.is_empty() { "" } else { "; --bans hands them to the daemon, --list-bans prints them" }
         )),
-        (None, true) => Err(anyhow!("fail2ban has no database here: name it with --database")),
+        (None, true) => Err(without_database()),
         (Some(_) | None, false) => Ok(()),
     }
+}
+
+/// Which jail of ours each of fail2ban's became, by name. What the daemon runs as it is in fail2ban goes before what would be written
+/// of it.
+fn ours<'a>(import: &'a Import, taken: Option<&'a Taken>) -> BTreeMap<&'a str, &'a str> {
+    let written = import.jails.iter().filter_map(|jail| Some((jail.name.as_str(), jail.jail.as_ref()?.name.as_str())));
+    let run = taken.into_iter().flat_map(|taken| &taken.jails);
+    let run = run.filter_map(|jail| Some((jail.name.as_str(), jail.jail.as_deref()?)));
+    written.chain(run).collect()
+}
+
+fn without_database() -> anyhow::Error {
+    anyhow!("fail2ban has no database here: name it with --database")
 }
 
 fn print(directory: &Path, import: &Import, all: bool) -> Result<()> {

@@ -2,7 +2,7 @@
 //!
 //! - `jails`: which filters judge, and with which limits;
 //! - `judge`: what they make of one line; `suspect`: which of the missed ones look like failures;
-//! - `clock`: what the times in the lines mean; `replay`: counting in that time;
+//! - `clock`: what the times in the lines mean; `replay`: counting in that time; `later`: who logged in after being banned;
 //! - `tally`: what came together; `json`, `people`: how it is told; `progress`: how far it is.
 //!
 //! Lines are read, judged and counted by what the daemon reads, judges and counts with; nothing here decides.
@@ -11,6 +11,7 @@ mod clock;
 mod jails;
 pub(super) mod json;
 mod judge;
+mod later;
 mod people;
 mod progress;
 mod replay;
@@ -183,7 +184,11 @@ impl Run<'_> {
             replay.advance(time);
         }
         // Of syslog's newer protocol nothing is learnt: it has but one.
-        let form = told.is_stamped.then(|| log.learnt.form().map_or("RFC 5424", tally::example));
+        let form = match (told.is_stamped, self.options.journal) {
+            (false, _) => None,
+            (true, true) => Some(tally::JOURNAL),
+            (true, false) => Some(log.learnt.form().map_or("RFC 5424", tally::example)),
+        };
         tally.add(&told, form);
         match told.outcome {
             Outcome::NoMatch if suspect.is(line) => tally.add_missed(name, number, line),
@@ -220,8 +225,8 @@ impl Run<'_> {
         if !self.globals.json {
             return people::print(&self.tally, &self.replay);
         }
-        let not_counted = self.options.replay.then_some(self.replay.not_counted);
-        json::put(&mut self.out, &self.tally.summary(not_counted))?;
+        let replay = self.options.replay.then_some(&self.replay);
+        json::put(&mut self.out, &self.tally.summary(replay))?;
         self.flush()
     }
 }

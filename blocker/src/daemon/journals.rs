@@ -121,7 +121,7 @@ impl Journals {
 }
 
 /// What a source is called in the store, where its place is found again by it: what is wanted, as it is configured.
-fn name((journal, is_optional): &Wanted) -> String {
+pub fn name((journal, is_optional): &(Journal, bool)) -> String {
     let Journal { matches, trust, namespace, directory } = journal;
     let mut name = format!("journal = {:?}", matches.to_string());
     let trust = trust.as_ref().map(ToString::to_string);

@@ -82,6 +82,8 @@ use trial::{Capped, Trial};
 use unsettled::{Entry, Unsettled};
 
 pub use jails::check_inputs;
+pub use journals::name as journal_name;
+pub use sources::name as source_name;
 
 /// Batches of lines that may wait for this task, over all sources: at most 64 KiB each.
 const MAX_WAITING_BATCHES: usize = 16;

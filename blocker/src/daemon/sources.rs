@@ -192,7 +192,7 @@ fn kind(input: &Input) -> &'static str {
 }
 
 /// What a source is called in the store, where its files are found again by it: the input as it is configured.
-fn name(input: &Input) -> String {
+pub fn name(input: &Input) -> String {
     match input {
         Input::Files(patterns) => format!("log = {patterns:?}"),
         Input::Command(_) | Input::Syslog(_) | Input::Stdin => input.to_string(),

@@ -1,8 +1,15 @@
-//! fail2ban's database: the bans in force, read beside a fail2ban that runs.
+//! fail2ban's database: the bans in force, and how far logs have been read. It is read beside a fail2ban that runs.
 //!
-//! Schema 4, that of fail2ban 0.11 to 1.1, has them in the table `bips`: one row for each address and jail, with the time of the
+//! Schema 4, that of fail2ban 0.11 to 1.1, has bans in the table `bips`: one row for each address and jail, with the time of the
 //! ban and its length in seconds. A length of -1 is for ever; -2 is one that is not known, from a database of an older schema.
+//!
+//! The table `logs` has a row for each jail and path: the offset behind the last whole line that was read, and in `firstlinemd5` the
+//! SHA-1 of the file's first line with its end, in hexadecimal digits; it is empty for a file that had no whole line. Rows of jails
+//! that are off stay. While fail2ban runs, an offset is written with what is read, and not more often than every ten seconds. Of a
+//! jail that reads the journal the path is `systemd-journal`, and the offset the time of the last entry that was read, in seconds since
+//! 1970, with a fraction.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,12 +19,16 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use serde::Serialize;
 
 use crate::exit::{Failure, is_permission};
+use crate::source::{FirstLine, ReadLog};
 
 /// How long fail2ban's own writing is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Most bans that are read; the kernel's tables hold as many.
 pub const MAX_BANS: usize = 1_048_576;
+
+/// Most rows about logs that are read.
+const MAX_LOGS: i64 = 65_536;
 
 /// A ban in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,6 +39,15 @@ pub struct Ban {
     pub jail: String,
     /// Seconds that are left of it; `None` for ever.
     pub remaining_s: Option<u64>,
+}
+
+/// How far logs have been read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ReadLogs {
+    /// Files, by their paths.
+    pub files: Vec<ReadLog>,
+    /// The journal, by jail: when the last entry was written that the jail has read, in microseconds since 1970.
+    pub journals: BTreeMap<String, u64>,
 }
 
 /// What the database holds.
@@ -48,14 +68,28 @@ pub struct Bans {
 ///
 /// Why it cannot be read.
 pub fn bans(path: &Path, now: i64) -> Result<Bans> {
-    let open = |path: &Path| std::fs::File::open(path);
-    if let Err(error) = open(path) {
+    query(path, |connection| read_bans(connection, now))
+}
+
+/// How far the jails of `are_wanted` have read their logs, by the database at `path`. Writes nothing, either.
+///
+/// # Errors
+///
+/// Why it cannot be read.
+pub fn logs(path: &Path, are_wanted: impl Fn(&str) -> bool) -> Result<ReadLogs> {
+    query(path, |connection| read_logs(connection, &are_wanted))
+}
+
+fn query<T>(path: &Path, read: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+    if let Err(error) = std::fs::File::open(path) {
         let sentence = format!("{}: {error}", path.display());
         return Err(if is_permission(&error) { Failure::Permission(sentence).into() } else { anyhow!("{sentence}") });
     }
-    match read(path, false, now) {
+    match open(path, false).and_then(|connection| read(&connection)) {
         // In a directory that we may not write, SQLite cannot share the log of changes. Without one the file alone is the truth.
-        Err(error) if is_unshareable(&error) && !has_changes(path) => read(path, true, now),
+        Err(error) if is_unshareable(&error) && !has_changes(path) => {
+            open(path, true).and_then(|connection| read(&connection))
+        }
         read => read,
     }
     .with_context(|| format!("reading {}: is it fail2ban's database?", path.display()))
@@ -73,7 +107,7 @@ fn has_changes(path: &Path) -> bool {
     })
 }
 
-fn read(path: &Path, is_immutable: bool, now: i64) -> rusqlite::Result<Bans> {
+fn open(path: &Path, is_immutable: bool) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = if is_immutable {
         let mut uri = "file:".to_owned();
@@ -90,6 +124,10 @@ fn read(path: &Path, is_immutable: bool, now: i64) -> rusqlite::Result<Bans> {
         Connection::open_with_flags(path, flags)?
     };
     connection.busy_timeout(PATIENCE)?;
+    Ok(connection)
+}
+
+fn read_bans(connection: &Connection, now: i64) -> rusqlite::Result<Bans> {
     let mut statement = connection.prepare(
         "SELECT CAST(ip AS TEXT), CAST(jail AS TEXT), CAST(timeofban AS INTEGER), CAST(bantime AS INTEGER) FROM bips
          WHERE bantime <= -1 OR timeofban + bantime > ?1 ORDER BY jail, ip",
@@ -113,6 +151,37 @@ fn read(path: &Path, is_immutable: bool, now: i64) -> rusqlite::Result<Bans> {
     }
     Ok(found)
 }
+
+fn read_logs(connection: &Connection, are_wanted: &dyn Fn(&str) -> bool) -> rusqlite::Result<ReadLogs> {
+    let mut statement = connection.prepare(
+        "SELECT CAST(jail AS TEXT), CAST(path AS TEXT), CAST(coalesce(firstlinemd5, '') AS TEXT), CAST(lastfilepos AS INTEGER),
+                CAST(round(lastfilepos * 1000000) AS INTEGER)
+         FROM logs WHERE path IS NOT NULL ORDER BY path, jail LIMIT ?1",
+    )?;
+    let mut rows = statement.query([MAX_LOGS])?;
+    let mut found = ReadLogs::default();
+    while let Some(row) = rows.next()? {
+        let (jail, path): (String, String) = (row.get(0)?, row.get(1)?);
+        if !are_wanted(&jail) {
+            continue;
+        }
+        if path.starts_with('/') {
+            let (digest, offset): (String, Option<i64>) = (row.get(2)?, row.get(3)?);
+            let first_line = if digest.is_empty() { FirstLine::None } else { FirstLine::Sha1(digest.to_lowercase()) };
+            let offset = offset.and_then(|offset| u64::try_from(offset).ok()).unwrap_or(0);
+            found.files.push(ReadLog { path: path.into(), first_line, offset });
+        } else if let Some(micros) = row.get::<_, Option<i64>>(4)?.and_then(|micros| u64::try_from(micros).ok())
+            && path == JOURNAL
+            && micros > 0
+        {
+            found.journals.insert(jail, micros);
+        }
+    }
+    Ok(found)
+}
+
+/// What the path is of a jail that reads the journal.
+const JOURNAL: &str = "systemd-journal";
 
 #[cfg(test)]
 mod tests {
@@ -160,7 +229,7 @@ mod tests {
         let before = fs::read(&path).unwrap();
 
         assert_eq!(bans(&path, 1_500).unwrap(), expected());
-        assert_eq!(read(&path, true, 1_500).unwrap(), expected(), "by its escaped name");
+        assert_eq!(read_bans(&open(&path, true).unwrap(), 1_500).unwrap(), expected(), "by its escaped name");
         assert_eq!(fs::read(&path).unwrap(), before);
     }
 
@@ -179,6 +248,34 @@ mod tests {
         assert!(has_changes(&path), "the file alone would not do");
 
         assert_eq!(bans(&path, 1_500).unwrap(), expected());
+    }
+
+    #[test]
+    fn of_the_logs_come_out_those_of_jails_that_are_wanted() {
+        let directory = TempDir::new();
+        let path = directory.path("f.sqlite3");
+        let connection = Connection::open(&path).unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE logs(jail TEXT NOT NULL, path TEXT, firstlinemd5 TEXT, lastfilepos INTEGER DEFAULT 0);
+                 INSERT INTO logs VALUES ('b', '/var/log/x', 'ABC', 7), ('a', '/var/log/x', '', 0), ('off', '/var/log/y', 'abc', 9),
+                   ('a', 'systemd-journal', '2026', 1795748740.123456), ('a', '/var/log/z', NULL, -1),
+                   ('off', 'systemd-journal', '2026', 1), ('b', 'systemd-journal', '', 0), ('b', 'else', '', 7), ('b', NULL, '', 7)",
+            )
+            .unwrap();
+        drop(connection);
+        let log = |path: &str, first_line, offset| ReadLog { path: path.into(), first_line, offset };
+
+        let found = logs(&path, |jail| jail != "off").unwrap();
+        assert_eq!(found.journals, BTreeMap::from([("a".to_owned(), 1_795_748_740_123_456)]));
+        assert_eq!(
+            found.files,
+            [
+                log("/var/log/x", FirstLine::None, 0),
+                log("/var/log/x", FirstLine::Sha1("abc".to_owned()), 7),
+                log("/var/log/z", FirstLine::None, 0)
+            ]
+        );
     }
 
     #[test]

@@ -1,17 +1,18 @@
 //! fail2ban's jails and filters as parts of a configuration of ours.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
 use blocker_core::config::{Config, FilterFile, Names, filter_files};
 use blocker_core::engine::SourceId;
-use blocker_core::fail2ban::{self, Fault, Logs, load_jails, take};
+use blocker_core::fail2ban::{self, Checks, Fault, Logs, load_jails, take};
 use blocker_core::filter::Filter;
 use blocker_core::filter::fail2ban::Fail2ban;
 
 use super::directory;
 use crate::exit::Failure;
+use crate::network::allow_files;
 use crate::source::FileSource;
 
 /// Reads and compiles the filter in a file, with parameters behind its path; also what may not be as it was meant, a sentence each.
@@ -64,8 +65,18 @@ pub fn add_jails(config: &mut Config, names: &Names) -> Result<()> {
         let source = FileSource::new(SourceId::new(0), paths.to_vec(), max_line_bytes);
         source.map(drop).map_err(|error| error.to_string())
     };
-    take(&directory.to_string_lossy(), &jails, names, &check_logs, config);
+    let checks = Checks { logs: &check_logs, allow_file: &check_allow_file };
+    take(&directory.to_string_lossy(), &jails, names, &checks, config);
     Ok(())
+}
+
+/// Says what is wrong with a file of addresses that are never banned.
+///
+/// # Errors
+///
+/// The file, the line and what would be right.
+pub fn check_allow_file(path: &str) -> Result<(), String> {
+    allow_files::check(&[PathBuf::from(path)]).map_err(|fault| fault.to_string())
 }
 
 /// All that is wrong with the files of a directory, a line each.

@@ -5,7 +5,7 @@ mod directory;
 mod jails;
 
 pub use directory::{is_there, read};
-pub use jails::{add_filters, add_jails, compiled, in_words};
+pub use jails::{add_filters, add_jails, check_allow_file, compiled, in_words};
 
 /// Where fail2ban's configuration is as a rule.
 pub const DIRECTORY: &str = "/etc/fail2ban";

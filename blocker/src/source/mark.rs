@@ -43,6 +43,11 @@ pub enum JournalMark {
 }
 
 impl JournalMark {
+    /// Behind the entries of a time, in microseconds since 1970: as those of a cursor that is known by nothing else.
+    pub fn behind_time(micros: u64) -> Self {
+        Self::Behind(format!("t={:x}", micros.saturating_add(1)))
+    }
+
     /// From what a store holds: a cursor, or none for the beginning. `None` if that is no cursor.
     pub fn from_cursor(cursor: Option<String>) -> Option<Self> {
         match cursor {

@@ -9,7 +9,7 @@
 //! - `command`: what a program prints; `syslog`: what is sent by syslog's protocols; `stdin`: standard input.
 //!
 //! Inside: `follower` (which files are followed, and until when), `find` and `pattern` (which files the globs name),
-//! `remembered` (where to begin in files that are not open), `resume` (where an earlier run left off), `family` (what rotations made of a log), `mark` (how that is told), `tail` (one followed file), `unpacked` (one
+//! `remembered` (where to begin in files that are not open), `resume` (where an earlier run left off), `handover` (where another program did), `family` (what rotations made of a log), `mark` (how that is told), `tail` (one followed file), `unpacked` (one
 //! compressed file), `packed` (how files are compressed), `reader` (either of the two), `lines` (bytes into lines), `watch`
 //! (inotify), `stream` (lines of a pipe), `printed` (what a command has printed before), `filesystem` (which announce
 //! nothing), `problems` (what is in the way), `look` (what a doctor wants to know), `whole` (a log read once, with the
@@ -29,6 +29,7 @@ pub mod file;
 mod filesystem;
 mod find;
 mod follower;
+mod handover;
 pub mod journal;
 mod lines;
 mod look;
@@ -52,6 +53,7 @@ mod whole;
 
 pub use command::CommandSource;
 pub use file::FileSource;
+pub use handover::{FirstLine, Handed, ReadLog, Why, hand_over};
 pub use journal::{JournalInput, JournalPlace, JournalReader};
 pub use look::{Seen, SeenFile, look};
 pub use mark::{JournalMark, Mark, Marks};

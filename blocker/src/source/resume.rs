@@ -91,7 +91,7 @@ impl Mark {
 
     /// Whether a file has what was there when it was read; at its beginning, what was first in it. Where nothing is known of
     /// that, whether it was there when the mark was noted: another may have its inode.
-    fn is_in(&self, file: &File) -> bool {
+    pub(super) fn is_in(&self, file: &File) -> bool {
         if self.offset > 0 {
             self.position().is_in(file)
         } else if self.before.is_empty() {

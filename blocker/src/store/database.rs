@@ -13,12 +13,13 @@ use blocker_core::keyed::HashKey;
 use blocker_core::prefix::Prefix;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Result, TransactionBehavior, params};
 
+use super::begin::{Known, Places};
 use super::lists::{self, Lists};
 use super::schema::{self, Refusal};
 use super::wall::{Offset, Stamp, boot_id};
 use super::{FILE_NAME, Loaded, PastBan, Transaction, account, grants, history, printed, rows, sessions, twins};
 use crate::clock::Reading;
-use crate::source::JournalMark;
+use crate::source::{JournalMark, Mark, Marks};
 
 /// Most files remembered of one source; beyond it the one first read is forgotten. A source remembers fewer itself.
 const MAX_LOGS: i64 = 2048;
@@ -90,7 +91,12 @@ impl Database {
         Ok(Opened { database, set_aside: Some(set_aside) })
     }
 
-    fn open_file(state: &Path) -> Result<Self, Refusal> {
+    /// Opens the database in `state`, or makes it. A damaged one is an error.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be had.
+    pub(super) fn open_file(state: &Path) -> Result<Self, Refusal> {
         let io = |error: std::io::Error| Refusal::Io(error);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(io)?;
         let path = state.join(FILE_NAME);
@@ -159,7 +165,7 @@ impl Database {
         self.load_bans(&jail, &mut loaded)?;
         self.lists.load(&self.connection, self.offset, &jail, &mut loaded)?;
         let nobodys = self.load_failures(&jail, &mut loaded)?;
-        self.load_logs(&mut loaded)?;
+        loaded.logs = self.logs()?;
         self.load_cursors(&mut loaded)?;
         loaded.printed = printed::load(&self.connection)?;
         let (history, of_gone_jails) = history::load(&self.connection, &jail, self.offset)?;
@@ -210,18 +216,50 @@ impl Database {
         Ok(nobodys)
     }
 
-    fn load_logs(&self, loaded: &mut Loaded) -> Result<()> {
+    /// Whether a daemon has written anything; else places were noted in it at most.
+    fn is_of_a_daemon(&self) -> Result<bool> {
+        self.connection.query_row("SELECT count(*) > 0 FROM meta", [], |row| row.get(0))
+    }
+
+    /// How far a daemon has read every source.
+    pub(super) fn places(&self) -> Result<Known> {
+        if !self.is_of_a_daemon()? {
+            return Ok(Known::default());
+        }
+        let mut loaded = Loaded::default();
+        self.load_cursors(&mut loaded)?;
+        Ok(Known { logs: self.logs()?, cursors: loaded.cursors })
+    }
+
+    /// What was read of each source of files.
+    fn logs(&self) -> Result<BTreeMap<String, Marks>> {
+        let mut logs: BTreeMap<String, Marks> = BTreeMap::new();
         let mut statement = self.connection.prepare("SELECT source FROM sources")?;
         let mut found = statement.query([])?;
         while let Some(row) = found.next()? {
-            loaded.logs.entry(row.get(0)?).or_default().is_known = true;
+            logs.entry(row.get(0)?).or_default().is_known = true;
         }
         let mut statement = self.connection.prepare(rows::LOGS)?;
         let mut found = statement.query([])?;
         while let Some(row) = found.next()? {
-            loaded.logs.entry(row.get(0)?).or_default().files.push(rows::mark(row)?);
+            logs.entry(row.get(0)?).or_default().files.push(rows::mark(row)?);
         }
-        Ok(())
+        Ok(logs)
+    }
+
+    /// Notes how far sources have been read, and nothing else: what is known of bans and of the kernel stays as it is. What was noted
+    /// so before, and no daemon has begun from, is forgotten.
+    pub(super) fn write_places(&mut self, places: &Places, noted: i64) -> Result<()> {
+        let is_of_a_daemon = self.is_of_a_daemon()?;
+        let written = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if !is_of_a_daemon {
+            written.execute_batch("DELETE FROM logs; DELETE FROM sources; DELETE FROM cursors")?;
+        }
+        put_logs(&written, &places.logs, noted)?;
+        for (source, mark) in &places.cursors {
+            rows::put_cursor(&written, source, mark)?;
+        }
+        written.commit()
     }
 
     fn load_cursors(&self, loaded: &mut Loaded) -> Result<()> {
@@ -331,12 +369,7 @@ impl Database {
         for (source, device, inode) in lost_logs {
             rows::remove_mark(&written, source, *device, *inode)?;
         }
-        for (source, marks) in logs {
-            written.prepare_cached("INSERT OR IGNORE INTO sources (source) VALUES (?1)")?.execute([source])?;
-            for mark in marks {
-                rows::put_mark(&written, source, mark, *collected)?;
-            }
-        }
+        put_logs(&written, logs, *collected)?;
         for (source, mark) in cursors {
             rows::put_cursor(&written, source, mark)?;
         }
@@ -383,6 +416,16 @@ impl Database {
         cleaned.commit()?;
         self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({PAGES_FREED})"))
     }
+}
+
+fn put_logs(connection: &Connection, logs: &[(String, Vec<Mark>)], noted: i64) -> Result<()> {
+    for (source, marks) in logs {
+        connection.prepare_cached("INSERT OR IGNORE INTO sources (source) VALUES (?1)")?.execute([source])?;
+        for mark in marks {
+            rows::put_mark(connection, source, mark, noted)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whose a row is, if it is somebody's.

@@ -19,6 +19,7 @@
 //! keeps the daemon from enforcing. See [`schema`] for the tables and [`wall`] for their times.
 
 mod account;
+mod begin;
 mod database;
 mod grants;
 mod history;
@@ -47,6 +48,7 @@ use crate::clock::Reading;
 use crate::source::{JournalMark, Mark, Marks};
 
 pub use account::{MAX_TOLD, PastBan, PastLine};
+pub use begin::{Known, NotNoted, Places, begin_logs};
 pub use database::{Database, Opened};
 pub use questions::{Answer, Question, Questions};
 pub use wall::boot_id;

@@ -13,7 +13,7 @@ fn taken(text: &str, texts: &[(&str, &str)]) -> Config {
     let check = |paths: &[String]| {
         paths.iter().find(|path| path.contains("[[")).map_or(Ok(()), |path| Err(format!("{path}: no glob")))
     };
-    take("/etc/fail2ban", &jails, &names, &check, &mut config);
+    take("/etc/fail2ban", &jails, &names, &Checks { logs: &check, allow_file: &check_file }, &mut config);
     config
 }
 
@@ -163,7 +163,8 @@ proptest::proptest! {
         ];
         let Ok(jails) = load_jails(&files(&texts), &|_| true) else { return Ok(()) };
         let mut config = Config::default();
-        take("/etc/fail2ban", &jails, &Names::builtin(), &|_| Ok(()), &mut config);
+        let checks = Checks { logs: &|_| Ok(()), allow_file: &check_file };
+        take("/etc/fail2ban", &jails, &Names::builtin(), &checks, &mut config);
         let taken = config.taken.unwrap();
         for jail in &config.jails {
             proptest::prop_assert!((1..=1_000).contains(&jail.max_retry) && !jail.find_time.is_zero());
@@ -177,4 +178,18 @@ proptest::proptest! {
         }
         proptest::prop_assert!(taken.problems().iter().all(|problem| !problem.contains(char::is_control)));
     }
+}
+
+#[test]
+fn files_of_addresses_that_are_ignored_are_named_in_allow_files_each_once() {
+    let jail = "[DEFAULT]\nenabled = true\nfilter = one\naction = iptables-multiport\nlogpath = /x\nignoreip = file:/etc/allowed\n[a]\n[b]\nignoreip = file:/etc/allowed, file:/etc/nothing\n";
+    let config = taken("[daemon]\nallow_files = ['/etc/own']\n", &[("jail.conf", jail), ONE, BAN, IPTABLES]);
+
+    assert_eq!(config.daemon.allow_files, [PathBuf::from("/etc/own"), PathBuf::from("/etc/allowed")]);
+    let problems = config.taken.as_ref().unwrap().problems();
+    assert!(
+        matches!(&problems[..], [one] if one.contains("\"file:/etc/nothing\": /etc/nothing: no such file: `daemon.allow_files` has one")),
+        "{problems:?}"
+    );
+    assert!(told(&config, "b").contains("ignoreip: file:/etc/nothing: `allow_files` is for all jails"));
 }

@@ -102,8 +102,11 @@ fn expand(name: &str, expression: &str) -> Result<Expanded, InvalidPattern> {
         at += open;
         let tag = TAGS.iter().find(|(tag, _)| from_open.starts_with(tag));
         let (tag, replacement) = match tag {
-            // `(?<name>` and `(?P<name>` are groups, and a lone `<` is itself.
-            None => ("<", "<"),
+            None => match unknown_tag(from_open).filter(|_| !is_group(before)) {
+                Some(tag) => return Err(no_tag(name, expression, at, tag)),
+                // A lone `<` is itself.
+                None => ("<", "<"),
+            },
             Some(&(tag, replacement)) => (tag, replacement),
         };
         addresses += usize::from(replacement == ADDR);
@@ -117,6 +120,32 @@ fn expand(name: &str, expression: &str) -> Result<Expanded, InvalidPattern> {
         return Err(InvalidPattern::whole(name, "<ADDR> stands in it more than once: make a pattern of each"));
     }
     Ok(Expanded { text, places })
+}
+
+/// What looks like a tag and is none: in capital letters, as tags are.
+fn unknown_tag(text: &str) -> Option<&str> {
+    let end = text.find('>')?;
+    let name = text[1..end].trim_start_matches('/');
+    let is_of_tag = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
+    let is_tag = name.starts_with(|c: char| c.is_ascii_uppercase()) && name.len() > 1 && name.chars().all(is_of_tag);
+    is_tag.then(|| &text[..=end])
+}
+
+/// Whether a name of a group comes next: `(?<NAME>` and `(?P<NAME>`.
+fn is_group(before: &str) -> bool {
+    before.ends_with("(?") || before.ends_with("(?P")
+}
+
+fn no_tag(name: &str, expression: &str, at: usize, tag: &str) -> InvalidPattern {
+    let character = 1 + expression[..at].chars().count();
+    let text = &tag[1..];
+    InvalidPattern {
+        name: name.to_owned(),
+        place: format!(" at character {character}"),
+        what: format!(
+            "{tag} is no tag: there are <ADDR>, or <HOST>, and <USER>; where the line itself has it, write [<]{text}"
+        ),
+    }
 }
 
 fn invalid(name: &str, expression: &str, places: &[(usize, usize)], error: &regex_syntax::Error) -> InvalidPattern {
@@ -165,6 +194,23 @@ mod tests {
         let (regex, _) = compile("x", "user=<USER> from <ADDR>").unwrap();
 
         assert_eq!(&regex.captures(b"user=\xff\n\0 from 192.0.2.9").unwrap()["user"], b"\xff\n\0");
+    }
+
+    #[test]
+    fn what_looks_like_a_tag_and_is_none_is_an_error_and_not_text() {
+        assert_eq!(
+            error("ü <USER> <HOSTS> <ADDR>"),
+            "pattern `x` at character 10: <HOSTS> is no tag: there are <ADDR>, or <HOST>, and <USER>; where the line itself has it, write \
+             [<]HOSTS>"
+        );
+        for tag in ["<F-USER>", "</F-USER>", "<IP4>"] {
+            assert!(error(&format!("{tag} <ADDR>")).contains(&format!("at character 1: {tag} is no tag")), "{tag}");
+        }
+        for text in
+            ["[<]IP4> <ADDR>", "<[^>]*> <ADDR>", "<x> <ADDR>", "<A> <ADDR>", "(?P<UID>[0-9]+) <ADDR>", "<IP4 <ADDR>"]
+        {
+            assert!(compile("x", text).is_ok(), "{text}");
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(super) fn read(path: &Path) -> Result<Bans> {
 
 /// Prints whom fail2ban bans, each once.
 pub(super) fn list(database: Option<&Path>) -> Result<()> {
-    let Some(path) = database else { bail!("fail2ban has no database here: name it with --database") };
+    let Some(path) = database else { return Err(super::without_database()) };
     let prefixes: BTreeSet<String> = read(path)?.bans.into_iter().map(|ban| ban.prefix.to_string()).collect();
     prefixes.iter().try_for_each(|prefix| output::line(prefix))
 }
@@ -56,12 +56,7 @@ pub(super) fn hand_over(globals: &Globals, import: &Import, found: &Bans) -> Res
     })?;
     // What the daemon runs as it is in fail2ban goes before what would be written of it.
     let taken = settings::load(&globals.config).ok().and_then(|config| config.taken);
-    let written = import.jails.iter().filter_map(|jail| Some((jail.name.as_str(), jail.jail.as_ref()?.name.as_str())));
-    let run = taken
-        .iter()
-        .flat_map(|taken| &taken.jails)
-        .filter_map(|jail| Some((jail.name.as_str(), jail.jail.as_deref()?)));
-    let ours: BTreeMap<&str, &str> = written.chain(run).collect();
+    let ours = super::ours(import, taken.as_ref());
     let mut requests: BTreeMap<(&str, Option<u64>), Vec<Whom>> = BTreeMap::new();
     let mut homeless: BTreeMap<&str, usize> = BTreeMap::new();
     for ban in &found.bans {
@@ -98,8 +93,8 @@ pub(super) fn hand_over(globals: &Globals, import: &Import, found: &Bans) -> Res
 }
 
 /// What of the database is left where it is.
-const PLACES: &str = "\nHow far fail2ban has read its logs, and what it has counted, is not taken over: the daemon has read them since it \
-                      started, so let fail2ban run until then";
+const PLACES: &str = "\nWhat fail2ban has counted is not taken over. How far it has read its logs is, by --logs before the daemon's first \
+                      start; without that the daemon has read them since it started, so let fail2ban run until then";
 
 /// An address is banned as the log would have it banned.
 fn whom(ban: &Ban) -> Option<Whom> {

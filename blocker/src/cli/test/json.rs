@@ -103,7 +103,7 @@ pub(super) fn put_line(out: &mut Vec<u8>, file: Option<&str>, line: u64, told: &
 
 /// The same of a ban that the line earned.
 pub(super) fn put_ban(out: &mut Vec<u8>, file: Option<&str>, line: u64, ban: &Banned) -> Result<()> {
-    let Banned { prefix, jail, started, until, attempts, pattern } = ban;
+    let Banned { prefix, jail, started, until, attempts, pattern, number: _ } = ban;
     let lasts_s = match until {
         Until::At(end) => Some(end.saturating_since(*started).as_secs()),
         Until::Forever => None,

@@ -4,8 +4,9 @@ use anyhow::Result;
 use blocker_core::time::{Until, format_span};
 
 use super::clock::show;
+use super::later::Login;
 use super::replay::{Banned, Replay};
-use super::tally::{Missed, Tally};
+use super::tally::{self, Missed, Tally};
 use crate::cli::output;
 
 /// Prints all that came together.
@@ -27,6 +28,7 @@ pub(super) fn print(tally: &Tally, replay: &Replay) -> Result<()> {
     for (form, lines) in &tally.forms {
         output::line(&match *form {
             "none" => format!("lines without a time: {lines}"),
+            tally::JOURNAL => format!("entries of the journal, as of now: {lines}"),
             form => format!("lines with a time as in `{form}`: {lines}"),
         })?;
     }
@@ -55,17 +57,21 @@ fn print_hits(tally: &Tally) -> Result<()> {
 }
 
 fn print_bans(tally: &Tally, replay: &Replay) -> Result<()> {
-    let rows: Vec<[String; 6]> = tally.banned.iter().map(row).collect();
+    let rows: Vec<[String; 7]> = tally.banned.iter().map(|ban| row(ban, replay.later.after(ban.number))).collect();
     match tally.bans {
         0 => output::line("nobody would be banned")?,
         bans => output::line(&format!("bans that would fall due: {bans}"))?,
     }
     if !rows.is_empty() {
-        output::table(["WHEN", "PREFIX", "JAIL", "FOR", "ATTEMPTS", "LAST"], &rows)?;
+        output::table(["WHEN", "PREFIX", "JAIL", "FOR", "ATTEMPTS", "LAST", "LOGGED IN LATER"], &rows)?;
     }
     let left_out = tally.bans.saturating_sub(rows.len() as u64);
     if left_out > 0 {
         output::line(&format!("and {left_out} more (all of them: --json --sparse --replay)"))?;
+    }
+    if replay.later.count() > 0 {
+        let count = replay.later.count();
+        output::line(&format!("bans after which somebody logged in from there, so perhaps of no attacker: {count}"))?;
     }
     if replay.refused > 0 {
         output::line(&format!("{} bans could not be entered: the table of bans is full", replay.refused))?;
@@ -76,12 +82,16 @@ fn print_bans(tally: &Tally, replay: &Replay) -> Result<()> {
     Ok(())
 }
 
-fn row(ban: &Banned) -> [String; 6] {
-    let Banned { prefix, jail, started, until, attempts, pattern } = ban;
+fn row(ban: &Banned, login: Option<&Login>) -> [String; 7] {
+    let Banned { prefix, jail, started, until, attempts, pattern, number: _ } = ban;
     let lasts = match until {
         Until::At(end) => format_span(end.saturating_since(*started)),
         Until::Forever => "forever".to_owned(),
     };
     let pattern = pattern.as_deref().unwrap_or("-").escape_debug().to_string();
-    [show(*started), prefix.to_string(), jail.clone(), lasts, attempts.to_string(), pattern]
+    let login = match login {
+        Some(Login { time, user }) => format!("{} as {}", show(*time), user.escape_ascii()),
+        None => "-".to_owned(),
+    };
+    [show(*started), prefix.to_string(), jail.clone(), lasts, attempts.to_string(), pattern, login]
 }

@@ -13,6 +13,7 @@ use blocker_core::prefix::Prefix;
 use blocker_core::time::{Timestamp, Until};
 
 use super::judge::Counting;
+use super::later::Later;
 
 /// By how much lines of logs that follow one another may be out of order.
 const OVERLAP: Duration = Duration::from_secs(3_600);
@@ -26,6 +27,8 @@ pub(super) struct Banned {
     pub(super) until: Until,
     pub(super) attempts: Attempts,
     pub(super) pattern: Option<Label>,
+    /// By which [`Replay::later`] knows it.
+    pub(super) number: u64,
 }
 
 /// How many failures did not count, and why.
@@ -74,6 +77,8 @@ pub(super) struct Replay {
     pub(super) not_counted: NotCounted,
     /// Bans that could not be entered.
     pub(super) refused: u64,
+    /// Who logged in after being banned.
+    pub(super) later: Later,
 }
 
 impl Replay {
@@ -92,6 +97,7 @@ impl Replay {
             does_count,
             not_counted: NotCounted::default(),
             refused: 0,
+            later: Later::default(),
         }
     }
 
@@ -106,9 +112,9 @@ impl Replay {
         if self.is_new_log {
             self.is_new_log = false;
             if self.clock.is_some_and(|clock| time.saturating_add(OVERLAP) < clock) {
-                let Self { settings, now, does_count, not_counted, refused, .. } = self;
+                let Self { settings, now, does_count, not_counted, refused, later, .. } = self;
                 let anew = Self::new(settings.clone(), *now, *does_count);
-                *self = Self { not_counted: *not_counted, refused: *refused, ..anew };
+                *self = Self { not_counted: *not_counted, refused: *refused, later: std::mem::take(later), ..anew };
             }
         }
         self.clock = self.clock.max(Some(time));
@@ -136,7 +142,8 @@ impl Replay {
                     Origin::Command { .. } | Origin::Adopted => (Attempts::ZERO, None),
                 };
                 let (prefix, jail, started, until) = (ban.prefix, ban.jail_name.to_string(), ban.started, ban.until);
-                self.banned.push(Banned { prefix, jail, started, until, attempts, pattern });
+                let number = self.later.ban(prefix, started);
+                self.banned.push(Banned { prefix, jail, started, until, attempts, pattern, number });
             }
             Event::Ignored { jail: _, addr: _, why } => match why {
                 IgnoreReason::AllowListed(_) => self.not_counted.allow_listed += 1,
@@ -175,6 +182,7 @@ impl Counting for Replay {
         self.advance(made);
         self.engine.handle_success(jail, success, made, self.clock.unwrap_or(made));
         self.take_commands();
+        self.later.log_in(success.addr, success.user, made);
     }
 }
 

@@ -8,7 +8,7 @@ use blocker_core::time::Timestamp;
 use serde::Serialize;
 
 use super::judge::{Outcome, Told};
-use super::replay::{Banned, NotCounted};
+use super::replay::{Banned, NotCounted, Replay};
 
 /// Most missed lines that are shown.
 pub(super) const MAX_MISSED: usize = 20;
@@ -18,6 +18,9 @@ pub(super) const MAX_BANS: usize = 100;
 
 /// Most bytes kept of a missed line.
 const MAX_MISSED_BYTES: usize = 400;
+
+/// Of entries of the journal, which have their time beside them.
+pub(super) const JOURNAL: &str = "journal";
 
 /// The counts. Tables are as long as the filters have patterns and reasons.
 #[derive(Debug, Default)]
@@ -79,6 +82,9 @@ struct SummaryFields<'a> {
     bans: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     not_counted: Option<NotCounted>,
+    /// After how many of the bans somebody logged in from there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logged_in_later: Option<usize>,
 }
 
 #[derive(Debug, Serialize)]
@@ -152,8 +158,8 @@ impl Tally {
         }
     }
 
-    /// For scripts. What was not counted tells only a replay.
-    pub(super) fn summary(&self, not_counted: Option<NotCounted>) -> Summary<'_> {
+    /// For scripts. Of counting tells only a replay.
+    pub(super) fn summary(&self, replay: Option<&Replay>) -> Summary<'_> {
         let hits = self.hits.iter();
         let patterns =
             hits.map(|((filter, pattern), (name, lines))| Hits { filter, pattern: *pattern, name, lines: *lines });
@@ -170,8 +176,9 @@ impl Tally {
                 looks_like_failure: self.looks_like_failure,
                 patterns: patterns.collect(),
                 times: self.forms.iter().map(|(form, &lines)| Times { form, lines }).collect(),
-                bans: not_counted.map(|_| self.bans),
-                not_counted,
+                bans: replay.map(|_| self.bans),
+                not_counted: replay.map(|replay| replay.not_counted),
+                logged_in_later: replay.map(|replay| replay.later.count()),
             },
         }
     }

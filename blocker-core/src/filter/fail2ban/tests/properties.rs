@@ -85,6 +85,23 @@ proptest! {
         }
     }
 
+    /// Which engine runs an expression changes nothing: an empty look-ahead, which is true everywhere, has the other one run it.
+    #[test]
+    fn both_engines_find_the_same_groups(source in expression(), line in line(), across_lines in any::<bool>()) {
+        let text = String::from_utf8_lossy(&line).into_owned();
+        let Ok(linear) = Expression::compile("x", &source, across_lines) else { return Ok(()) };
+        // A flag for the whole expression may stand at its beginning alone.
+        let Ok(other) = Expression::compile("x", &format!("(?=)(?:{source})(?=)"), across_lines) else { return Ok(()) };
+        if linear.is_linear() {
+            prop_assert!(!other.is_linear(), "{}", source);
+            let spans = |searched: Searched<'_>| match searched {
+                Searched::Found(found) => Some((0..8).map(|number| found.span(number)).collect::<Vec<_>>()),
+                Searched::Nothing | Searched::OutOfSteps => None,
+            };
+            prop_assert_eq!(spans(linear.run(&text)), spans(other.run(&text)), "{} in {:?}", source, text);
+        }
+    }
+
     /// Whatever a user types, the address behind it is taken.
     #[test]
     fn no_user_s_text_changes_the_address_where_the_expression_is_anchored(user in "\\PC{0,40}|(?:[a-z ]|from 203\\.0\\.113\\.66|port 1 ssh2|: |sshd\\[7\\]){0,8}") {
