@@ -44,6 +44,8 @@ fn a_daemon_that_is_killed_before_it_is_confirmed_drops_nothing_when_the_time_is
     siege.await_arrival(VILLAIN)?;
     let problems = daemon.status()?.problems;
     ensure!(problems.iter().any(|problem| problem.starts_with("nothing is dropped")), "{problems:?}");
+    let why = daemon.cli(&["why", &VILLAIN.to_string()])?.success()?.stdout;
+    ensure!(why.starts_with(&format!("{VILLAIN} is banned, but only observed")), "{why}");
     let late = daemon.cli(&["confirm"])?;
     ensure!(late.code == Some(1) && late.stderr.contains("it is too late"), "{late:?}");
     Ok(())
