@@ -22,6 +22,10 @@ use crate::store::{self, Loaded, Question, Questions, Report, Told, Transaction,
 /// written.
 const EVERY: Duration = Duration::from_millis(200);
 
+/// Questions that wait for the store to have room: as many as all clients may have under way. Whoever asked does not wait for ever,
+/// and a disk may hang for longer.
+const MAX_QUESTIONS: usize = 128;
+
 /// So many changes are written at once.
 const MANY: usize = 16_384;
 
@@ -130,6 +134,9 @@ impl Keeper {
         match (&self.problem, self.is_on()) {
             (Some(problem), _) => (question.answer)(Err(problem)),
             (None, false) => (question.answer)(Err("there is no database")),
+            (None, true) if self.questions.len() >= MAX_QUESTIONS => {
+                (question.answer)(Err("too many questions wait for the database: its disk is busy, or hangs"));
+            }
             (None, true) => self.questions.push(question),
         }
     }
@@ -282,4 +289,31 @@ fn random_key() -> HashKey {
     let half = |number: u8| RandomState::new().hash_one(number).to_le_bytes();
     let (low, high) = (half(0), half(1));
     HashKey::new(std::array::from_fn(|index| low.iter().chain(&high).copied().nth(index).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::source::testing::TempDir;
+
+    #[test]
+    fn questions_that_a_hanging_disk_leaves_open_are_bounded() {
+        let dir = TempDir::new();
+        let (mut keeper, _) = Keeper::open(&dir.path(""), |_| None, |_| None).expect("it can be opened");
+        let refused = Arc::new(AtomicUsize::new(0));
+
+        for _ in 0..MAX_QUESTIONS + 3 {
+            let refused = Arc::clone(&refused);
+            let answer = move |found: Result<Vec<store::PastBan>, &str>| {
+                assert!(found.is_err_and(|why| why.contains("too many")));
+                refused.fetch_add(1, Ordering::Relaxed);
+            };
+            keeper.ask(Question { whom: "192.0.2.9".parse().expect("an address"), answer: Box::new(answer) });
+        }
+
+        assert_eq!((keeper.questions.len(), refused.load(Ordering::Relaxed)), (MAX_QUESTIONS, 3));
+    }
 }
