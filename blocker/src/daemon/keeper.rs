@@ -98,7 +98,9 @@ impl Keeper {
                 loaded
             }
             Err(why) => {
-                tracing::error!("bans and counts will not outlast a reboot: {why}");
+                tracing::error!(
+                    "bans and counts will not outlast a reboot, until that is put right and the daemon restarted: {why}"
+                );
                 keeper.problem = Some(why);
                 Loaded::default()
             }
@@ -276,8 +278,12 @@ impl Keeper {
 
     /// What is wrong, a sentence each.
     pub(super) fn problems(&self) -> impl Iterator<Item = String> {
-        let problem =
-            self.problem.iter().map(|why| format!("bans and counts are not saved, and lost at a reboot: {why}"));
+        // One that could not be opened, or is given up, is not tried again.
+        let remedy = if self.is_on() { "" } else { "; put that right and restart the daemon, which keeps all bans" };
+        let problem = self
+            .problem
+            .iter()
+            .map(move |why| format!("bans and counts are not saved, and lost at a reboot: {why}{remedy}"));
         let set_aside =
             self.set_aside.iter().map(|why| format!("the database was damaged, what it held is lost: {why}"));
         problem.chain(set_aside)
