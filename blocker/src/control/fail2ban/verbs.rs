@@ -394,13 +394,12 @@ mod tests {
         let (calls, mut asked) = mpsc::channel::<Call>(1);
         let daemon = tokio::spawn(async move {
             while let Some(Call { request, uid: _, reply }) = asked.recv().await {
-                let replies = match request {
-                    Request::Bans => (0..bans).map(|number| Reply::Ban(ban(number))).chain([Reply::Done]).collect(),
-                    Request::Unban { prefixes } => {
-                        let change = |prefix| Change { prefix, outcome: "unbanned".into(), why: None };
-                        prefixes.into_iter().map(|prefix| Reply::Change(change(prefix))).collect()
-                    }
-                    other => panic!("{other:?}"),
+                let replies = if let Request::Unban { prefixes } = request {
+                    let change = |prefix| Change { prefix, outcome: "unbanned".into(), why: None };
+                    prefixes.into_iter().map(|prefix| Reply::Change(change(prefix))).collect()
+                } else {
+                    assert!(matches!(request, Request::Bans), "{request:?}");
+                    (0..bans).map(|number| Reply::Ban(ban(number))).chain([Reply::Done]).collect()
                 };
                 drop(reply.send(replies));
             }
