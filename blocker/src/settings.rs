@@ -102,7 +102,10 @@ fn text(path: &Path) -> Result<String> {
         Ok(text) => Ok(text),
         Err(error) if error.kind() == ErrorKind::NotFound && path == Path::new(DEFAULT_PATH) => Ok(String::new()),
         Err(error) if is_permission(&error) => Err(Failure::Permission(format!("{}: {error}", path.display())).into()),
-        Err(error) => Err(Failure::Configuration(format!("{}: {error}", path.display())).into()),
+        Err(error) => {
+            let hint = if error.kind() == ErrorKind::NotFound { "; an empty file is a configuration, too" } else { "" };
+            Err(Failure::Configuration(format!("{}: {error}{hint}", path.display())).into())
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::{process::Command, time::Duration};
 use anyhow::{Result, ensure};
 use blocker_tests::{
     daemon::{self, Daemon, Settings},
+    lines,
     netns::Net,
     wait,
 };
@@ -44,6 +45,8 @@ fn a_daemon_that_is_killed_before_it_is_confirmed_drops_nothing_when_the_time_is
     siege.await_arrival(VILLAIN)?;
     let problems = daemon.status()?.problems;
     ensure!(problems.iter().any(|problem| problem.starts_with("nothing is dropped")), "{problems:?}");
+    let why = daemon.cli(&["why", &VILLAIN.to_string()])?.success()?.stdout;
+    ensure!(why.starts_with(&format!("{VILLAIN} is banned, but only observed")), "{why}");
     let late = daemon.cli(&["confirm"])?;
     ensure!(late.code == Some(1) && late.stderr.contains("it is too late"), "{late:?}");
     Ok(())
@@ -108,6 +111,28 @@ fn what_was_confirmed_stays_in_force_until_the_configuration_changes() -> Result
     ensure!(nothing.code == Some(1) && nothing.stderr.contains("not started with `--confirm`"), "{nothing:?}");
     daemon.kill9()?;
     siege.holds_for(Duration::from_secs(13))
+}
+
+#[test]
+fn bans_that_a_trial_held_back_have_their_own_ends_also_when_another_configuration_is_tried() -> Result<()> {
+    let net = Net::new()?;
+    let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
+    start(&mut daemon)?;
+    daemon.log().append(lines::refused(VILLAIN, 5).as_bytes())?;
+    daemon.await_ban(VILLAIN, LIMIT)?;
+    daemon.stop()?;
+
+    let changed = Settings { ban_time: "2h".into(), ..Settings::default() };
+    daemon.write_configuration(&daemon.configuration(&changed))?;
+    start(&mut daemon)?;
+
+    ensure!(confirmation(&daemon)?["state"] == "pending", "another configuration is to be confirmed anew");
+    let bans = daemon.bans()?;
+    ensure!(bans.len() == 1 && bans[0].remaining_s.is_some_and(|left| left > 3000.0), "{bans:?}");
+    daemon.cli(&["confirm"])?.success()?;
+    let kernel: Value = serde_json::from_str(&daemon.cli(&["bans", "--kernel", "--json"])?.success()?.stdout)?;
+    ensure!(kernel["remaining_s"].as_u64().is_some_and(|left| left > 3000), "the ban's own end: {kernel}");
+    Ok(())
 }
 
 fn start(daemon: &mut Daemon<'_>) -> Result<()> {

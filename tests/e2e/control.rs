@@ -1,6 +1,11 @@
 //! The commands: what they do, what they print, and who may.
 
-use std::{fs, net::IpAddr};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    net::IpAddr,
+    os::unix::net::UnixStream,
+};
 
 use anyhow::Result;
 use blocker_tests::{
@@ -106,6 +111,25 @@ fn the_pins_alone_let_one_address_go_with_the_daemon_down() -> Result<()> {
     siege.await_arrival(VILLAIN)?;
     daemon.start()?;
     assert_eq!(daemon.bans()?.len(), 0);
+    Ok(())
+}
+
+/// What accepts IPv4 on a socket of IPv6 has such addresses.
+#[test]
+fn an_application_may_tell_of_an_ipv4_address_as_ipv6_has_it() -> Result<()> {
+    let net = Net::new()?;
+    let daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
+    let mut stream = UnixStream::connect(daemon.directory().join("run/control.sock"))?;
+    stream.set_read_timeout(Some(LIMIT))?;
+
+    writeln!(stream, "{{\"command\":\"attempt\",\"jail\":\"dovecot\",\"addr\":\"::ffff:{VILLAIN}\",\"attempts\":5}}")?;
+
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer)?;
+    assert_eq!(answer.trim(), "\"done\"");
+    daemon.await_ban(VILLAIN, LIMIT)?;
+    let why = daemon.cli(&["why", &VILLAIN.to_string()])?.success()?.stdout;
+    assert!(why.contains("+5, 5 in all: dovecot \"told by an application\""), "{why}");
     Ok(())
 }
 

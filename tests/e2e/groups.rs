@@ -56,6 +56,14 @@ fn members_of_the_group_change_those_of_the_other_look_and_nobody_else_does_eith
             );
         }
     }
+    for who in &strangers {
+        for arguments in [&["unban", "--kernel", "203.0.113.9"][..], &["bans", "--kernel"]] {
+            let refused = daemon.run_as(&net, who, arguments)?;
+            let says_why =
+                refused.stderr.contains("Permission denied") && !refused.stderr.contains("no ban is in force");
+            ensure!(refused.code == Some(77) && says_why, "{who:?} {arguments:?}: {refused:?}");
+        }
+    }
     for arguments in changes.into_iter().chain([&["status"][..], &["bans"]]) {
         for who in &strangers {
             let refused = daemon.run_as(&net, who, arguments)?;

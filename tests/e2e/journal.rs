@@ -1,5 +1,8 @@
 //! The journal as a source: real journal files, read by the real `journalctl`, and a real journald.
 
+mod journald;
+mod twice;
+
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr},
@@ -12,7 +15,6 @@ use anyhow::{Context, Result};
 use blocker_tests::{
     daemon::{self, Daemon, Settings},
     journal_files::JournalFile,
-    journald::Journald,
     lines,
     netns::{Host, Net},
     process::Process,
@@ -33,7 +35,6 @@ const SECOND_VICTIM: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 14));
 
 const ROOT: u32 = 0;
 const MALLORY: u32 = 1_000;
-const NOBODY: u32 = 65_534;
 const NOW: Duration = Duration::ZERO;
 
 /// The pauses between attempts to read a journal grow: 1, 2, 4 … s.
@@ -320,111 +321,6 @@ fn one_reader_serves_all_jails_and_gives_each_its_own() -> Result<()> {
 }
 
 #[test]
-fn what_is_in_the_file_and_in_the_journal_counts_once() -> Result<()> {
-    let net = Net::new()?;
-    let mut daemon = configured(&net, &["_SYSTEMD_UNIT=dovecot.service"], "")?;
-    let text = fs::read_to_string(daemon.config_path())?;
-    let log = format!("[jails.dovecot]\nlog = {:?}\n", daemon.log().path());
-    daemon.write_configuration(&text.replace("[jails.dovecot]\n", &log))?;
-    start(&mut daemon)?;
-    let mut file = JournalFile::create(&journal(&daemon), "system")?;
-
-    let line = |source| lines::refused(source, 1);
-    let both: Vec<String> = (0..4).map(|_| line(VICTIM)).collect();
-    for line in &both {
-        file.append(message(line), ROOT, NOW)?;
-        daemon.log().append(line.as_bytes())?;
-    }
-    // Each of them alone, and they add up.
-    file.append(&refused(LIVE), ROOT, NOW)?;
-    file.append(&refused(LIVE), ROOT, NOW)?;
-    for _ in 0..3 {
-        daemon.log().append(line(LIVE).as_bytes())?;
-    }
-
-    daemon.await_ban(LIVE, LIMIT)?;
-    await_failures(&daemon, 9)?;
-    assert!(!is_banned(&daemon, VICTIM)?, "four are borne: {:?}", daemon.status()?);
-    Ok(())
-}
-
-#[test]
-fn what_both_logs_took_while_the_daemon_was_down_counts_once() -> Result<()> {
-    let net = Net::new()?;
-    let mut daemon = configured(&net, &["_SYSTEMD_UNIT=dovecot.service"], "")?;
-    let text = fs::read_to_string(daemon.config_path())?;
-    let log = format!("[jails.dovecot]\nlog = {:?}\n", daemon.log().path());
-    daemon.write_configuration(&text.replace("[jails.dovecot]\n", &log))?;
-    let mut file = JournalFile::create(&journal(&daemon), "system")?;
-    let both = |file: &mut JournalFile, daemon: &Daemon<'_>, source| {
-        let line = lines::refused(source, 1);
-        file.append(message(&line), ROOT, NOW)?;
-        daemon.log().append(line.as_bytes())
-    };
-    both(&mut file, &daemon, OLD)?;
-    await_file(&file)?;
-    start(&mut daemon)?;
-    end(&mut daemon, false)?;
-
-    for _ in 0..4 {
-        both(&mut file, &daemon, VICTIM)?;
-    }
-    start(&mut daemon)?;
-
-    wait::until("all lines to be judged", LIMIT, || {
-        let status = daemon.status().map_err(|error| format!("{error:#}"))?;
-        if status.lines.judged == 8 { Ok(()) } else { Err(format!("{status:?}")) }
-    })?;
-    assert_eq!(daemon.status()?.jail("dovecot").failures, 4);
-    assert!(!is_banned(&daemon, VICTIM)?, "four are borne: {:?}", daemon.status()?);
-    both(&mut file, &daemon, VICTIM)?;
-    daemon.await_ban(VICTIM, LIMIT)?;
-    Ok(())
-}
-
-/// Which log tells of a failure before the daemon goes down, and which one after it is back.
-#[test]
-fn what_one_log_told_before_a_restart_and_the_other_after_it_counts_once() -> Result<()> {
-    for (is_file_first, is_killed) in [(true, true), (false, true), (true, false)] {
-        let net = Net::new()?;
-        let mut daemon = configured(&net, &["_SYSTEMD_UNIT=dovecot.service"], "")?;
-        let text = fs::read_to_string(daemon.config_path())?;
-        let log = format!("[jails.dovecot]\nlog = {:?}\n", daemon.log().path());
-        daemon.write_configuration(&text.replace("[jails.dovecot]\n", &log))?;
-        start(&mut daemon)?;
-        let mut file = JournalFile::create(&journal(&daemon), "system")?;
-        let tell = |file: &mut JournalFile, daemon: &Daemon<'_>, line: &str, in_file: bool| -> Result<()> {
-            if in_file { daemon.log().append(line.as_bytes()).map(drop) } else { file.append(message(line), ROOT, NOW) }
-        };
-        let told: Vec<String> = (0..4).map(|_| lines::refused(VICTIM, 1)).collect();
-        for line in &told {
-            tell(&mut file, &daemon, line, is_file_first)?;
-        }
-        await_failures(&daemon, 4)?;
-        // On disk when it returns, and with it all that was before.
-        daemon.cli(&["unban", "198.51.100.250"])?.success()?;
-        end(&mut daemon, is_killed)?;
-
-        start(&mut daemon)?;
-        for line in &told {
-            tell(&mut file, &daemon, line, !is_file_first)?;
-        }
-        // What follows is behind them in the same log.
-        for _ in 0..5 {
-            tell(&mut file, &daemon, &lines::refused(LIVE, 1), !is_file_first)?;
-        }
-
-        daemon.await_ban(LIVE, LIMIT)?;
-        let state = (is_file_first, is_killed, daemon.status()?);
-        assert!(!is_banned(&daemon, VICTIM)?, "four are borne: {state:?}");
-        // And they do count: one more in the log that told them first is the fifth.
-        tell(&mut file, &daemon, &lines::refused(VICTIM, 1), is_file_first)?;
-        daemon.await_ban(VICTIM, LIMIT)?;
-    }
-    Ok(())
-}
-
-#[test]
 fn without_journalctl_status_says_so() -> Result<()> {
     let net = Net::new()?;
     let daemon = configured(&net, &["_SYSTEMD_UNIT=dovecot.service"], "")?;
@@ -452,111 +348,6 @@ fn journalctl_ends_with_the_daemon_however_it_ends() -> Result<()> {
         }
         await_end_of(&reader.to_string(), "journalctl")?;
     }
-    Ok(())
-}
-
-/// The real thing: what journald says of the sender is the kernel's word, and a sender's own fields are not.
-#[test]
-fn a_line_forged_by_a_local_user_bans_nobody() -> Result<()> {
-    let net = Net::new()?;
-    let journald = Journald::start()?;
-    let settings = Settings::default();
-    let daemon = Daemon::configure(&net, &daemon::binary()?, &settings)?;
-    let log = format!("log = [\"{}\"]\n", daemon.log().path().display());
-    let reads = "journal = [\"_SYSTEMD_UNIT=dovecot.service\", \"+\", \"SYSLOG_IDENTIFIER=dovecot\"]\n";
-    daemon.write_configuration(&daemon.configuration(&settings).replace(&log, reads))?;
-    let running = Process::spawn("blocker", journald.around(&daemon.command(&["run"])))?;
-    await_journal(&daemon).with_context(|| running.printed())?;
-
-    // By syslog; also from within Dovecot's unit, as a program that a user's sieve script starts would.
-    let mut outsider = journald.speaker(None, NOBODY)?;
-    let mut insider = journald.speaker(Some("dovecot.service"), NOBODY)?;
-    for _ in 0..5 {
-        outsider.say(&refused(VICTIM))?;
-        insider.say(&refused(VICTIM))?;
-        // By journald's own protocol, with the trusted fields among what is sent.
-        let message = format!("MESSAGE={}", refused(VICTIM));
-        journald
-            .send_fields(NOBODY, &["SYSLOG_IDENTIFIER=dovecot", &message, "_UID=0", "_SYSTEMD_UNIT=dovecot.service"])?;
-    }
-    // Root, but not Dovecot.
-    journald.speaker(None, ROOT)?.say(&refused(VICTIM))?;
-
-    // Dovecot's log process, over a rotation.
-    let mut dovecot = journald.speaker(Some("dovecot.service"), ROOT)?;
-    dovecot.say(&refused(LIVE))?;
-    await_failures(&daemon, 1)?;
-    journald.rotate()?;
-    for _ in 0..4 {
-        dovecot.say(&refused(LIVE))?;
-    }
-
-    daemon.await_ban(LIVE, LIMIT)?;
-    assert!(!is_banned(&daemon, VICTIM)?);
-    let status = daemon.status()?;
-    assert_eq!(status.jail("dovecot").failures, 5, "{status:?}");
-    await_problem(&daemon, "16 entries of the journal do not count")
-}
-
-#[test]
-fn what_journald_took_over_a_rotation_while_the_daemon_was_down_is_judged_once() -> Result<()> {
-    let net = Net::new()?;
-    let journald = Journald::start()?;
-    let settings = Settings::default();
-    let daemon = Daemon::configure(&net, &daemon::binary()?, &settings)?;
-    let log = format!("log = [\"{}\"]\n", daemon.log().path().display());
-    daemon.write_configuration(&daemon.configuration(&settings).replace(&log, ""))?;
-    let running = Process::spawn("blocker", journald.around(&daemon.command(&["run"])))?;
-    await_journal(&daemon).with_context(|| running.printed())?;
-    let mut dovecot = journald.speaker(Some("dovecot.service"), ROOT)?;
-    for source in [LIVE, VICTIM, LIVE, VICTIM] {
-        dovecot.say(&refused(source))?;
-    }
-    await_failures(&daemon, 4)?;
-    // The number that it tells itself is that of its namespace.
-    let outside = running.pid();
-    let child = fs::read_to_string(format!("/proc/{outside}/task/{outside}/children"))?.trim().to_owned();
-    drop(running);
-    await_end_of(&child, "blocker")?;
-
-    for source in [LIVE, VICTIM] {
-        dovecot.say(&refused(source))?;
-    }
-    journald.rotate()?;
-    for source in [LIVE, VICTIM, LIVE] {
-        dovecot.say(&refused(source))?;
-    }
-    let running = Process::spawn("blocker", journald.around(&daemon.command(&["run"])))?;
-
-    daemon.await_ban(LIVE, LIMIT).with_context(|| running.printed())?;
-    assert!(!is_banned(&daemon, VICTIM)?, "four are borne: {:?}", daemon.status()?);
-    dovecot.say(&refused(VICTIM))?;
-    daemon.await_ban(VICTIM, LIMIT)?;
-    Ok(())
-}
-
-/// Debian 12 as installed: no syslog daemon, so no file, and nothing about logs in the configuration.
-#[test]
-fn a_machine_with_a_journal_alone_is_protected_as_shipped() -> Result<()> {
-    let net = Net::new()?;
-    let journald = Journald::start()?;
-    let settings = Settings::default();
-    let daemon = Daemon::configure(&net, &daemon::binary()?, &settings)?;
-    let log = format!("log = [\"{}\"]\n", daemon.log().path().display());
-    daemon.write_configuration(&daemon.configuration(&settings).replace(&log, ""))?;
-    let running = Process::spawn("blocker", journald.around(&daemon.command(&["run"])))?;
-    await_journal(&daemon).with_context(|| running.printed())?;
-
-    let mut outsider = journald.speaker(None, NOBODY)?;
-    let mut dovecot = journald.speaker(Some("dovecot.service"), ROOT)?;
-    for _ in 0..5 {
-        outsider.say(&refused(VICTIM))?;
-        dovecot.say(&refused(LIVE))?;
-    }
-
-    daemon.await_ban(LIVE, LIMIT)?;
-    let status = daemon.status()?;
-    assert!(!is_banned(&daemon, VICTIM)? && status.problems.is_empty(), "{status:?}");
     Ok(())
 }
 

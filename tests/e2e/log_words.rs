@@ -13,7 +13,10 @@ use blocker_tests::{
 };
 use serde_json::Value;
 
-use crate::siege::{LIMIT, VILLAIN};
+use crate::{
+    memory::SmallDisk,
+    siege::{LIMIT, VILLAIN},
+};
 
 #[test]
 fn what_happens_to_an_address_is_logged_in_fail2ban_s_words() -> Result<()> {
@@ -73,6 +76,35 @@ fn what_happens_to_an_address_is_logged_in_fail2ban_s_words() -> Result<()> {
             format!("fail2ban.actions NOTICE  [dovecot] Unban {VILLAIN}"),
         ]
     );
+    Ok(())
+}
+
+#[test]
+fn a_full_disk_leaves_whole_lines_in_the_file_like_fail2ban_s() -> Result<()> {
+    let net = Net::new()?;
+    let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
+    let disk = SmallDisk::mount(daemon.directory().join("small"), "4k")?;
+    let fail2ban_log = daemon.directory().join("small/fail2ban.log");
+    let setting = format!("[daemon]\nfail2ban_log = {fail2ban_log:?}\n");
+    daemon.write_configuration(&daemon.configuration(&Settings::default()).replace("[daemon]\n", &setting))?;
+    daemon.start()?;
+    for number in 0..60 {
+        let source = Ipv4Addr::new(203, 0, 113, number).into();
+        daemon.log().append(lines::refused(source, 1).as_bytes())?;
+    }
+    await_words(&daemon, "fail2ban.log cannot be written, lines are missing there: No space left on device")?;
+
+    disk.resize("1m")?;
+    daemon.log().append(lines::refused(VILLAIN, 5).as_bytes())?;
+    await_words(&daemon, "fail2ban.log can be written again")?;
+    daemon.stop()?;
+
+    let written = fs::read_to_string(&fail2ban_log)?;
+    ensure!(written.ends_with('\n') && written.contains(&format!("Ban {VILLAIN}")), "{written}");
+    for line in written.lines() {
+        ensure!(line.starts_with("20") && line.matches(" fail2ban.").count() == 1, "{line}");
+        ensure!(line.contains(" Found ") || line.contains(" Ban "), "{line}");
+    }
     Ok(())
 }
 

@@ -234,10 +234,10 @@ fn ban_from_stdin(daemon: &Daemon<'_>, list: &str) -> Result<String> {
 }
 
 /// A file system in memory with little room, mounted as long as this lives.
-struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn mount(place: PathBuf, size: &str) -> Result<Self> {
+    pub(crate) fn mount(place: PathBuf, size: &str) -> Result<Self> {
         fs::create_dir_all(&place)?;
         let mut command = std::process::Command::new("mount");
         command.args(["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "tmpfs"]).arg(&place);
@@ -245,7 +245,7 @@ impl SmallDisk {
         Ok(Self(place))
     }
 
-    fn resize(&self, size: &str) -> Result<()> {
+    pub(crate) fn resize(&self, size: &str) -> Result<()> {
         let mut command = std::process::Command::new("mount");
         command.args(["-o", &format!("remount,size={size}")]).arg(&self.0);
         process::run(command, LIMIT)?.success().map(drop)

@@ -10,7 +10,7 @@ use super::walk::Section;
 pub struct Control {
     /// Whose members may do everything.
     pub group: Option<String>,
-    /// Whose members may look: `blocker status` and `blocker bans`.
+    /// Whose members may look, also at lines of logs: `blocker status`, `bans`, `why` and `allow --list`.
     pub look_group: Option<String>,
     /// A unix stream socket, at this absolute path of [`MAX_SOCKET_BYTES`] at most, that speaks fail2ban's protocol.
     pub fail2ban_socket: Option<String>,

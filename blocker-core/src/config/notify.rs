@@ -155,15 +155,23 @@ pub struct Program {
     pub time_limit: Duration,
 }
 
+impl Url {
+    /// It without its path, for people: with many services the path is a secret, as good as a password.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        let Self { is_secure, host, port, path: _ } = self;
+        match (is_secure, port) {
+            (true, 443) => format!("https://{host}"),
+            (true, _) => format!("https://{host}:{port}"),
+            (false, 80) => format!("http://{host}"),
+            (false, _) => format!("http://{host}:{port}"),
+        }
+    }
+}
+
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { is_secure, host, port, path } = self;
-        let (scheme, usual) = if *is_secure { ("https", 443) } else { ("http", 80) };
-        write!(f, "{scheme}://{host}")?;
-        if *port != usual {
-            write!(f, ":{port}")?;
-        }
-        f.write_str(path)
+        write!(f, "{}{}", self.origin(), self.path)
     }
 }
 

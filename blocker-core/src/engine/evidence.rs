@@ -78,6 +78,8 @@ pub(super) struct Piece<'a> {
     pub(super) attempts: Attempts,
     pub(super) count: Attempts,
     pub(super) of: u32,
+    /// Whether all of the attempts were tried as `user` for sure.
+    pub(super) is_own: bool,
 }
 
 /// The lines of all prefixes that are being counted.
@@ -115,7 +117,7 @@ impl Lines {
             // No line has the place 0, and none that never was counts as there.
             self.next = RING_BYTES as u64;
         }
-        let Piece { line, addr, user, filter, pattern, made, attempts, count, of } = piece;
+        let Piece { line, addr, user, filter, pattern, made, attempts, count, of, is_own } = piece;
         let (line, is_cut) = match line.get(..MAX_EVIDENCE_LINE_BYTES) {
             Some(cut) => (cut, line.len() > MAX_EVIDENCE_LINE_BYTES),
             None => (line, false),
@@ -136,7 +138,7 @@ impl Lines {
             IpAddr::V4(addr) => (u128::from(addr.to_bits()), true),
             IpAddr::V6(addr) => (addr.to_bits(), false),
         };
-        let flags = [(is_v4, V4), (has_user, USER), (is_cut, CUT)];
+        let flags = [(is_v4, V4), (has_user, USER), (is_cut, CUT), (is_own, OWN)];
         let flags = flags.into_iter().filter(|&(is, _)| is).fold(0, |flags, (_, flag)| flags | flag);
         let at = usize::try_from(place % RING_BYTES as u64).unwrap_or(0);
         let Some((header, mut to)) =
@@ -207,11 +209,23 @@ impl Lines {
 
     /// Forgets the lines of a prefix in one jail, or in all: they have been answered, or are forgiven.
     pub(super) fn forget(&mut self, prefix: Prefix, jail: Option<JailId>) {
+        self.forget_if(prefix, |kept| kept.key.is_some_and(|(_, of)| jail.is_none_or(|jail| jail == of)));
+    }
+
+    /// Forgets the lines that tell of nothing but what was tried as `user`, up to then: it is forgiven. A line of which a part
+    /// still counts stays.
+    pub(super) fn forgive(&mut self, (prefix, jail): Key, user: &[u8], until: Timestamp) {
+        let user = super::cut(user);
+        self.forget_if(prefix, |kept| {
+            kept.key == Some((prefix, jail)) && kept.is_own && kept.user == Some(user) && kept.made <= until
+        });
+    }
+
+    fn forget_if(&mut self, prefix: Prefix, is_meant: impl Fn(&Kept<'_>) -> bool) {
         let places: Vec<u64> = self.places(prefix).collect();
         for place in places {
-            let is_meant = self.at(place).and_then(|kept| kept.key).is_some_and(|(kept_prefix, kept_jail)| {
-                kept_prefix == prefix && jail.is_none_or(|jail| jail == kept_jail)
-            });
+            let of_prefix = self.at(place).filter(|kept| kept.key.is_some_and(|(of, _)| of == prefix));
+            let is_meant = of_prefix.is_some_and(|kept| is_meant(&kept));
             let at = usize::try_from(place % RING_BYTES as u64).unwrap_or(0);
             if is_meant && let Some(flags) = self.ring.get_mut(at + FLAGS_AT) {
                 *flags |= GONE;
@@ -265,8 +279,8 @@ impl Lines {
         let begins = self.begins.get(usize::from(jail)).copied().unwrap_or(0);
         let key = Prefix::new(addr, len).ok().zip(JailId::new(jail)).filter(|_| flags & GONE == 0 && place >= begins);
         let user = (flags & USER != 0).then_some(user);
-        let is_cut = flags & CUT != 0;
-        Some(Kept { before, key, line, is_cut, addr, user, filter, pattern, made, attempts, count, of })
+        let (is_cut, is_own) = (flags & CUT != 0, flags & OWN != 0);
+        Some(Kept { before, key, line, is_cut, is_own, addr, user, filter, pattern, made, attempts, count, of })
     }
 
     fn chain(&self, prefix: Prefix) -> usize {
@@ -291,6 +305,7 @@ struct Kept<'a> {
     key: Option<Key>,
     line: &'a [u8],
     is_cut: bool,
+    is_own: bool,
     addr: IpAddr,
     user: Option<&'a [u8]>,
     filter: &'a [u8],
@@ -311,6 +326,7 @@ const V4: u8 = 1;
 const USER: u8 = 2;
 const CUT: u8 = 4;
 const GONE: u8 = 8;
+const OWN: u8 = 16;
 
 fn take<const N: usize>(from: &mut &[u8]) -> Option<[u8; N]> {
     from.split_off(..N)?.try_into().ok()

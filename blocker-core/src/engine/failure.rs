@@ -175,9 +175,9 @@ impl Engine {
         (count, of): (Attempts, u32),
     ) {
         let Some(jail) = self.jails.get(place) else { return };
-        let &Failure { addr, user, attempts, forgivable: _, span: _, session: _, service: _, ref pattern } = failure;
-        let filter = jail.filter.as_ref().map_or("", Filter::name);
-        let piece = Piece { line, addr, user, filter, pattern, made, attempts, count, of };
+        let &Failure { addr, user, attempts, forgivable, span: _, session: _, service: _, ref pattern } = failure;
+        let (filter, is_own) = (jail.filter.as_ref().map_or("", Filter::name), forgivable == attempts);
+        let piece = Piece { line, addr, user, filter, pattern, made, attempts, count, of, is_own };
         self.evidence.note((prefix, jail.id), piece);
     }
 

@@ -32,6 +32,7 @@ impl Engine {
         let forgiven = self.tracker.forgive(jail, prefix, self.sessions.key().tag(success.user), made);
         if !forgiven.is_zero() {
             self.counters.jail(jail).forgiven += forgiven;
+            self.evidence.forgive((prefix, jail), success.user, made);
         }
         if !self.tracker.is_tracked(jail, prefix) {
             self.evidence.forget(prefix, Some(jail));

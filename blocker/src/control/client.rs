@@ -36,7 +36,8 @@ impl Client {
             let path = path.display();
             if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) {
                 anyhow::Error::new(Failure::NotRunning(format!(
-                    "no daemon answers at {path}: start it with `blocker run`, or read the kernel's maps with `blocker bans --kernel`"
+                    "no daemon answers at {path}: start it (`systemctl start blocker`, or `blocker run`); without it `blocker bans --kernel` shows \
+                     the bans in the kernel, and `blocker unban --kernel` lifts them"
                 )))
             } else {
                 io_failure(error, format!("connecting to {path}"))

@@ -13,7 +13,8 @@ impl Daemon<'_> {
     pub(super) fn attempt(&mut self, jail: &str, addr: IpAddr, attempts: u32) -> Result<Vec<Reply>> {
         let numbered = self.numbered.jails.iter().find(|known| known.config.name == jail);
         let id = numbered.with_context(|| format!("no jail `{jail}` counts failures"))?.id;
-        let failure = Failure::of_one(addr, "application".into(), "told by an application".into());
+        // An application may have it from a socket of IPv6.
+        let failure = Failure::of_one(addr.to_canonical(), "application".into(), "told by an application".into());
         let now = clock::now();
         self.engine.handle_failure(id, &failure.times(attempts), now, now);
         self.carry_out();

@@ -1,8 +1,8 @@
 //! Events as entries of the systemd journal, with fields of their own: systemd.journal-fields(7) says how they are named, and
 //! the journal's native protocol how they are sent: a datagram of fields, a line each.
 //!
-//! Written by the thread that puts events into words, which may wait; and no longer than [`PATIENCE`], or a journal that is stuck
-//! would keep the daemon from ending.
+//! Written by the thread that puts events into words, which may wait; but no longer than [`PATIENCE`], and not for each of many, or a
+//! journal that is stuck would keep the daemon from ending.
 
 use std::io;
 use std::os::unix::net::UnixDatagram;
@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The way to the journal.
 pub(super) struct Entries {
     socket: UnixDatagram,
+    /// Whether the journal did not take the last one in time. Then none is waited for until it takes one again: thousands may
+    /// follow.
+    is_stuck: bool,
 }
 
 impl Entries {
@@ -42,12 +45,17 @@ impl Entries {
         let socket = UnixDatagram::unbound()?;
         socket.connect(path)?;
         socket.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { socket })
+        Ok(Self { socket, is_stuck: false })
     }
 
     /// Sends an event.
-    pub(super) fn send(&self, told: &Told) -> io::Result<()> {
-        self.socket.send(&entry(told)).map(drop)
+    pub(super) fn send(&mut self, told: &Told) -> io::Result<()> {
+        let sent = self.socket.send(&entry(told)).map(drop);
+        let is_stuck = sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        if is_stuck != self.is_stuck && self.socket.set_nonblocking(is_stuck).is_ok() {
+            self.is_stuck = is_stuck;
+        }
+        sent
     }
 }
 
@@ -95,15 +103,21 @@ mod tests {
     fn a_journal_that_takes_nothing_is_not_waited_for_long() {
         let dir = TempDir::new();
         let journal = UnixDatagram::bind(dir.path("socket")).expect("it can be made");
-        let entries = Entries::to(&dir.path("socket")).expect("it listens");
-        entries.socket.set_write_timeout(Some(Duration::from_millis(10))).expect("it can be set");
+        let mut entries = Entries::to(&dir.path("socket")).expect("it listens");
+        let patience = Duration::from_millis(100);
+        entries.socket.set_write_timeout(Some(patience)).expect("it can be set");
         let told = Told::plain("[dovecot] Ban 192.0.2.9");
 
         let error = (0..100_000).find_map(|_| entries.send(&told).err()).expect("it is full at some time");
 
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        let began = std::time::Instant::now();
+        let taken = (0..20).filter(|_| entries.send(&told).is_ok()).count();
+        assert!(taken == 0 && began.elapsed() < PATIENCE, "the others do not each wait: {:?}", began.elapsed());
         let mut entry = [0; 1024];
         let size = journal.recv(&mut entry).expect("an entry");
         assert!(entry[..size].starts_with(b"MESSAGE=[dovecot] Ban 192.0.2.9\nPRIORITY=5\n"));
+        entries.send(&told).expect("there is room for one");
+        assert!(!entries.is_stuck);
     }
 }

@@ -162,14 +162,14 @@ impl Drop for EventLog {
 }
 
 fn write(waiting: &Receiver<Entry>, mut fail2ban_log: Option<Fail2banLog>) {
-    let journal = Entries::of_journal();
+    let mut journal = Entries::of_journal();
     for Entry { jail, event, clock } in waiting {
         let told = told(&jail, &event, clock);
         if let Some(log) = &mut fail2ban_log {
             log.write(&told, clock);
         }
         // What the journal does not take goes where everything else is logged.
-        if journal.as_ref().is_none_or(|journal| journal.send(&told).is_err()) {
+        if journal.as_mut().is_none_or(|journal| journal.send(&told).is_err()) {
             told.log();
         }
     }

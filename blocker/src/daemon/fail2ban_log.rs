@@ -62,7 +62,7 @@ impl Fail2banLog {
             // Addresses of people: as logs are, for root and who may read these.
             None => self.file.insert(OpenOptions::new().append(true).create(true).mode(0o640).open(&self.path)?),
         };
-        file.write_all(line)
+        append_whole(file, line)
     }
 
     fn is_in_place(&self) -> bool {
@@ -70,6 +70,24 @@ impl Fail2banLog {
         let open = self.file.as_ref().and_then(|file| file.metadata().ok()).map(identity);
         open.is_some() && open == fs::metadata(&self.path).ok().map(identity)
     }
+}
+
+/// Appends a line, or nothing of it: on a full disk a part may fit, which would be the beginning of the next line.
+fn append_whole(file: &mut File, line: &[u8]) -> io::Result<()> {
+    let mut written = 0;
+    while let Some(rest) = line.get(written..).filter(|rest| !rest.is_empty()) {
+        match file.write(rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(size) => written += size,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if written == 0 => return Err(error),
+            Err(error) => {
+                let before = file.metadata()?.len().saturating_sub(written as u64);
+                return file.set_len(before).and(Err(error));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// fail2ban's line for an event: time to the millisecond, the part of fail2ban, process, level, words.

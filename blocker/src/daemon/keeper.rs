@@ -22,6 +22,10 @@ use crate::store::{self, Loaded, Question, Questions, Report, Told, Transaction,
 /// written.
 const EVERY: Duration = Duration::from_millis(200);
 
+/// Questions that wait for the store to have room: as many as all clients may have under way. Whoever asked does not wait for ever,
+/// and a disk may hang for longer.
+const MAX_QUESTIONS: usize = 128;
+
 /// So many changes are written at once.
 const MANY: usize = 16_384;
 
@@ -94,7 +98,9 @@ impl Keeper {
                 loaded
             }
             Err(why) => {
-                tracing::error!("bans and counts will not outlast a reboot: {why}");
+                tracing::error!(
+                    "bans and counts will not outlast a reboot, until that is put right and the daemon restarted: {why}"
+                );
                 keeper.problem = Some(why);
                 Loaded::default()
             }
@@ -130,6 +136,9 @@ impl Keeper {
         match (&self.problem, self.is_on()) {
             (Some(problem), _) => (question.answer)(Err(problem)),
             (None, false) => (question.answer)(Err("there is no database")),
+            (None, true) if self.questions.len() >= MAX_QUESTIONS => {
+                (question.answer)(Err("too many questions wait for the database: its disk is busy, or hangs"));
+            }
             (None, true) => self.questions.push(question),
         }
     }
@@ -269,8 +278,12 @@ impl Keeper {
 
     /// What is wrong, a sentence each.
     pub(super) fn problems(&self) -> impl Iterator<Item = String> {
-        let problem =
-            self.problem.iter().map(|why| format!("bans and counts are not saved, and lost at a reboot: {why}"));
+        // One that could not be opened, or is given up, is not tried again.
+        let remedy = if self.is_on() { "" } else { "; put that right and restart the daemon, which keeps all bans" };
+        let problem = self
+            .problem
+            .iter()
+            .map(move |why| format!("bans and counts are not saved, and lost at a reboot: {why}{remedy}"));
         let set_aside =
             self.set_aside.iter().map(|why| format!("the database was damaged, what it held is lost: {why}"));
         problem.chain(set_aside)
@@ -282,4 +295,31 @@ fn random_key() -> HashKey {
     let half = |number: u8| RandomState::new().hash_one(number).to_le_bytes();
     let (low, high) = (half(0), half(1));
     HashKey::new(std::array::from_fn(|index| low.iter().chain(&high).copied().nth(index).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::source::testing::TempDir;
+
+    #[test]
+    fn questions_that_a_hanging_disk_leaves_open_are_bounded() {
+        let dir = TempDir::new();
+        let (mut keeper, _) = Keeper::open(&dir.path(""), |_| None, |_| None).expect("it can be opened");
+        let refused = Arc::new(AtomicUsize::new(0));
+
+        for _ in 0..MAX_QUESTIONS + 3 {
+            let refused = Arc::clone(&refused);
+            let answer = move |found: Result<Vec<store::PastBan>, &str>| {
+                assert!(found.is_err_and(|why| why.contains("too many")));
+                refused.fetch_add(1, Ordering::Relaxed);
+            };
+            keeper.ask(Question { whom: "192.0.2.9".parse().expect("an address"), answer: Box::new(answer) });
+        }
+
+        assert_eq!((keeper.questions.len(), refused.load(Ordering::Relaxed)), (MAX_QUESTIONS, 3));
+    }
 }

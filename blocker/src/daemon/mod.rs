@@ -309,6 +309,8 @@ impl<'a> Daemon<'a> {
             trial: None,
         };
         daemon.keeper.remember_bans = daemon.config.daemon.remember_bans;
+        // Before another trial takes the place of the one that these bans end with.
+        let capped = Capped::of(&daemon.config.daemon.state, &loaded.memory).filter(|_| daemon.kernel.were_pinned());
         daemon.resume_trial()?;
         // Whom never to drop comes before whatever may drop more.
         daemon.allow_files.set_paths(&daemon.config.daemon.allow_files);
@@ -324,7 +326,6 @@ impl<'a> Daemon<'a> {
             daemon.kernel.set_mode(mode)?;
         }
         let is_kernel_whole = daemon.kernel.were_pinned() && loaded.is_of_this_boot;
-        let capped = Capped::of(&daemon.config.daemon.state, &loaded.memory).filter(|_| daemon.kernel.were_pinned());
         daemon.restore(loaded.memory, is_kernel_whole, capped.as_ref());
         daemon.begin_trial(capped.is_some());
         daemon.kernel.set_mode(mode)?;

@@ -3,6 +3,7 @@
 //! Only the last takes long, and is not waited for: the thread that has the database gives the answer. If its disk hangs, what is known
 //! without it is told after [`PATIENCE`].
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -93,7 +94,7 @@ impl Daemon<'_> {
             prefix,
             time: clock.wall(clock.boot()),
             verdict: verdict.to_owned(),
-            mode: status::mode_name(self.config.daemon.mode).to_owned(),
+            mode: status::mode_name(self.mode()).to_owned(),
             bans: bans.into_iter().map(|ban| self.in_force(ban, &tallies, clock)).collect(),
             inside: inside.into_iter().map(|ban| self.in_force(ban, &tallies, clock)).collect(),
             banned_inside,
@@ -156,14 +157,16 @@ impl Daemon<'_> {
     }
 }
 
-/// Adds what the database has: to each ban in force how it began, and besides those that are over.
+/// Adds what the database has, the last to begin first: to each ban in force how it began, and besides those that are over.
 fn complete(why: &mut Why, account: Vec<PastBan>, clock: Reading) {
     let now = clock.wall_ns();
+    let mut met = HashSet::new();
     for ban in account {
         let is_open = ban.ended.is_none() && ban.until.is_none_or(|until| until > now);
         let in_force = why.bans.iter_mut().chain(&mut why.inside);
         let mut same = in_force.filter(|known| known.prefix == ban.prefix && known.jail == ban.jail);
-        if is_open && let Some(known) = same.next() {
+        // Of several that nobody has noted the end of, the last to begin is the one in force.
+        if is_open && let Some(known) = same.next().filter(|_| met.insert((ban.prefix, ban.jail.clone()))) {
             let of_log = cause(&ban);
             let Cause { attempts, max_retry, find_time, pattern, by_uid, reason, evidence } = of_log;
             let cause = &mut known.cause;
@@ -285,6 +288,34 @@ mod tests {
         let mut why = nothing();
         complete(&mut why, vec![open], clock);
         assert_eq!((why.past[0].how.as_str(), why.past[0].ended.as_ref()), ("unknown", None), "it is not in force");
+    }
+
+    #[test]
+    fn a_ban_in_force_is_told_with_its_own_lines_and_not_with_those_of_one_that_was_lifted_unnoticed() {
+        let mut why = nothing();
+        why.bans.push(in_force("log", None));
+        let clock = Reading::take();
+        let ban = |max_retry| PastBan {
+            prefix: "192.0.2.9".parse().unwrap(),
+            jail: "dovecot".into(),
+            started: clock.wall_ns() - 1_000,
+            until: None,
+            origin: "log".into(),
+            attempts: None,
+            max_retry: Some(max_retry),
+            find_time: None,
+            pattern: None,
+            by: None,
+            reason: None,
+            ended: None,
+            lines: Vec::new(),
+        };
+
+        complete(&mut why, vec![ban(2), ban(1)], clock);
+
+        assert_eq!(why.bans[0].cause.max_retry, Some(2), "the one noted last");
+        let past: Vec<_> = why.past.iter().map(|past| (past.cause.max_retry, past.how.as_str())).collect();
+        assert_eq!(past, [(Some(1), "unknown")]);
     }
 
     fn nothing() -> Why {

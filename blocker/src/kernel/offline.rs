@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use blocker_core::policy::counted_by;
 use blocker_core::prefix::Prefix;
 
@@ -26,9 +26,7 @@ impl Offline {
     /// If there are none, a daemon runs, or they may not be opened.
     pub fn open(root: &Path) -> Result<Self> {
         let pins = Pins::new(root);
-        if !pins.directory().exists() {
-            bail!("nothing is pinned in {}: no ban is in force", pins.directory().display());
-        }
+        pins.require()?;
         capabilities::require()?;
         let lock = pins.lock()?;
         let mut maps = Maps::open_pinned(&pins)?;

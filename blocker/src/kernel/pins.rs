@@ -96,6 +96,28 @@ impl Pins {
         Ok(others.into_iter().rev().map(|(_, path)| path).collect())
     }
 
+    /// That something is pinned here.
+    ///
+    /// # Errors
+    ///
+    /// If nothing is, by this version; or nobody may know.
+    pub(super) fn require(&self) -> Result<()> {
+        let directory = self.directory.display();
+        match fs::read_dir(&self.directory) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match self.others()?.first() {
+                Some(other) => bail!(
+                    "the pins in {} are another version's: start the daemon, which takes the bans over, or use that version",
+                    other.display()
+                ),
+                None => bail!(
+                    "nothing is pinned in {directory}, so no ban is in force: no daemon has run since the last boot or `blocker detach`"
+                ),
+            },
+            Err(error) => Err(io_failure(error, format!("reading {directory}"))),
+        }
+    }
+
     /// Makes the directory.
     ///
     /// # Errors

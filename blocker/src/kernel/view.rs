@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use blocker_common::{MAX_JAILS, SCOPE_ALL};
 use blocker_core::engine::{JailId, JailSet};
 
 use super::{KernelBan, Maps, Pins, capabilities};
-use crate::exit::io_failure;
 
 /// The pinned maps, open for reading.
 pub struct View {
@@ -22,23 +21,7 @@ impl View {
     /// If there are none, or they may not be opened.
     pub fn open(root: &Path) -> Result<Self> {
         let pins = Pins::new(root);
-        let directory = pins.directory();
-        match std::fs::read_dir(&directory) {
-            Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                if let Some(other) = pins.others()?.first() {
-                    bail!(
-                        "the pins in {} are another version's: start the daemon, which takes the bans over, or use that version",
-                        other.display()
-                    );
-                }
-                bail!(
-                    "nothing is pinned in {}: no daemon has run since the last boot or `blocker detach`",
-                    directory.display()
-                );
-            }
-            Err(error) => return Err(io_failure(error, format!("reading {}", directory.display()))),
-        }
+        pins.require()?;
         capabilities::require_to_read()?;
         Ok(Self { maps: Maps::open_pinned(&pins)? })
     }

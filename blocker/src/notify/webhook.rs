@@ -69,12 +69,12 @@ impl WebhookReceiver {
         }
         let request = request
             .body(Full::new(Bytes::from(body)))
-            .map_err(|error| Failed::Never(format!("{url} cannot be asked: {error}")))?;
+            .map_err(|error| Failed::Never(format!("{} cannot be asked: {error}", url.origin())))?;
         let bare = url.host.trim_matches(['[', ']']);
         let stream = TcpStream::connect((bare, url.port)).await.map_err(|error| later(url, &error.to_string()))?;
         if url.is_secure {
-            let name =
-                ServerName::try_from(bare.to_owned()).map_err(|error| Failed::Never(format!("{url}: {error}")))?;
+            let name = ServerName::try_from(bare.to_owned())
+                .map_err(|error| Failed::Never(format!("{}: {error}", url.origin())))?;
             let stream = tls()?.connect(name, stream).await.map_err(|error| later(url, &error.to_string()))?;
             answer(url, stream, request).await
         } else {
@@ -90,7 +90,7 @@ impl Receiver for WebhookReceiver {
 }
 
 fn later(url: &Url, why: &str) -> Failed {
-    Failed::Later(shown(&format!("{url}: {why}")))
+    Failed::Later(shown(&format!("{}: {why}", url.origin())))
 }
 
 /// The value of the header that signs `body`.
@@ -158,7 +158,7 @@ async fn answer(
 
 fn refused(url: &Url, status: StatusCode, words: &str) -> Failed {
     let words = if words.is_empty() { String::new() } else { format!(": {words}") };
-    let why = shown(&format!("{url}: {status}{words}"));
+    let why = shown(&format!("{}: {status}{words}", url.origin()));
     let may_pass = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
     if status.is_redirection() {
         Failed::Never(format!("{why}: redirects are not followed, name the address that it is at"))
@@ -253,6 +253,11 @@ mod tests {
         assert!(matches!(&never, Err(Failed::Never(why)) if why.ends_with("404 Not Found")), "{never:?}");
         assert!(matches!(&moved, Err(Failed::Never(why)) if why.contains("redirects are not followed")), "{moved:?}");
         assert!(matches!(&garbage, Err(Failed::Later(_))), "{garbage:?}");
+        // Chats have what is as good as a password in the path: whoever may look at the status must not see it.
+        for failed in [later, never, moved, garbage] {
+            let Err(Failed::Later(why) | Failed::Never(why)) = failed else { panic!("{failed:?}") };
+            assert!(why.starts_with("http://127.0.0.1:") && !why.contains("hook") && !why.contains("a=b"), "{why}");
+        }
     }
 
     #[tokio::test]

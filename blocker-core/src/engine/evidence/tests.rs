@@ -167,6 +167,7 @@ fn piece<'a>(from: &str, line: &'a [u8], made_secs: i64) -> Piece<'a> {
         attempts: Attempts::tenths(7),
         count: Attempts::whole(2),
         of: 5,
+        is_own: false,
     }
 }
 

@@ -58,6 +58,39 @@ fn of_a_line_that_came_again_the_first_one_is_told() {
 }
 
 #[test]
+fn what_was_forgiven_is_no_evidence() {
+    let mut settings = settings();
+    settings.jails[0].limits.max_retry = 5;
+    let mut engine = Engine::new(settings);
+    let tell = |engine: &mut Engine, message: &str, at_secs| {
+        let line = format!("Nov 23 01:06:25 mx1 dovecot: {message}");
+        engine.handle_line(live(line.as_bytes()), secs(at_secs));
+    };
+    let auth = |user: &str| format!("auth: passwd-file({user},192.0.2.9): Password mismatch");
+    let fields = "method=PLAIN, rip=192.0.2.9, lip=203.0.113.1";
+    tell(&mut engine, &auth("bob"), 1);
+    tell(&mut engine, &auth("alice"), 2);
+    // Of two attempts one is forgiven.
+    let two = format!(
+        "imap-login: Disconnected: Connection closed (auth failed, 2 attempts in 2 secs): user=<bob>, {fields}"
+    );
+    tell(&mut engine, &two, 3);
+    tell(&mut engine, &format!("imap-login: Login: user=<bob>, {fields}, mpid=7, session=<login>"), 4);
+    for at_secs in 5..8 {
+        tell(&mut engine, &auth("bob"), at_secs);
+    }
+
+    let banned = banned(&mut engine);
+    let lines = banned[0].evidence.iter().map(|told| (told.made, told.attempts, told.user.as_deref()));
+    let (bob, alice) = (Some(&b"bob"[..]), Some(&b"alice"[..]));
+    let expected = [(2, 1, alice), (3, 2, bob), (5, 1, bob), (6, 1, bob), (7, 1, bob)];
+    assert_eq!(
+        lines.collect::<Vec<_>>(),
+        expected.map(|(made, attempts, user)| (secs(made), Attempts::whole(attempts), user))
+    );
+}
+
+#[test]
 fn a_ban_by_command_and_one_without_lines_bring_none() {
     let mut engine = engine();
     line(&mut engine, "192.0.2.9", 1, 0);

@@ -120,20 +120,32 @@ pub(super) fn seconds(text: &str) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
+pub(super) mod testing {
+    //! Bans as the daemon tells them.
 
-    fn ban(prefix: &str, since: &str, until: &str, remaining_s: Option<u64>) -> Ban {
+    use super::Ban;
+
+    /// One for ever, by dovecot.
+    pub(crate) fn ban(prefix: &str) -> Ban {
         Ban {
-            prefix: prefix.parse().unwrap(),
+            prefix: prefix.parse().expect("a prefix"),
             jail: "dovecot".to_owned(),
-            since: since.to_owned(),
-            until: until.to_owned(),
-            remaining_s,
+            since: "2026-01-02T03:04:05Z".to_owned(),
+            until: "forever".to_owned(),
+            remaining_s: None,
             origin: "log".to_owned(),
             attempts: 5.0,
             reason: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ban(prefix: &str, since: &str, until: &str, remaining_s: Option<u64>) -> Ban {
+        Ban { since: since.to_owned(), until: until.to_owned(), remaining_s, ..testing::ban(prefix) }
     }
 
     #[test]

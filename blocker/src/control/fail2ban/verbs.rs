@@ -3,7 +3,7 @@
 //! What fail2ban's client can say and the daemon does not do is refused with what to do instead. `stop` is among that: the
 //! client's `restart` is a `stop`, after which it starts a fail2ban of its own.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use blocker_core::prefix::{InvalidPrefix, Prefix};
@@ -11,6 +11,7 @@ use blocker_core::whom::Whom;
 use serde_pickle::Value;
 use tokio::sync::{mpsc, oneshot};
 
+use super::lookup::Lookup;
 use super::pickle::{Exception, Word, dict, int, list, string};
 use super::values::{self, Flavor};
 use crate::control::access::Right;
@@ -106,9 +107,10 @@ impl Asker {
     async fn jails_of(&self, whom: &[&str]) -> Answer {
         let whom = whom.iter().map(|text| prefix(text)).collect::<Result<Vec<_>, _>>()?;
         let bans = self.bans().await?;
+        let lookup = Lookup::new(&bans);
         Ok(list(whom, |whom| {
             let mut by = Vec::new();
-            for ban in bans.iter().filter(|ban| ban.prefix.covers(whom)) {
+            for ban in lookup.covering(whom) {
                 if !by.contains(&ban.jail) {
                     by.push(ban.jail.clone());
                 }
@@ -163,8 +165,8 @@ impl Asker {
             ("banned", whom) => {
                 let whom = whom.iter().map(|text| prefix(text)).collect::<Result<Vec<_>, _>>()?;
                 let bans = self.bans().await?;
-                let of_jail = values::begun(&bans, jail);
-                let is_banned = |whom: &Prefix| int(i64::from(of_jail.iter().any(|ban| ban.prefix.covers(*whom))));
+                let of_jail = Lookup::new(bans.iter().filter(|ban| ban.jail == jail));
+                let is_banned = |whom: &Prefix| int(i64::from(of_jail.covering(*whom).next().is_some()));
                 Ok(if let [whom] = whom.as_slice() { is_banned(whom) } else { list(&whom, is_banned) })
             }
             _ => said(format!(
@@ -230,19 +232,19 @@ impl Asker {
     async fn lift(&self, whom: &[Prefix], jail: Option<&str>) -> Result<(usize, Vec<Prefix>), Exception> {
         let bans = self.bans().await?;
         let of_jail: Vec<&Ban> = bans.iter().filter(|ban| jail.is_none_or(|jail| ban.jail == jail)).collect();
-        let (mut prefixes, mut absent) = (Vec::new(), Vec::new());
-        for &asked in whom {
-            let inside = of_jail.iter().filter(|ban| asked.covers(ban.prefix)).map(|ban| ban.prefix);
-            let before = prefixes.len();
-            prefixes.extend(inside);
+        let lookup = Lookup::new(of_jail.iter().copied());
+        let (mut prefixes, mut absent, mut asked_before) = (BTreeSet::new(), Vec::new(), HashSet::new());
+        // Each once: then a ban is looked at no more often than there are lengths of networks.
+        for &asked in whom.iter().filter(|asked| asked_before.insert(**asked)) {
+            let mut inside = lookup.inside(asked).map(|ban| ban.prefix).peekable();
             // Of an IPv6 host its network may be banned: which one that is, the engine knows.
-            if asked.is_host() && asked.addr().is_ipv6() && of_jail.iter().any(|ban| ban.prefix.covers(asked)) {
-                prefixes.push(asked);
-            }
-            if prefixes.len() == before {
+            let is_covered = asked.is_host() && asked.addr().is_ipv6() && lookup.covering(asked).next().is_some();
+            if inside.peek().is_none() && !is_covered {
                 absent.push(asked);
             }
+            prefixes.extend(inside.chain(is_covered.then_some(asked)));
         }
+        let prefixes: Vec<Prefix> = prefixes.into_iter().collect();
         let mut lifted = HashSet::new();
         for prefixes in prefixes.chunks(MAX_PREFIXES) {
             for reply in self.ask(Request::Unban { prefixes: prefixes.to_vec() }).await? {
@@ -362,7 +364,10 @@ fn in_configuration(verb: &str, jail: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
+    use crate::control::wire::Change;
 
     fn words(texts: &[&str]) -> Vec<Word> {
         texts.iter().map(|text| Word::Text((*text).to_owned())).collect()
@@ -382,6 +387,47 @@ mod tests {
             assert!(matches!(&refused, Err(Exception::Said(why)) if why.contains("may look")), "{refused:?}");
         }
         assert!(asked.try_recv().is_err(), "nothing was asked");
+    }
+
+    /// A daemon that bans so many hosts, and is asked by one command.
+    async fn asked(bans: u32, words: Vec<Word>) -> Answer {
+        let (calls, mut asked) = mpsc::channel::<Call>(1);
+        let daemon = tokio::spawn(async move {
+            while let Some(Call { request, uid: _, reply }) = asked.recv().await {
+                let replies = if let Request::Unban { prefixes } = request {
+                    let change = |prefix| Change { prefix, outcome: "unbanned".into(), why: None };
+                    prefixes.into_iter().map(|prefix| Reply::Change(change(prefix))).collect()
+                } else {
+                    assert!(matches!(request, Request::Bans), "{request:?}");
+                    (0..bans).map(|number| Reply::Ban(ban(number))).chain([Reply::Done]).collect()
+                };
+                drop(reply.send(replies));
+            }
+        });
+        let answer = Asker { calls, right: Right::Change, uid: 0 }.perform(&words).await;
+        daemon.await.expect("it ends");
+        answer
+    }
+
+    fn ban(number: u32) -> Ban {
+        values::testing::ban(&std::net::Ipv4Addr::from_bits(0x0a00_0000 + number).to_string())
+    }
+
+    /// The daemon has one thread: who may look must not hold it for minutes.
+    #[tokio::test]
+    async fn many_addresses_are_looked_up_among_many_bans_without_comparing_each_with_each() {
+        const MANY: u32 = 20_000;
+        let whom: Vec<String> = (0..MANY).map(|number| ban(5 * number).prefix.to_string()).collect();
+        let command = |verb: &str| words(&[&[verb][..], &whom.iter().map(String::as_str).collect::<Vec<_>>()].concat());
+        let began = Instant::now();
+
+        let Ok(Value::List(banned)) = asked(5 * MANY / 2, command("banned")).await else { panic!("a list") };
+        let lifted = asked(5 * MANY / 2, command("unban")).await;
+
+        let by_nobody = banned.iter().filter(|by| **by == Value::List(Vec::new())).count();
+        assert_eq!((banned.len(), by_nobody), (MANY as usize, MANY as usize / 2));
+        assert_eq!(lifted, Ok(int(MANY / 2)));
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     }
 
     #[tokio::test]

@@ -17,12 +17,10 @@ fn a_message_is_known_again_and_the_time_that_nothing_ran_is_not_part_of_its_age
         ((JailId::new(7).expect("7 is a jail"), 1), Some(told(95, &[(FILE, 1)]))),
     ];
     let changes = Changes { twins, ..Changes::default() };
-    let mut database = open_in(&dir).expect("it can be opened").0.database;
-    database.write(&Transaction { changes, ..txn() }, Reading::at(secs(100), wall(1_100))).expect("it can be written");
-    drop(database);
+    write_at(&dir, changes, Reading::at(secs(100), wall(1_100)));
 
     let clock = Reading::at(secs(5_000), wall(6_000));
-    let (opened, loaded) = open(&dir.path("state"), clock, jail, source).expect("it can be opened");
+    let loaded = load_at(&dir, clock);
 
     assert_eq!(loaded.hash_key, Some(HashKey::new([7; 16])));
     let nobody = SourceId::new(u32::MAX);
@@ -31,15 +29,10 @@ fn a_message_is_known_again_and_the_time_that_nothing_ran_is_not_part_of_its_age
     assert_eq!((loaded.memory.twins, loaded.unused), (expected, 1));
 
     let changes = Changes { twins: vec![(one, Some(told(4_990, &[(FILE, 1)]))), (two, None)], ..Changes::default() };
-    let mut database = opened.database;
-    database.write(&Transaction { changes, ..txn() }, clock).expect("it can be written");
-    drop(database);
-
-    let (mut opened, loaded) = open(&dir.path("state"), clock, jail, source).expect("it can be opened");
+    write_at(&dir, changes, clock);
+    let loaded = load_at(&dir, clock);
     assert_eq!((loaded.memory.twins, loaded.unused), (vec![(one, told(4_990, &[(FILE, 1)]))], 0));
-    let all = Changes { all_twins: true, ..Changes::default() };
-    opened.database.write(&Transaction { changes: all, ..txn() }, clock).expect("it can be written");
-    drop(opened);
+    write_at(&dir, Changes { all_twins: true, ..Changes::default() }, clock);
     assert_eq!(load(&dir).memory.twins, []);
 }
 
@@ -55,25 +48,20 @@ fn a_connection_is_known_again_and_the_time_that_nothing_ran_is_not_part_of_its_
     let gone = (JailId::new(7).expect("7 is a jail"), 1);
     let sessions = vec![(one, Some(told(90, 0, 20))), (two, Some(told(95, 3, 1))), (gone, Some(told(95, 0, 1)))];
     let changes = Changes { sessions, ..Changes::default() };
-    let mut database = open_in(&dir).expect("it can be opened").0.database;
-    database.write(&Transaction { changes, ..txn() }, Reading::at(secs(100), wall(1_100))).expect("it can be written");
-    drop(database);
+    write_at(&dir, changes, Reading::at(secs(100), wall(1_100)));
 
     let clock = Reading::at(secs(5_000), wall(6_000));
-    let (mut opened, loaded) = open(&dir.path("state"), clock, jail, source).expect("it can be opened");
+    let (opened, loaded) = open(&dir.path("state"), clock, jail, source).expect("it can be opened");
 
     assert_eq!(loaded.memory.sessions, [(two, told(4_995, 3, 1)), (one, told(4_990, 0, 20))]);
     assert_eq!((loaded.unused, opened.database.count("sessions")), (1, 2), "what is nobody's is removed");
+    drop(opened);
 
     let sessions = vec![(one, Some(told(4_999, 30, 20))), (two, None)];
-    let changes = Changes { sessions, ..Changes::default() };
-    opened.database.write(&Transaction { changes, ..txn() }, clock).expect("it can be written");
-    drop(opened);
-    let (mut opened, loaded) = open(&dir.path("state"), clock, jail, source).expect("it can be opened");
-    assert_eq!(loaded.memory.sessions, [(one, told(4_999, 30, 20))]);
-    let all = Changes { all_sessions: true, ..Changes::default() };
-    opened.database.write(&Transaction { changes: all, ..txn() }, clock).expect("it can be written");
-    assert_eq!(opened.database.count("sessions"), 0);
+    write_at(&dir, Changes { sessions, ..Changes::default() }, clock);
+    assert_eq!(load_at(&dir, clock).memory.sessions, [(one, told(4_999, 30, 20))]);
+    write_at(&dir, Changes { all_sessions: true, ..Changes::default() }, clock);
+    assert_eq!(open_in(&dir).expect("it can be opened").0.database.count("sessions"), 0);
 }
 
 #[test]
@@ -154,4 +142,13 @@ fn what_is_allowed_by_command_ends_when_it_should_after_a_reboot_and_a_clock_tha
 
     let expected = Grant { since: secs(-30), until: Until::At(secs(70)), ..grant };
     assert_eq!(loaded.grants, [(prefix("192.0.2.9"), expected)], "20 s later, and it has 60 s left");
+}
+
+fn write_at(dir: &TempDir, changes: Changes, clock: Reading) {
+    let mut opened = open(&dir.path("state"), clock, jail, source).expect("it can be opened").0;
+    opened.database.write(&Transaction { changes, ..txn() }, clock).expect("it can be written");
+}
+
+fn load_at(dir: &TempDir, clock: Reading) -> Loaded {
+    open(&dir.path("state"), clock, jail, source).expect("it can be opened").1
 }
