@@ -338,7 +338,6 @@ fn the_control_socket_fits_its_directory() {
     assert_eq!(errors(&runtime(95)).len(), 1);
 }
 
-
 #[test]
 fn a_filter_by_the_name_that_it_had_before_is_known_and_told() {
     let mut names = Names::builtin();
