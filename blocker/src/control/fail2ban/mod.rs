@@ -8,6 +8,7 @@
 //! Who may ask for what is decided as on the control socket: a command is one or two of its requests.
 
 mod admit;
+mod ignore;
 mod pickle;
 mod server;
 mod values;
