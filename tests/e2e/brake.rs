@@ -81,6 +81,8 @@ fn customers_that_a_directory_refuses_are_not_locked_out_and_strangers_are_banne
     );
     let shown = daemon.cli(&["status"])?.success()?.stdout;
     ensure!(shown.contains("bans of users who logged in lately are held: more than 25 %"), "{shown}");
+    let why = daemon.cli(&["why", &customer(10).to_string()])?.success()?.stdout;
+    ensure!(why.contains("is not banned yet: it has failed often enough") && why.contains("the brake holds"), "{why}");
     let alarms = daemon.printed().matches("further ones of such are held").count();
     ensure!(alarms == 1, "it is told once: {}", daemon.printed());
     daemon.cli(&["ban", &customer(10).to_string()])?.success()?;
