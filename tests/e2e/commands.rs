@@ -28,23 +28,23 @@ struct Step {
 
 const STEPS: &[Step] = &[
     Step {
-        command: "ban 192.0.2.1 2001:db8:1:1::9",
+        command: "ban 192.0.2.41 2001:db8:1:1::9",
         code: 0,
-        text: "192.0.2.1: banned\n2001:db8:1:1::/64: banned\n",
+        text: "192.0.2.41: banned\n2001:db8:1:1::/64: banned\n",
         json: &[
-            r#"{"prefix":"192.0.2.1","outcome":"banned","why":null}"#,
+            r#"{"prefix":"192.0.2.41","outcome":"banned","why":null}"#,
             r#"{"prefix":"2001:db8:1:1::/64","outcome":"banned","why":null}"#,
         ],
         said: "",
-        kernel: &["192.0.2.1", "2001:db8:1:1::/64"],
+        kernel: &["192.0.2.41", "2001:db8:1:1::/64"],
     },
     Step {
-        command: "ban 192.0.2.1 --for 1h --reason again",
+        command: "ban 192.0.2.41 --for 1h --reason again",
         code: 0,
-        text: "192.0.2.1: renewed\n",
-        json: &[r#"{"prefix":"192.0.2.1","outcome":"renewed","why":null}"#],
+        text: "192.0.2.41: renewed\n",
+        json: &[r#"{"prefix":"192.0.2.41","outcome":"renewed","why":null}"#],
         said: "",
-        kernel: &["192.0.2.1", "2001:db8:1:1::/64"],
+        kernel: &["192.0.2.41", "2001:db8:1:1::/64"],
     },
     Step {
         command: "ban 198.51.100.7 192.0.2.2 --jail dovecot",
@@ -55,7 +55,7 @@ const STEPS: &[Step] = &[
             r#"{"prefix":"192.0.2.2","outcome":"banned","why":null}"#,
         ],
         said: "1 of them refused",
-        kernel: &["192.0.2.1", "192.0.2.2", "2001:db8:1:1::/64"],
+        kernel: &["192.0.2.41", "192.0.2.2", "2001:db8:1:1::/64"],
     },
     Step {
         command: "ban 192.0.2.3 --jail nojail",
@@ -63,7 +63,7 @@ const STEPS: &[Step] = &[
         text: "",
         json: &[],
         said: "no jail `nojail`: there are manual, dovecot",
-        kernel: &["192.0.2.1", "192.0.2.2", "2001:db8:1:1::/64"],
+        kernel: &["192.0.2.41", "192.0.2.2", "2001:db8:1:1::/64"],
     },
     Step {
         command: "ban 192.0.2.3/33",
@@ -71,7 +71,7 @@ const STEPS: &[Step] = &[
         text: "",
         json: &[],
         said: "192.0.2.3/33",
-        kernel: &["192.0.2.1", "192.0.2.2", "2001:db8:1:1::/64"],
+        kernel: &["192.0.2.41", "192.0.2.2", "2001:db8:1:1::/64"],
     },
     Step {
         command: "unban 192.0.2.2 192.0.2.99 2001:db8:1:1::5",
@@ -83,16 +83,16 @@ const STEPS: &[Step] = &[
             r#"{"prefix":"2001:db8:1:1::/64","outcome":"unbanned","why":null}"#,
         ],
         said: "",
-        kernel: &["192.0.2.1"],
+        kernel: &["192.0.2.41"],
     },
     Step {
-        command: "allow 192.0.2.1 203.0.113.64/26 --persist --reason office",
+        command: "allow 192.0.2.41 203.0.113.64/26 --persist --reason office",
         code: 0,
-        text: "192.0.2.1: allowed\n203.0.113.64/26: allowed\n192.0.2.1: unbanned: it is allowed\n",
+        text: "192.0.2.41: allowed\n203.0.113.64/26: allowed\n192.0.2.41: unbanned: it is allowed\n",
         json: &[
-            r#"{"prefix":"192.0.2.1","outcome":"allowed","why":null}"#,
+            r#"{"prefix":"192.0.2.41","outcome":"allowed","why":null}"#,
             r#"{"prefix":"203.0.113.64/26","outcome":"allowed","why":null}"#,
-            r#"{"prefix":"192.0.2.1","outcome":"unbanned","why":"it is allowed"}"#,
+            r#"{"prefix":"192.0.2.41","outcome":"unbanned","why":"it is allowed"}"#,
         ],
         said: "",
         kernel: &[],
@@ -108,12 +108,12 @@ const STEPS: &[Step] = &[
         kernel: &[],
     },
     Step {
-        command: "disallow 192.0.2.1 192.0.2.50 198.51.100.0/24",
+        command: "disallow 192.0.2.41 192.0.2.50 198.51.100.0/24",
         code: 1,
-        text: "192.0.2.1: disallowed\n192.0.2.50: not-allowed\n198.51.100.0/24: refused: 198.51.100.0/24 (allowed by the \
+        text: "192.0.2.41: disallowed\n192.0.2.50: not-allowed\n198.51.100.0/24: refused: 198.51.100.0/24 (allowed by the \
                configuration); take it out of `daemon.allow`, and reload\n",
         json: &[
-            r#"{"prefix":"192.0.2.1","outcome":"disallowed","why":null}"#,
+            r#"{"prefix":"192.0.2.41","outcome":"disallowed","why":null}"#,
             r#"{"prefix":"192.0.2.50","outcome":"not-allowed","why":null}"#,
             r#"{"prefix":"198.51.100.0/24","outcome":"refused","why":"198.51.100.0/24 (allowed by the configuration); take it out of `daemon.allow`, and reload"}"#,
         ],
@@ -121,15 +121,15 @@ const STEPS: &[Step] = &[
         kernel: &[],
     },
     Step {
-        command: "ban 192.0.2.1 203.0.113.0/24",
+        command: "ban 192.0.2.41 203.0.113.0/24",
         code: 0,
-        text: "192.0.2.1: banned\n203.0.113.0/24: banned\n",
+        text: "192.0.2.41: banned\n203.0.113.0/24: banned\n",
         json: &[
-            r#"{"prefix":"192.0.2.1","outcome":"banned","why":null}"#,
+            r#"{"prefix":"192.0.2.41","outcome":"banned","why":null}"#,
             r#"{"prefix":"203.0.113.0/24","outcome":"banned","why":null}"#,
         ],
         said: "",
-        kernel: &["192.0.2.1", "203.0.113.0/24"],
+        kernel: &["192.0.2.41", "203.0.113.0/24"],
     },
     Step {
         command: "reload",
@@ -137,7 +137,7 @@ const STEPS: &[Step] = &[
         text: "reloaded\n",
         json: &[r#"{"reloaded":true}"#],
         said: "",
-        kernel: &["192.0.2.1", "203.0.113.0/24"],
+        kernel: &["192.0.2.41", "203.0.113.0/24"],
     },
     Step {
         command: "confirm",
@@ -145,7 +145,7 @@ const STEPS: &[Step] = &[
         text: "",
         json: &[],
         said: "the daemon was not started with `--confirm`",
-        kernel: &["192.0.2.1", "203.0.113.0/24"],
+        kernel: &["192.0.2.41", "203.0.113.0/24"],
     },
     Step {
         command: "unban --all",
@@ -172,7 +172,7 @@ const STEPS: &[Step] = &[
 /// What works on the pins alone, with the daemon down.
 const DOWN: &[Step] = &[
     Step {
-        command: "ban 192.0.2.1",
+        command: "ban 192.0.2.41",
         code: 3,
         text: "",
         json: &[],

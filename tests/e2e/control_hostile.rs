@@ -37,7 +37,8 @@ fn clients_that_say_nothing_stop_in_the_middle_or_read_nothing_are_cut_off_and_d
             _ => {
                 stream.set_nonblocking(true)?;
                 while !matches!(stream.write(&b"{\"command\":\"status\"}\n".repeat(1000)), Err(error) if error.kind() == ErrorKind::WouldBlock)
-                {}
+                {
+                }
             }
         }
         hanging.push(stream);
@@ -75,7 +76,8 @@ fn rubbish_is_refused_and_nothing_is_changed_by_it() -> Result<()> {
         b"{\"command\":\"unban-all\",\"command\":\"unban-all\",\"x\":1}\n".to_vec(),
         b"{\"command\":\"unban\",\"prefixes\":[\"0.0.0.0/0\"]}\n".to_vec(),
         b"{\"command\":\"unban\",\"prefixes\":[1,2]}\n".to_vec(),
-        b"{\"command\":\"ban\",\"prefixes\":[\"192.0.2.1\"],\"ban_time\":\"-1\",\"jail\":null,\"reason\":null}\n".to_vec(),
+        b"{\"command\":\"ban\",\"prefixes\":[\"192.0.2.1\"],\"ban_time\":\"-1\",\"jail\":null,\"reason\":null}\n"
+            .to_vec(),
         b"{\"command\":\"\xff\xfe\"}\n".to_vec(),
         deep,
         many.into_bytes(),
@@ -86,7 +88,8 @@ fn rubbish_is_refused_and_nothing_is_changed_by_it() -> Result<()> {
         stream.set_read_timeout(Some(LIMIT))?;
         stream.set_write_timeout(Some(LIMIT))?;
         // It is not read to its end: who is still writing may be cut off.
-        let is_cut = |error: &std::io::Error| matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset);
+        let is_cut =
+            |error: &std::io::Error| matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset);
         let sent = stream.write_all(bytes).and_then(|()| stream.shutdown(std::net::Shutdown::Write));
         ensure!(sent.as_ref().err().is_none_or(is_cut), "{number}: {sent:?}");
         let mut answer = Vec::new();

@@ -72,8 +72,9 @@ fn after_a_power_loss_at_any_instant_every_change_that_was_told_to_be_done_is_th
     let syncs = deeds.iter().filter(|(_, deed)| matches!(deed, Deed::Synced(_))).count();
     // Into the database itself, between two commands: not when it was made, nor at the end.
     let between = steps[1].0..steps[STEPS].0;
-    let is_of_checkpoint =
-        |(at, deed): &&(usize, Deed)| between.contains(at) && matches!(deed, Deed::Wrote(path, ..) if *path == files[0]);
+    let is_of_checkpoint = |(at, deed): &&(usize, Deed)| {
+        between.contains(at) && matches!(deed, Deed::Wrote(path, ..) if *path == files[0])
+    };
     let checkpointed = deeds.iter().filter(is_of_checkpoint).count();
     ensure!(syncs > STEPS && checkpointed > 20, "{syncs} syncs, {checkpointed} writes by checkpoints");
 

@@ -10,7 +10,9 @@ fn what_is_over_leaves_the_file_and_the_file_shrinks() {
     let more = Changes { bans: vec![(kept, Some(log_ban(1, Until::Forever)))], ..Changes::default() };
     let mut database = open_in(&dir).expect("it can be opened").0.database;
     for changes in [Changes { bans, ..Changes::default() }, more] {
-        database.write(&Transaction { changes, ..txn() }, Reading::at(secs(2), wall(1_002))).expect("it can be written");
+        database
+            .write(&Transaction { changes, ..txn() }, Reading::at(secs(2), wall(1_002)))
+            .expect("it can be written");
     }
     drop(database);
     let size = || fs::metadata(dir.path("state/blocker.db")).expect("it is there").len();
