@@ -46,9 +46,14 @@ impl Asker {
     /// What is allowed by hand: networks first, as fail2ban tells it.
     async fn ignored(&self) -> Answer {
         let replies = self.ask(Request::Allowed).await?;
-        let allowed = replies.into_iter().filter_map(|reply| match reply {
-            Reply::Allowed(Allowed { prefix, why, .. }) if is_by_hand(why) => Some(prefix),
-            _ => None,
+        let allowed = replies.into_iter().filter_map(|reply| {
+            if let Reply::Allowed(Allowed { prefix, why, .. }) = reply
+                && is_by_hand(why)
+            {
+                Some(prefix)
+            } else {
+                None
+            }
         });
         let mut prefixes: Vec<Prefix> = allowed.collect();
         prefixes.sort_by_key(|prefix| (prefix.is_host(), *prefix));
