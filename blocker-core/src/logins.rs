@@ -127,22 +127,34 @@ fn mark_of(hash: u64) -> u16 {
     (hash as u16).max(1)
 }
 
-/// Eight bytes at a time are taken in by a multiplication of which both halves count: some 3 ns for an address and a name.
+/// By multiplications of which both halves count: two after one another for a name of up to 16 bytes, and one more for each 16.
 fn hash(seed: u64, prefix: Prefix, user: &[u8]) -> u64 {
     let addr = match prefix.addr() {
         IpAddr::V4(addr) => addr.to_ipv6_mapped().to_bits(),
         IpAddr::V6(addr) => addr.to_bits(),
     };
-    let mut hash = fold(seed ^ addr as u64, ODD ^ (addr >> 64) as u64);
-    let (words, rest) = user.as_chunks::<8>();
-    for word in words {
-        hash = fold(hash ^ u64::from_le_bytes(*word), ODD);
+    let (mut name, mut rest) = (seed.rotate_left(32), user);
+    while let Some((sixteen, more)) = rest.split_first_chunk::<16>().filter(|(_, more)| !more.is_empty()) {
+        let (first, last) = ends(sixteen);
+        name = fold(name ^ first, ODD ^ last);
+        rest = more;
     }
-    let mut last = [0; 8];
-    for (to, from) in last.iter_mut().zip(rest) {
-        *to = *from;
+    let (first, last) = ends(rest);
+    let name = fold(name ^ first, ODD ^ last ^ (user.len() as u64) << 32);
+    fold(fold(seed ^ addr as u64, ODD ^ (addr >> 64) as u64) ^ name, ODD)
+}
+
+/// All of up to 16 bytes, in two numbers that together are no other text's of this length.
+fn ends(text: &[u8]) -> (u64, u64) {
+    if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+    } else if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
+    } else if let (Some(first), Some(middle), Some(last)) = (text.first(), text.get(text.len() / 2), text.last()) {
+        (u64::from(*first) << 8 | u64::from(*middle), u64::from(*last))
+    } else {
+        (0, 0)
     }
-    fold(hash ^ u64::from_le_bytes(last), ODD ^ user.len() as u64)
 }
 
 /// The fractional part of the golden ratio: odd, and without a pattern in its bits.
@@ -244,6 +256,21 @@ mod tests {
         assert_ne!(hash(1, prefix(1), b"bob"), hash(2, prefix(1), b"bob"));
         logins.keep(false);
         assert!(logins.tables.is_none());
+    }
+
+    #[test]
+    fn no_two_names_are_one() {
+        let long = "abcdefghijklmnopqrstuvwxyz0123456789@example.org";
+        let mut names: Vec<Vec<u8>> = (0..=long.len()).map(|len| long.as_bytes()[..len].to_vec()).collect();
+        for at in 0..long.len() {
+            for len in at + 1..=long.len() {
+                let mut changed = long.as_bytes()[..len].to_vec();
+                changed[at] ^= 1;
+                names.push(changed);
+            }
+        }
+        let hashes: std::collections::BTreeSet<u64> = names.iter().map(|name| hash(7, prefix(1), name)).collect();
+        assert_eq!(hashes.len(), names.len(), "each length, and each byte of each, counts");
     }
 
     fn kept() -> Logins {
