@@ -97,8 +97,8 @@ fn read_call(call: &str) -> Result<Option<Deed>> {
         return Ok(None);
     }
     let (name, rest) = call.split_once('(').context("no call")?;
-    let (arguments, result) = rest.rsplit_once(") = ").or_else(|| rest.rsplit_once(')')).context("no result")?;
-    let result = result.trim_start_matches([' ', '=']);
+    let (arguments, result) = rest.rsplit_once(" = ").context("no result")?;
+    let arguments = arguments.trim_end().strip_suffix(')').context("no end of the arguments")?;
     if result.starts_with('-') || result.starts_with('?') {
         return Ok(None);
     }
