@@ -26,6 +26,7 @@ pub mod grants;
 pub mod jail;
 pub mod journal;
 pub mod keyed;
+pub mod logins;
 pub mod policy;
 pub mod prefix;
 pub mod record;

@@ -27,6 +27,7 @@ use crate::escalation::{History, tries_left};
 use crate::filter::Failure;
 use crate::jail::{Counter, Jail, Limits, Repeat};
 use crate::keyed::HashKey;
+use crate::logins::Logins;
 use crate::prefix::Prefix;
 use crate::time::{Timestamp, Until, format_span};
 use crate::tracker::Tracker;
@@ -66,6 +67,8 @@ pub enum Decision {
         of: u32,
         /// When the ban ends.
         until: Until,
+        /// Whether the user who failed had logged in lately from there.
+        has_logged_in: bool,
     },
 }
 
@@ -122,6 +125,8 @@ pub struct Known<'a> {
     pub history: &'a History,
     /// Whether bans are to be held.
     pub brake: &'a Brake,
+    /// Who logged in lately.
+    pub logins: &'a Logins,
     /// A number from 0 up to 1, by chance.
     pub random: f64,
     /// Bits of an IPv6 address that count, 1 to 128.
@@ -134,7 +139,7 @@ pub struct Known<'a> {
 #[must_use]
 pub fn decide(failure: &Failure<'_>, jail: &Jail, known: Known<'_>, made: Timestamp, now: Timestamp) -> Decision {
     let made = made.min(now);
-    let Known { allowlist, book, tracker, history, brake, random, ipv6_prefix, user } = known;
+    let Known { allowlist, book, tracker, history, brake, logins, random, ipv6_prefix, user } = known;
     if failure.attempts.is_zero() {
         return Decision::Ignore(IgnoreReason::NoAttempt);
     }
@@ -169,7 +174,8 @@ pub fn decide(failure: &Failure<'_>, jail: &Jail, known: Known<'_>, made: Timest
     if count < Attempts::whole(of) {
         return Decision::Count { prefix, count, of };
     }
-    if let Some(why) = brake.holds(made) {
+    let has_logged_in = failure.user.is_some_and(|user| logins.has(prefix, user, now));
+    if let Some(why) = brake.holds(made, has_logged_in) {
         match counter {
             Counter::Exact => tracker.keep_latest(jail.id, prefix, Attempts::whole(of)),
             // An estimate is three numbers, however long it goes on.
@@ -179,7 +185,7 @@ pub fn decide(failure: &Failure<'_>, jail: &Jail, known: Known<'_>, made: Timest
     }
     tracker.forget(jail.id, prefix);
     let ban_time = escalation.as_ref().map_or(ban_time, |escalation| escalation.ban_time(ban_time, earlier(), random));
-    Decision::Ban { prefix, count, of, until: ban_time.end_from(now) }
+    Decision::Ban { prefix, count, of, until: ban_time.end_from(now), has_logged_in }
 }
 
 /// The prefix by which `addr` is counted and banned: an IPv4 host alone, an IPv6 host by its first `ipv6_prefix` bits; see
@@ -212,6 +218,7 @@ mod tests {
     use crate::bounds::Bounds;
     use crate::escalation::{Escalation, Factor, Growth};
     use crate::jail::JailId;
+    use crate::logins::Logins;
     use crate::time::BanTime;
 
     #[test]
@@ -257,7 +264,13 @@ mod tests {
 
         assert_eq!(
             world.decide(&failure("192.0.2.9"), 2),
-            Decision::Ban { prefix: prefix("192.0.2.9"), count: Attempts::whole(3), of: 3, until: Until::At(secs(62)) }
+            Decision::Ban {
+                prefix: prefix("192.0.2.9"),
+                count: Attempts::whole(3),
+                of: 3,
+                until: Until::At(secs(62)),
+                has_logged_in: false
+            }
         );
         assert!(world.tracker.is_empty(), "what earned the ban has been answered");
     }
@@ -410,8 +423,9 @@ mod tests {
                 forgives: true,
             };
             let Self { allowlist, book, tracker, history, repeat: _ } = self;
-            let brake = &Brake::default();
-            let known = Known { allowlist, book, tracker, history, brake, random: 0.5, ipv6_prefix: 64, user: None };
+            let (brake, logins) = (&Brake::default(), &Logins::default());
+            let known =
+                Known { allowlist, book, tracker, history, brake, logins, random: 0.5, ipv6_prefix: 64, user: None };
             decide(failure, &jail, known, secs(made_secs), secs(at_secs))
         }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use blocker_core::brake;
 use blocker_core::engine::{
     Bounds, Changes, Counted, Counter, Engine, Jail, JailId, Key, Limits, Line, LogId, Memory, SessionKey, Settings,
     SourceId, ToldSession,
@@ -294,7 +295,7 @@ fn engine() -> Engine {
         allow: Vec::new(),
         ipv6_prefix: 64,
         remember_bans: Duration::from_secs(30 * 24 * 60 * 60),
-        bans_per_minute: None,
+        brake: brake::Limits::default(),
         bounds: Bounds::default(),
     });
     engine.set_hash_key(HashKey::new(KEY));

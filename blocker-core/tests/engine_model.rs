@@ -11,6 +11,7 @@ use std::time::Duration;
 use blocker_core::aggregate::Aggregate;
 use blocker_core::allowlist::{AllowReason, Allowed};
 use blocker_core::attempts::Attempts;
+use blocker_core::brake;
 use blocker_core::engine::{
     AdoptedBan, AllowOutcome, BanOutcome, Bounds, Changes, Command, Counted, Counter, DisallowOutcome, Engine, Entry,
     Grant, Jail, JailId, JailSet, Key, Limits, Line, LogId, Memory, Request, Response, Settings, SourceId, Twin,
@@ -677,7 +678,7 @@ fn compare(engine: &Engine, model: &Model, kernel: &Kernel) -> Result<(), TestCa
         .map(|f| (f.1, f.2))
         .collect();
     prop_assert_eq!(engine.stats().tracked, tracked.len());
-    prop_assert_eq!(engine.stats().brake.held, model.held);
+    prop_assert_eq!(engine.stats().brake.too_many.failures, model.held);
     Ok(())
 }
 
@@ -705,7 +706,7 @@ fn settings(configured: &BTreeSet<Prefix>, model: &Model) -> Settings {
         allow: allowed(configured, AllowReason::Configured),
         ipv6_prefix: 64,
         remember_bans: Duration::from_secs(30 * 24 * 60 * 60),
-        bans_per_minute: model.brake,
+        brake: brake::Limits { per_minute: model.brake, ..brake::Limits::default() },
         bounds: Bounds { max_nesting: MAX_NESTING, ..Bounds::default() },
     }
 }

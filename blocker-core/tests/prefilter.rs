@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use blocker_core::brake;
 use blocker_core::engine::{
     Bounds, Command, Counter, Engine, Event, Jail, JailId, Limits, Line, Lines, LogId, Settings, SourceId, Stats,
 };
@@ -38,7 +39,7 @@ fn engine(filters: &[Filter]) -> Engine {
         manual: JailId::MIN,
         allow: Vec::new(),
         ipv6_prefix: 64,
-        bans_per_minute: None,
+        brake: brake::Limits::default(),
         remember_bans: Duration::from_secs(30 * 24 * 60 * 60),
         bounds: Bounds::default(),
     })

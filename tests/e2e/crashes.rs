@@ -317,19 +317,19 @@ fn banned(daemon: &Daemon<'_>) -> Result<BTreeSet<IpAddr>> {
 }
 
 /// Numbers that differ in every run; the seed is told if a test fails.
-struct Random {
-    seed: u64,
+pub(crate) struct Random {
+    pub(crate) seed: u64,
     state: u64,
 }
 
 impl Random {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let seed = std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_nanos() as u64) | 1;
         Self { seed, state: seed }
     }
 
     /// A number below `bound` (Vigna's xorshift64*).
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.state ^= self.state >> 12;
         self.state ^= self.state << 25;
         self.state ^= self.state >> 27;

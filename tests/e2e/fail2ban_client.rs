@@ -109,6 +109,25 @@ fn the_client_of_the_package_prints_what_it_prints_of_a_fail2ban_in_the_same_sta
         "get dovecot findtime",
         "get dovecot logpath",
         "get dovecot journalmatch",
+        "get dovecot ignoreip",
+        "get dovecot ignoreself",
+        "get dovecot ignorecommand",
+        "get dovecot ignorecache",
+        "set dovecot addignoreip",
+        "set dovecot addignoreip 192.0.2.50",
+        "set dovecot addignoreip 192.0.2.50",
+        "set dovecot addignoreip 198.51.100.0/24",
+        "set dovecot addignoreip 203.0.113.77/24",
+        "set dovecot addignoreip 2001:DB8:0::2/64",
+        "get dovecot ignoreip",
+        "set dovecot delignoreip 192.0.2.99",
+        "set dovecot delignoreip 203.0.113.0/24",
+        "set dovecot delignoreip 192.0.2.50",
+        "set dovecot delignoreip",
+        "set nojail addignoreip 192.0.2.1",
+        "get nojail ignoreip",
+        "set dovecot addignoreip 192.0.2.45",
+        "set dovecot ignoreself true",
         "set dovecot attempt 192.0.2.44",
         "status dovecot",
         "flushlogs",
@@ -172,6 +191,21 @@ fn what_the_client_changes_is_changed_in_the_kernel() -> Result<()> {
         assert_eq!(printed(&["set", "dovecot", "unbanip", "192.0.2.7"])?, "1\n", "{version}");
         assert!(!is_banned()? && daemon.kernel_bans()?.is_empty(), "{version}");
 
+        // Who is ignored is banned by nobody, and let go; who is ignored no more is banned again.
+        printed(&["set", "dovecot", "banip", "192.0.2.7"])?;
+        assert!(is_banned()?, "{version}");
+        let ignored = "These IP addresses/networks are ignored:\n`- 192.0.2.7\n";
+        assert_eq!(printed(&["set", "dovecot", "addignoreip", "192.0.2.7"])?, ignored, "{version}");
+        assert!(daemon.kernel_bans()?.is_empty(), "{version}");
+        let refused = ask(&package, &daemon, &["set", "dovecot", "banip", "192.0.2.7"])?;
+        assert_eq!(refused.code, Some(255), "{version}: {refused:?}");
+        let allowed = daemon.cli(&["allow", "--list", "--json"])?.success()?.stdout;
+        assert!(allowed.contains("\"by-command\",\"detail\":\"fail2ban-client\""), "{version}: {allowed}");
+        let none = "No IP address/network is ignored\n";
+        assert_eq!(printed(&["set", "dovecot", "delignoreip", "192.0.2.7"])?, none, "{version}");
+        assert_eq!(printed(&["set", "dovecot", "banip", "192.0.2.7"])?, "1\n", "{version}");
+        assert_eq!(printed(&["unban", "192.0.2.7"])?, "1\n", "{version}");
+
         // As an application tells of failures: the fifth is one too many.
         for _ in 0..4 {
             printed(&["set", "dovecot", "attempt", "192.0.2.7"])?;
@@ -220,7 +254,10 @@ fn what_we_do_otherwise_is_refused_with_our_own_command_and_changes_nothing() ->
             ("set loglevel DEBUG", "`blocker status`"),
             ("get dovecot failregex", "blocker does not tell `failregex`; see `blocker status dovecot`"),
             ("set dovecot bantime 1h", "change `ban_time` in `[jails.dovecot]`, then `blocker reload`"),
-            ("set dovecot addignoreip 192.0.2.50", "`allow` in `[daemon]`"),
+            ("set dovecot addignoreip example.org", "example.org"),
+            ("set dovecot delignoreip 203.0.113.0/24", "take it out of `daemon.allow`"),
+            ("set dovecot ignoreself false", "never bans the machine's own addresses"),
+            ("set dovecot ignorecommand /bin/true", "`allow_files` in `[daemon]`"),
             ("set dovecot banip nonsense", "nonsense"),
             ("set dovecot banip 0.0.0.0/0", "0.0.0.0/0"),
             ("set dovecot banip 203.0.113.9 192.0.2.99", "203.0.113.9: allow-listed"),

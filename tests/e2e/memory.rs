@@ -181,6 +181,9 @@ fn a_hundred_thousand_bans_are_enforced_again_after_a_reboot() -> Result<()> {
 
     reboot(&mut daemon)?;
 
+    let printed = daemon.printed();
+    let took = printed.lines().rfind(|line| line.contains("goes on from where an earlier run ended"));
+    eprintln!("{}", took.context("it is told how long it took")?);
     assert_eq!(daemon.kernel_bans()?.len(), 100_001);
     let bans = daemon.status()?.bans;
     assert_eq!(bans.ipv4, 100_001);

@@ -98,8 +98,9 @@ fn mails_tell_of_the_start_of_bans_and_of_the_stop_and_not_of_restored_bans() ->
         again.header("Subject").starts_with("[blocker] started on ") && again.body.contains("bans in force  1\n"),
         "{again:?}"
     );
-    daemon.cli(&["ban", "203.0.113.5"])?.success()?;
-    await_mail(&server, "manual: banned 203.0.113.5 from ")?;
+    daemon.cli(&["ban", "203.0.113.5", "--reason", "scans us"])?.success()?;
+    let by_hand = await_mail(&server, "manual: banned 203.0.113.5 from ")?;
+    ensure!(by_hand.body.contains("    why    by command: scans us\n    by     root (user 0)\n"), "{}", by_hand.body);
     ensure!(server.mails()?.len() == before + 2, "a restored ban is no news: {:#?}", server.mails()?);
     let status = daemon.status()?;
     ensure!(status.problems.is_empty(), "{status:?}");
@@ -238,6 +239,18 @@ fn a_webhook_takes_what_is_signed_and_is_told_of_ends_of_bans_too() -> Result<()
         unban["event"] == "unban" && unban["why"] == "by command" && unban["prefix"] == VILLAIN.to_string(),
         "{unban}"
     );
+
+    daemon.cli(&["ban", "203.0.113.5", "--reason", "scans us"])?.success()?;
+    let events = await_events(&hooks, 3)?;
+    let by_hand = &events[2];
+    ensure!(
+        by_hand["origin"] == "command"
+            && by_hand["reason"] == "scans us"
+            && by_hand["by_uid"] == 0
+            && by_hand["by"] == "root",
+        "{by_hand}"
+    );
+    ensure!(ban["by_uid"].is_null() && ban["by"].is_null(), "{ban}");
 
     // Another secret: what it signs is not taken, and that is told.
     fs::write(&secret, "open\n")?;

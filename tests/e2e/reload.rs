@@ -53,6 +53,60 @@ fn sighup_takes_a_new_limit_and_keeps_the_bans() -> Result<()> {
 }
 
 #[test]
+fn under_load_a_reload_loses_and_repeats_no_line_and_lets_no_banned_packet_through() -> Result<()> {
+    const SOURCES: u32 = 400;
+    const RELOADS: usize = 12;
+    let net = Net::new()?;
+    let daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
+    let siege = Siege::begin(&net)?;
+    siege.ban_villain(&daemon)?;
+    let arrived = siege.arrived();
+    let before = daemon.status()?;
+    let source = |number: u32| std::net::IpAddr::V4(std::net::Ipv4Addr::from_bits(0x0a00_0000 + number));
+
+    // Each source fails four times, one short of a ban, while the limits of another jail change again and again.
+    let text = daemon.configuration(&Settings::default());
+    std::thread::scope(|scope| -> Result<()> {
+        let writing = scope.spawn(|| -> Result<()> {
+            for _ in 0..4 {
+                for number in 0..SOURCES {
+                    daemon.log().append(lines::refused(source(number), 1).as_bytes())?;
+                    if number % 16 == 0 {
+                        std::thread::sleep(Duration::from_millis(4));
+                    }
+                }
+            }
+            Ok(())
+        });
+        for round in 1..=RELOADS {
+            let more = format!("{text}\n[jails.postfix]\nlog = [\"/nonexistent/{round}.log\"]\nmax_retry = {round}\n");
+            daemon.write_configuration(&more)?;
+            daemon.cli(&["reload"])?.success()?;
+        }
+        writing.join().map_err(|_| anyhow::anyhow!("the writer panicked"))?
+    })?;
+
+    let expected = before.jail("dovecot").failures + u64::from(4 * SOURCES);
+    wait::until("all lines to be judged", LIMIT * 2, || {
+        let found = daemon.status().map_err(|error| format!("{error:#}"))?.jail("dovecot").failures;
+        if found >= expected { Ok(()) } else { Err(format!("{found} of {expected} failures")) }
+    })?;
+    let after = daemon.status()?;
+    assert_eq!((after.jail("dovecot").failures, after.pid), (expected, before.pid), "each line counts once");
+    assert_eq!(daemon.bans()?.len(), 1, "nobody is banned for a line that counted twice");
+    // And none was forgotten: one more earns each a ban.
+    for number in 0..SOURCES {
+        daemon.log().append(lines::refused(source(number), 1).as_bytes())?;
+    }
+    wait::until("all to be banned", LIMIT * 2, || {
+        let bans = daemon.status().map_err(|error| format!("{error:#}"))?.bans.ipv4;
+        if bans == u64::from(SOURCES) + 1 { Ok(()) } else { Err(format!("{bans} bans")) }
+    })?;
+    siege.await_sent(siege.sent() + 100)?;
+    wait::holds("the villain's ban", Duration::from_millis(200), || siege.unchanged(arrived))
+}
+
+#[test]
 fn a_jail_that_is_taken_away_keeps_its_bans_until_they_end() -> Result<()> {
     let net = Net::new()?;
     let mut daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;

@@ -12,6 +12,7 @@ pub mod arrivals;
 pub mod attackers;
 pub mod clock;
 pub mod daemon;
+pub mod disk;
 pub mod dovecot;
 pub mod fail2ban;
 pub mod interrupt;

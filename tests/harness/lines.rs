@@ -25,6 +25,17 @@ pub fn refused_for(user: &str, source: IpAddr, attempts: u32) -> String {
     )
 }
 
+/// A login that succeeded, as rsyslog writes it from Dovecot 2.3.
+#[must_use]
+pub fn logged_in(user: &str, source: IpAddr) -> String {
+    format!(
+        "{} mx1 dovecot: imap-login: Login: user=<{user}>, method=PLAIN, rip={source}, lip={}, mpid=4711, TLS, session=<{}>",
+        clock::log_stamp(),
+        if source.is_ipv4() { crate::netns::SERVER_V4 } else { crate::netns::SERVER_V6 },
+        session(source),
+    )
+}
+
 /// A session identifier as Dovecot makes it: six bytes of time, two of port, the client's address, in base64.
 fn session(source: IpAddr) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);

@@ -52,6 +52,8 @@ pub(crate) const END_TO_END: &[Need] = &[
     Need { what: "whois", package: "whois" },
     Need { what: "webhook", package: "webhook" },
     Need { what: "openssl", package: "openssl" },
+    // Tells what reaches the disk before the power fails.
+    Need { what: "strace", package: "strace" },
 ];
 
 /// To run other kernels in virtual machines: what fetches and unpacks them, and what runs in them.

@@ -29,7 +29,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use self::brake::Brake;
 pub use self::control::Control;
 pub use self::error::{Error, Hint, Problem};
 pub use self::input::{Input, MAX_SOCKET_BYTES, SyslogSocket};
@@ -37,6 +36,7 @@ pub use self::metrics::MetricsSocket;
 pub use self::notify::Notify;
 pub use self::ports::{PortRange, Ports, Protocol};
 pub use self::services::Services;
+pub use crate::brake::Limits as Brake;
 use crate::fail2ban::{Logs, Taken};
 use crate::filter::Filter;
 use crate::filter::registry::Filters;

@@ -61,7 +61,7 @@ fn an_empty_file_is_a_working_configuration() {
             pins: "/sys/fs/bpf/blocker".into(),
         },
         control: Control::default(),
-        brake: Brake { bans_per_minute: Some(3_000) },
+        brake: Brake { per_minute: Some(3_000), logged_in_percent: Some(25) },
         metrics: None,
         notify: Notify::default(),
         jails: vec![Jail {

@@ -62,6 +62,7 @@ impl Engine {
             tracker: &mut self.tracker,
             history: &self.history,
             brake: &self.brake,
+            logins: &self.logins,
             random: self.dice.f64(),
             ipv6_prefix: self.ipv6_prefix,
             user: failure.user.filter(|_| is_forgivable).map(|user| (user, self.sessions.key())),
@@ -79,7 +80,7 @@ impl Engine {
                     self.notify(Event::Brake(BrakeChange::On(why)));
                 }
             }
-            Decision::Ban { prefix, count, of, until } => {
+            Decision::Ban { prefix, count, of, until, has_logged_in } => {
                 self.keep_line(place, failure, line, prefix, made, (count, of));
                 self.found(jail, failure, prefix, made, count, of);
                 let user = failure.user.map(|user| cut(user).into());
@@ -87,7 +88,7 @@ impl Engine {
                 let ban = Ban { started: self.now, until, origin };
                 match self.ban(prefix, jail, ban, Renewal::Longest) {
                     Ok(BanOutcome::Banned) => {
-                        self.brake.note(made);
+                        self.brake.note(made, has_logged_in);
                         self.history.note(prefix, jail, self.now);
                         self.tell_recidive(failure.addr, jail);
                         self.aggregate(place, prefix);

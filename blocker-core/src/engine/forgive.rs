@@ -22,8 +22,9 @@ impl Engine {
 
     /// The same for the jail at `place`, where the engine has been brought to `now`.
     pub(super) fn judge_success(&mut self, place: usize, success: &Success<'_>, made: Timestamp, now: Timestamp) {
-        let Some(jail) = self.jails.get(place).filter(|jail| jail.forgives).map(|jail| jail.id) else { return };
         let prefix = policy::counted_by(success.addr, self.ipv6_prefix);
+        self.logins.note(prefix, success.user, Some(made), self.now);
+        let Some(jail) = self.jails.get(place).filter(|jail| jail.forgives).map(|jail| jail.id) else { return };
         if !self.tracker.is_tracked(jail, prefix) {
             return;
         }

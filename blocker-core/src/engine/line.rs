@@ -192,9 +192,16 @@ impl Engine {
                 continue;
             };
             let owner = Owner::new(jail.id, log);
-            let Self { tracker, memory, ipv6_prefix, .. } = self;
-            let is_counted = |addr| tracker.is_tracked(jail.id, policy::counted_by(addr, *ipv6_prefix));
-            match filter.judge_counted(record, owner, made.unwrap_or(self.now), memory, &is_counted) {
+            let Self { tracker, memory, logins, ipv6_prefix, now: latest, .. } = self;
+            let mut is_counted = |addr, user: &[u8]| {
+                let prefix = policy::counted_by(addr, *ipv6_prefix);
+                let is_counted = tracker.is_tracked(jail.id, prefix);
+                if !is_counted {
+                    logins.note(prefix, user, made, *latest);
+                }
+                is_counted
+            };
+            match filter.judge_counted(record, owner, made.unwrap_or(*latest), memory, &mut is_counted) {
                 Judgement::Failure(failure) => {
                     let counts = match jail.sources.len() {
                         0 | 1 => times,

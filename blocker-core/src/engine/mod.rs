@@ -44,11 +44,12 @@ use std::time::Duration;
 
 use crate::allowlist::{Allowed, Allowlist, Origin as AllowOrigin};
 use crate::bans::{Book, Insertion, Kind, MAX_USER_BYTES, Merged, Removal, Renewal, Uid};
-use crate::brake::Brake;
+use crate::brake::{self, Brake};
 use crate::calendar::Calendar;
 use crate::escalation::History;
 use crate::filter::{Prefilter, fail2ban};
 use crate::grants::Grants;
+use crate::logins::Logins;
 use crate::policy;
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
@@ -58,7 +59,7 @@ pub use crate::allowlist::AllowReason;
 pub use crate::bans::{Ban, Entry};
 pub use crate::bans::{Origin, Refusal};
 pub use crate::bounds::Bounds;
-pub use crate::brake::{BrakeChange, BrakeStats, HoldReason};
+pub use crate::brake::{BrakeChange, BrakeStats, Held, HoldReason};
 pub use crate::grants::Grant;
 pub use crate::jail::{Counter, Jail, JailId, JailSet, Limits, LogId, SourceId};
 pub use crate::policy::IgnoreReason;
@@ -105,6 +106,8 @@ pub struct Engine {
     remember_bans: Duration,
     /// Holds bans that logs earn when there are too many.
     brake: Brake,
+    /// Who logged in lately, for the brake.
+    logins: Logins,
     dice: fastrand::Rng,
     logs: Logs,
     twins: Twins,
@@ -127,7 +130,7 @@ impl Engine {
     /// An engine without bans. Emits [`Command::Allow`] for each allowed prefix.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let Settings { jails, manual, allow, ipv6_prefix, remember_bans, bans_per_minute, bounds } = settings;
+        let Settings { jails, manual, allow, ipv6_prefix, remember_bans, brake, bounds } = settings;
         let mut engine = Self {
             names: jails.iter().map(|jail| (jail.id, jail.name.clone())).collect(),
             shared_names: BTreeMap::new(),
@@ -142,6 +145,7 @@ impl Engine {
             history: History::default(),
             remember_bans,
             brake: Brake::default(),
+            logins: Logins::default(),
             dice: fastrand::Rng::with_seed(0),
             logs: Logs::default(),
             twins: Twins::default(),
@@ -156,7 +160,7 @@ impl Engine {
             counters: Counters::default(),
             now: Timestamp::from_nanos(i64::MIN),
         };
-        engine.brake.set_limit(bans_per_minute);
+        engine.set_brake(brake);
         engine.share_names();
         engine.set_prefilters();
         let changes = engine.allowlist.replace(AllowOrigin::Settings, allow);
@@ -168,7 +172,7 @@ impl Engine {
     /// number, name and limits do.
     pub fn reconfigure(&mut self, settings: Settings, now: Timestamp) {
         self.advance(now);
-        let Settings { jails, manual, allow, ipv6_prefix, remember_bans, bans_per_minute, bounds } = settings;
+        let Settings { jails, manual, allow, ipv6_prefix, remember_bans, brake, bounds } = settings;
         for old in &self.jails {
             let same_id = jails.iter().find(|new| new.id == old.id);
             if !same_id.is_some_and(|new| new.name == old.name && new.limits == old.limits) {
@@ -186,7 +190,7 @@ impl Engine {
         self.manual = manual;
         self.ipv6_prefix = ipv6_prefix;
         self.remember_bans = remember_bans;
-        self.brake.set_limit(bans_per_minute);
+        self.set_brake(brake);
         self.book.set_bounds(bounds);
         self.tracker.set_max_sources(bounds.max_sources);
         let changes = self.allowlist.replace(AllowOrigin::Settings, allow);
@@ -226,6 +230,7 @@ impl Engine {
     pub fn set_seed(&mut self, seed: u64) {
         self.dice = fastrand::Rng::with_seed(seed);
         self.evidence.set_seed(seed);
+        self.logins.set_seed(seed);
     }
 
     /// Does what an administrator asks, of whom `by` is known.
@@ -329,6 +334,11 @@ impl Engine {
         Stats::read(self)
     }
 
+    fn set_brake(&mut self, limits: brake::Limits) {
+        self.brake.set_limits(limits);
+        self.logins.keep(limits.logged_in_percent.is_some());
+    }
+
     fn share_names(&mut self) {
         self.shared_names = self.names.iter().map(|(&jail, name)| (jail, name.as_str().into())).collect();
     }
@@ -354,8 +364,8 @@ impl Engine {
             self.removed(removal, UnbanReason::Expired);
         }
         self.expire_grants();
-        if let Some(held) = self.brake.release(self.now) {
-            self.notify(Event::Brake(BrakeChange::Off { held }));
+        while let Some((why, held)) = self.brake.release(self.now) {
+            self.notify(Event::Brake(BrakeChange::Off { why, held }));
         }
         self.tracker.purge(self.now);
         self.history.purge(self.now, self.remember_bans);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::allowlist::Allowed;
 use crate::bounds::Bounds;
+use crate::brake;
 use crate::jail::{Jail, JailId};
 
 /// Everything that can be set.
@@ -21,8 +22,8 @@ pub struct Settings {
     pub ipv6_prefix: u8,
     /// How long after the last ban of somebody it counts that there was one.
     pub remember_bans: Duration,
-    /// New bans that logs may earn within a minute; `None` for any number.
-    pub bans_per_minute: Option<u32>,
+    /// How many new bans logs may earn, and of whom.
+    pub brake: brake::Limits,
     /// How large the tables may grow.
     pub bounds: Bounds,
 }

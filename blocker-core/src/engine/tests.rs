@@ -589,7 +589,7 @@ fn settings() -> Settings {
         manual: MANUAL,
         allow: vec![],
         ipv6_prefix: 64,
-        bans_per_minute: None,
+        brake: crate::brake::Limits::default(),
         remember_bans: Duration::from_secs(30 * 24 * 60 * 60),
         bounds: Bounds::default(),
     }

@@ -24,24 +24,22 @@ mod reason;
 mod session;
 mod table;
 
-use std::net::IpAddr;
-
 use memchr::memchr_iter;
 
 use super::bytes::begins;
-use super::{Failure, Judgement, Session, Success, Teller};
+use super::{Failure, IsCounted, Judgement, Session, Success, Teller};
 use crate::record::Record;
 use reason::Reason;
 
 /// Says what `record` tells.
 #[must_use]
 pub fn judge<'a>(record: &Record<'a>) -> Judgement<'a> {
-    judge_of(record, &|_| true)
+    judge_of(record, &mut |_, _| true)
 }
 
 /// The same for who wants to know of logins that succeed from some addresses alone: others may be [`Judgement::Ignored`].
 #[must_use]
-pub(super) fn judge_of<'a>(record: &Record<'a>, is_counted: &dyn Fn(IpAddr) -> bool) -> Judgement<'a> {
+pub(super) fn judge_of<'a>(record: &Record<'a>, is_counted: &mut IsCounted<'_>) -> Judgement<'a> {
     let Some((service, message)) = split_service(record) else {
         return auth::judge(record.program, record.message).unwrap_or(Judgement::NoMatch);
     };
@@ -53,7 +51,7 @@ pub(super) fn judge_of<'a>(record: &Record<'a>, is_counted: &dyn Fn(IpAddr) -> b
         if let Some(fields) = SUCCEEDED.iter().find_map(|start| message.strip_prefix(*start)) {
             // Most lines of a healthy server are of nobody who has failed.
             return match fields::peer_behind_user(fields) {
-                Some(peer) if !is_counted(peer) => Judgement::Ignored(SUCCESS.into()),
+                Some((peer, user)) if !is_counted(peer, user) => Judgement::Ignored(SUCCESS.into()),
                 Some(_) | None => succeeded(fields),
             };
         }

@@ -222,14 +222,14 @@ impl Filter {
         self.judge_once_with(record, Owner::NOBODY, Timestamp::default(), &mut Memory::default())
     }
 
-    /// As [`Filter::judge_once_with`], for who wants to know of logins that succeed from the addresses that are counted alone.
+    /// As [`Filter::judge_once_with`], for who wants to know all of logins that succeed from the addresses that are counted alone.
     pub(crate) fn judge_counted<'a>(
         &self,
         record: &Record<'a>,
         owner: Owner,
         at: Timestamp,
         memory: &mut Memory,
-        is_counted: &dyn Fn(IpAddr) -> bool,
+        is_counted: &mut IsCounted<'_>,
     ) -> Judgement<'a> {
         match self {
             Self::Dovecot => dovecot::judge_of(record, is_counted),
@@ -254,6 +254,10 @@ impl Filter {
         }
     }
 }
+
+/// Is told an address and its user of a login that succeeded, and says whether failures from there are counted. The user is
+/// another one than there was if the name has a `>` in it.
+pub(crate) type IsCounted<'a> = dyn FnMut(IpAddr, &[u8]) -> bool + 'a;
 
 /// Most attempts believed that a line says in digits, as [`MAX_ATTEMPTS`].
 const MAX_WRITTEN: u64 = MAX_ATTEMPTS.as_tenths() as u64 / 10;

@@ -80,7 +80,7 @@ impl Story<'_> {
 
     /// The answer in a word, and why if that takes no more than a line.
     fn head(&mut self) {
-        let Why { asked, prefix, verdict, mode, bans, allowed, banned_inside, judges, .. } = self.why;
+        let Why { asked, prefix, verdict, mode, bans, allowed, banned_inside, judges, counts, .. } = self.why;
         let observes = mode == "observe" || !bans.is_empty() && bans.iter().all(|ban| ban.observes);
         let head = match (verdict.as_str(), allowed) {
             ("allowed", Some(allowed)) if bans.is_empty() => {
@@ -94,6 +94,11 @@ impl Story<'_> {
                 format!("{asked} is banned, but only observed: its packets are counted and pass")
             }
             ("banned", _) => format!("{asked} is banned"),
+            // The brake, or a ban by another jail that leaves it fewer tries.
+            ("counted", _) if counts.iter().any(|counted| counted.count >= f64::from(counted.max_retry)) => format!(
+                "{asked} is not banned yet: it has failed often enough, and its next try bans it unless the brake holds that (see `blocker \
+                 status`)"
+            ),
             ("counted", _) => format!("{asked} is not banned: it has failed, and not often enough"),
             _ if *banned_inside > 0 => format!("{asked} is not banned as a whole"),
             _ => format!("{asked} is not banned: nothing counts against it"),

@@ -132,6 +132,9 @@ pub struct Alarms {
     /// Failures that would have earned a ban, and were held because too many had within a minute.
     #[serde(default)]
     pub held_bans: u64,
+    /// The same, because too large a share of the bans was of users who had logged in lately.
+    #[serde(default)]
+    pub held_logins: u64,
     /// Counts of failures forgotten because there were too many.
     pub forgotten_counts: u64,
     /// Ended bans forgotten early.

@@ -329,10 +329,24 @@ fn told(jail: &str, event: &Event, clock: Reading) -> Told {
             whom: Vec::new(),
             fields: vec![("limit", limit.to_string())],
         },
-        Event::Brake(BrakeChange::Off { held }) => Told {
+        Event::Brake(BrakeChange::On(HoldReason::LoggedIn { percent })) => Told {
+            level: Level::ERROR,
+            event: "hold",
+            message: "of the bans that logs earn, more are of users who logged in lately than `brake.logged_in_percent` says: further \
+                      ones of such are held"
+                .to_owned(),
+            whom: Vec::new(),
+            fields: vec![("percent", percent.to_string())],
+        },
+        Event::Brake(BrakeChange::Off { why, held }) => Told {
             level: Level::INFO,
             event: "release",
-            message: "no ban has been held for a minute".to_owned(),
+            message: match why {
+                HoldReason::TooMany { limit: _ } => "no ban has been held for a minute".to_owned(),
+                HoldReason::LoggedIn { percent: _ } => {
+                    "no ban of a user who logged in lately has been held for a minute".to_owned()
+                }
+            },
             whom: Vec::new(),
             fields: vec![("held", held.to_string())],
         },

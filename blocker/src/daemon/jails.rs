@@ -148,7 +148,7 @@ pub(super) fn settings(config: &Config, numbered: &Numbered, capacity: Capacity)
         allow: allow.collect(),
         ipv6_prefix: config.daemon.ipv6_prefix,
         remember_bans: config.daemon.remember_bans,
-        bans_per_minute: config.brake.bans_per_minute,
+        brake: config.brake,
         bounds: Bounds {
             max_bans_v4: capacity.ipv4 as usize,
             max_bans_v6: capacity.ipv6 as usize,

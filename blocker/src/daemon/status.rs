@@ -6,7 +6,7 @@ use anyhow::Result;
 use blocker_common::{Counter, Outcome};
 use blocker_core::attempts::Attempts;
 use blocker_core::config::Mode;
-use blocker_core::engine::{BanInfo, BrakeStats, HoldReason, JailStats, Origin, SourceId, Stats};
+use blocker_core::engine::{BanInfo, BrakeStats, Held, HoldReason, JailStats, Origin, SourceId, Stats};
 use blocker_core::filter::fail2ban;
 use blocker_core::time::format_span;
 
@@ -58,7 +58,8 @@ impl Daemon<'_> {
                 lost_updates: self.unsettled.lost(),
                 evicted_bans: stats.evicted,
                 refused_bans: stats.refused,
-                held_bans: stats.brake.held,
+                held_bans: stats.brake.too_many.failures,
+                held_logins: stats.brake.logged_in.failures,
                 forgotten_counts: stats.forgotten,
                 forgotten_ends: stats.late_forgotten,
                 lost_log_lines: self.log_lines_lost(),
@@ -251,18 +252,27 @@ impl Daemon<'_> {
 }
 
 /// What is to be said of the brake, if it has held anything.
-fn held(brake: BrakeStats) -> Option<String> {
-    let BrakeStats { held, on } = brake;
-    match on {
-        Some(HoldReason::TooMany { limit }) => Some(format!(
-            "bans are held: the logs have earned {limit} within a minute, as many as `brake.bans_per_minute` says; is one of them \
-             wrong about who fails? {held} failures that would have earned a ban were held since the start"
-        )),
-        None if held > 0 => {
-            Some(format!("{held} failures that would have earned a ban were held: too many fell due within a minute"))
+fn held(brake: BrakeStats) -> impl Iterator<Item = String> {
+    let BrakeStats { too_many, logged_in } = brake;
+    let one = |one: Held, was: &str| {
+        let Held { failures: held, on } = one;
+        let were = format!("{held} failures that would have earned a ban were held");
+        match on {
+            Some(HoldReason::TooMany { limit }) => Some(format!(
+                "bans are held: the logs have earned {limit} within a minute, as many as `brake.bans_per_minute` says; is one of \
+                 them wrong about who fails? {were} since the start"
+            )),
+            Some(HoldReason::LoggedIn { percent }) => Some(format!(
+                "bans of users who logged in lately are held: more than {percent} % of the bans within an hour would be such, which \
+                 is what `brake.logged_in_percent` allows; does a service refuse right passwords? {were} since the start"
+            )),
+            None if held > 0 => Some(format!("{were}: {was}")),
+            None => None,
         }
-        None => None,
-    }
+    };
+    one(too_many, "too many fell due within a minute")
+        .into_iter()
+        .chain(one(logged_in, "too large a share was of users who had logged in lately"))
 }
 
 /// A file on a file system that may not announce writes, and which it is.

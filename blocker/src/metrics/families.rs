@@ -119,6 +119,11 @@ fn whole(status: &Status, started: f64) -> Vec<Family> {
             alarms.held_bans,
         ),
         alarm(
+            "blocker_held_logins",
+            "Failures that would have earned a ban and were held because too large a share was of users who had logged in lately",
+            alarms.held_logins,
+        ),
+        alarm(
             "blocker_forgotten_counts",
             "Counts of failures forgotten because too many addresses failed at once",
             alarms.forgotten_counts,

@@ -20,6 +20,7 @@ mod mail;
 mod notice;
 mod program;
 mod secret;
+mod user;
 mod webhook;
 mod whois;
 mod words;

@@ -6,12 +6,14 @@
 use std::time::SystemTime;
 
 use blocker_core::attempts::Attempts;
+use blocker_core::bans::Uid;
 use blocker_core::config::notify::Occasion;
 use blocker_core::engine::{BanInfo, Event, Origin, UnbanReason};
 use blocker_core::prefix::Prefix;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::user;
 use crate::clock::Reading;
 use crate::kernel::MANUAL_JAIL;
 
@@ -128,6 +130,10 @@ pub(super) struct Ban {
     pub(super) reason: Option<String>,
     /// Who the last of them claimed to be.
     pub(super) user: Option<String>,
+    /// Who banned by command: the number of a user of this machine, if it is known.
+    pub(super) by_uid: Option<u32>,
+    /// What that user is called.
+    pub(super) by: Option<String>,
     /// Lines of the log that earned it, the last of them.
     pub(super) lines: Vec<String>,
 }
@@ -165,14 +171,14 @@ impl Notice {
 impl Ban {
     fn of(info: &BanInfo, clock: Reading) -> Self {
         let BanInfo { prefix, jail: _, jail_name, started: _, until, origin, evidence } = info;
-        let (origin, attempts, reason, user) = match origin {
+        let (origin, attempts, reason, user, by_uid) = match origin {
             Origin::Log { attempts, user, pattern } => {
-                ("log", number(*attempts), Some(plain(pattern.as_bytes())), user.as_deref().map(plain))
+                ("log", number(*attempts), Some(plain(pattern.as_bytes())), user.as_deref().map(plain), None)
             }
-            Origin::Command { reason, by: _ } => {
-                ("command", 0.0, reason.as_deref().map(|reason| plain(reason.as_bytes())), None)
+            Origin::Command { reason, by } => {
+                ("command", 0.0, reason.as_deref().map(|reason| plain(reason.as_bytes())), None, by.map(|Uid(uid)| uid))
             }
-            Origin::Adopted => ("adopted", 0.0, None, None),
+            Origin::Adopted => ("adopted", 0.0, None, None, None),
         };
         Self {
             jail: named(jail_name),
@@ -183,6 +189,8 @@ impl Ban {
             attempts,
             reason,
             user,
+            by_uid,
+            by: by_uid.and_then(user::name),
             // A ban that another jail made counts without a line.
             lines: evidence.iter().filter(|told| !told.line.is_empty()).map(|told| plain(&told.line)).collect(),
         }
@@ -323,11 +331,22 @@ pub(super) mod testing {
     pub(crate) fn ban(prefix: &str, user: &[u8]) -> Notice {
         Notice::of(&happening(prefix, user))
     }
+
+    /// A ban by command.
+    pub(crate) fn by_hand(prefix: &str, reason: Option<&str>, by: Option<u32>) -> Notice {
+        let mut happening = happening(prefix, b"");
+        if let What::Banned(ban) = &mut happening.what {
+            ban.jail_name = "manual".into();
+            ban.origin = Origin::Command { reason: reason.map(Into::into), by: by.map(Uid) };
+            ban.evidence = std::sync::Arc::default();
+        }
+        Notice::of(&happening)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::testing::{HOSTILE, ban};
+    use super::testing::{HOSTILE, ban, by_hand};
     use super::*;
 
     #[test]
@@ -355,9 +374,22 @@ mod tests {
         let expected = serde_json::json!({
             "event": "ban", "time": "2026-11-26T18:00:00Z", "jail": "dovecot", "prefix": "192.0.2.9",
             "until": "2026-11-26T19:00:00Z", "seconds": 3600, "origin": "log", "attempts": 5.0,
-            "reason": "auth failed", "user": "bob\"\\n", "lines": ["bob\"\\n"],
+            "reason": "auth failed", "user": "bob\"\\n", "by_uid": null, "by": null, "lines": ["bob\"\\n"],
         });
         assert_eq!(document["events"], serde_json::json!([expected]));
+    }
+
+    #[test]
+    fn a_ban_by_hand_says_who_and_why() {
+        let told = |notice: Notice| serde_json::to_value(notice).expect("JSON");
+
+        let by_root = told(by_hand("192.0.2.9", Some("scans\n"), Some(0)));
+        assert_eq!(
+            (&by_root["origin"], &by_root["reason"], &by_root["by_uid"], &by_root["by"]),
+            (&"command".into(), &r"scans\n".into(), &0.into(), &"root".into())
+        );
+        let by_nobody = told(by_hand("192.0.2.9", None, Some(4_000_000_000)));
+        assert_eq!((&by_nobody["by_uid"], by_nobody["by"].is_null()), (&4_000_000_000_u32.into(), true));
     }
 
     #[test]

@@ -99,12 +99,17 @@ fn say(notice: &Notice, host: &str, text: &mut String) {
 }
 
 fn say_ban(ban: &Ban, time: &str, text: &mut String) {
-    let Ban { jail, prefix, until, seconds: _, origin, attempts, reason, user, lines } = ban;
+    let Ban { jail, prefix, until, seconds: _, origin, attempts, reason, user, by_uid, by, lines } = ban;
     push(text, format_args!("{time}  [{jail}] {prefix} is banned until {until}.\n\n"));
     let reason = reason.as_deref().unwrap_or("no reason given");
     match *origin {
         "log" => push(text, format_args!("    why    {attempts} attempts; the last: {reason}\n")),
         origin => push(text, format_args!("    why    by {origin}: {reason}\n")),
+    }
+    match (by, by_uid) {
+        (Some(name), Some(uid)) => push(text, format_args!("    by     {name} (user {uid})\n")),
+        (None, Some(uid)) => push(text, format_args!("    by     user {uid}\n")),
+        (_, None) => {}
     }
     if let Some(user) = user {
         push(text, format_args!("    as     {user}\n"));
@@ -121,7 +126,7 @@ fn push(text: &mut String, words: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::notice::testing::{HOSTILE, ban};
+    use super::super::notice::testing::{HOSTILE, ban, by_hand};
     use super::super::notice::{Happening, What};
     use super::super::worker::MAX_TOLD;
     use super::*;
@@ -163,6 +168,16 @@ mod tests {
         ] {
             assert!(text.lines().any(|had| had == line), "{line} in\n{text}");
         }
+    }
+
+    #[test]
+    fn a_ban_by_hand_has_who_made_it_and_their_reason() {
+        let text = text(&batch([by_hand("192.0.2.9", Some("scans us"), Some(0))]), "mx1", &[]);
+        for line in ["    why    by command: scans us", "    by     root (user 0)"] {
+            assert!(text.lines().any(|had| had == line), "{line} in\n{text}");
+        }
+        let unknown = super::text(&batch([by_hand("192.0.2.9", None, Some(4_000_000_000))]), "mx1", &[]);
+        assert!(unknown.contains("by command: no reason given\n    by     user 4000000000\n"), "{unknown}");
     }
 
     #[test]

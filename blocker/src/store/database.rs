@@ -414,7 +414,11 @@ impl Database {
             [MAX_LOGS],
         )?;
         cleaned.commit()?;
-        self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({PAGES_FREED})"))
+        // It frees a page at each step: to take only the first is to free one page.
+        let mut vacuum = self.connection.prepare(&format!("PRAGMA incremental_vacuum({PAGES_FREED})"))?;
+        let mut steps = vacuum.query([])?;
+        while steps.next()?.is_some() {}
+        Ok(())
     }
 }
 

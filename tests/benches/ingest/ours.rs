@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use blocker::clock;
 use blocker::source::{FileSource, SourceEvent};
+use blocker_core::brake::{self, DEFAULT_LOGGED_IN_PERCENT};
 use blocker_core::engine::{Bounds, Counter, Engine, Jail, JailId, Limits, Settings, SourceId};
 use blocker_core::filter::Filter;
 use blocker_core::jail::Repeat;
@@ -99,7 +100,8 @@ fn engine(source: SourceId) -> Engine {
         manual: JailId::MIN,
         allow: Vec::new(),
         ipv6_prefix: 64,
-        bans_per_minute: None,
+        // Of many bans there are more than may be in a minute.
+        brake: brake::Limits { per_minute: None, logged_in_percent: Some(DEFAULT_LOGGED_IN_PERCENT) },
         remember_bans: Duration::from_secs(30 * 24 * 60 * 60),
         bounds: Bounds::default(),
     });

@@ -18,6 +18,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use memchr::memchr;
+
 use super::super::bytes::{find, rfind};
 use super::session;
 
@@ -58,10 +60,14 @@ pub(super) fn read(fields: &[u8]) -> Result<Fields<'_>, &'static str> {
     Ok(Fields { addr, user, has_method, session })
 }
 
-/// The peer of fields that begin with the user, as they do by default: [`read`] names this one, or nobody.
-pub(super) fn peer_behind_user(fields: &[u8]) -> Option<IpAddr> {
-    let rip = rfind(fields, b", rip=").filter(|_| fields.starts_with(b"user="))?;
-    address(split_value(&fields[rip + b", rip=".len()..]).0)
+/// The peer of fields that begin with the user, as they do by default, and the user up to the first `>`, empty without `<`:
+/// [`read`] names this peer, or nobody, and this user, or one with a `>` in the name.
+pub(super) fn peer_behind_user(fields: &[u8]) -> Option<(IpAddr, &[u8])> {
+    let named = fields.strip_prefix(b"user=")?;
+    let rip = rfind(fields, b", rip=")?;
+    let peer = address(split_value(&fields[rip + b", rip=".len()..]).0)?;
+    let user = named.strip_prefix(b"<").and_then(|name| Some(&name[..memchr(b'>', name)?]));
+    Some((peer, user.unwrap_or_default()))
 }
 
 /// In which order the fields come.
@@ -258,9 +264,13 @@ mod tests {
             "user=<bob>, rip=nowhere",
             "user=<bob>",
         ] {
-            let peer = peer_behind_user(fields.as_bytes());
+            let behind = peer_behind_user(fields.as_bytes());
             if let Ok(read) = read(fields.as_bytes()) {
-                assert_eq!(peer, Some(read.addr), "{fields}");
+                assert_eq!(behind.map(|(peer, _)| peer), Some(read.addr), "{fields}");
+                let name = behind.map(|(_, name)| name);
+                let is_bare = fields.starts_with("user=x") && name == Some(b"");
+                let is_cut = read.user.is_none_or(|user| user.contains(&b'>'));
+                assert!(name == read.user || is_bare || is_cut, "{fields}");
             }
         }
         assert_eq!(peer_behind_user(b"method=PLAIN, rip=192.0.2.9, user=<x, rip=203.0.113.66>"), None);

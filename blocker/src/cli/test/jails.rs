@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use blocker_core::allowlist::Allowed;
+use blocker_core::brake;
 use blocker_core::config::{self, Config, Enabled};
 use blocker_core::engine::{AllowReason, Bounds, Jail, JailId, Limits, Settings, SourceId};
 use blocker_core::fail2ban::Logs;
@@ -110,7 +111,7 @@ impl Jails {
                 manual,
                 allow: allow.collect(),
                 ipv6_prefix: config.daemon.ipv6_prefix,
-                bans_per_minute: None,
+                brake: brake::Limits::default(),
                 remember_bans: config.daemon.remember_bans,
                 bounds: Bounds::default(),
             },

@@ -87,7 +87,7 @@ fn who_is_not_banned_is_told_why_not() {
     let why = Why {
         verdict: "counted".into(),
         prefix: "2001:db8::/64".parse().unwrap(),
-        counts: vec![count],
+        counts: vec![count.clone()],
         ..nothing("2001:db8::9")
     };
     assert_eq!(
@@ -98,6 +98,9 @@ fn who_is_not_banned_is_told_why_not() {
   the lines are not kept: they are from before a restart, or too many came since
 "
     );
+    let why = Why { counts: vec![Count { count: 5.0, ..count }], ..why };
+    let told = story(&why, nobody);
+    assert!(told.starts_with("2001:db8::9 is not banned yet: it has failed often enough, and its next try"), "{told}");
 }
 
 #[test]

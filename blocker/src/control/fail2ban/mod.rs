@@ -9,6 +9,7 @@
 
 mod admit;
 mod lookup;
+mod ignore;
 mod pickle;
 mod server;
 mod values;

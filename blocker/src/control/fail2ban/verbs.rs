@@ -12,6 +12,7 @@ use serde_pickle::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::lookup::Lookup;
+use super::ignore;
 use super::pickle::{Exception, Word, dict, int, list, string};
 use super::values::{self, Flavor};
 use crate::control::access::Right;
@@ -22,8 +23,8 @@ use crate::control::wire::{Ban, MAX_PREFIXES, Reply, Request};
 /// What `version` says: the fail2ban whose answers these are, and behind it, where versions have such a place, who gives them.
 const VERSION: &str = concat!("1.1.0+blocker.", env!("CARGO_PKG_VERSION"));
 
-/// What shows why an address is banned.
-const REASON: &str = "fail2ban-client";
+/// What shows why an address is banned, or never is.
+pub(super) const REASON: &str = "fail2ban-client";
 
 /// Who asks, and how.
 pub(super) struct Asker {
@@ -32,7 +33,7 @@ pub(super) struct Asker {
     pub(super) uid: u32,
 }
 
-type Answer = Result<Value, Exception>;
+pub(super) type Answer = Result<Value, Exception>;
 
 impl Asker {
     /// Does what a command says.
@@ -156,6 +157,7 @@ impl Asker {
             ("bantime", []) => Ok(values::ban_seconds(&status.ban_time)),
             ("findtime", []) => Ok(values::seconds(&status.find_time)),
             ("maxretry", []) => Ok(int(status.max_retry)),
+            (verb, []) if ignore::GETS.contains(&verb) => self.get_ignore(verb).await,
             ("logpath", []) => Ok(list(status.files, string)),
             ("journalmatch", []) => Ok(list(status.journal, |matches| list(matches.split_whitespace(), string))),
             ("banip", rest) => {
@@ -190,6 +192,7 @@ impl Asker {
                 Ok(int(1))
             }
             ("attempt", []) => Err(Exception::Missing),
+            (verb, rest) if ignore::SETS.contains(&verb) => self.set_ignore(verb, rest).await,
             _ => said(format!(
                 "Invalid command: blocker does not set `{verb}`; change {}, then `blocker reload`",
                 in_configuration(verb, jail)
@@ -283,7 +286,7 @@ impl Asker {
     }
 
     /// Asks the daemon's task.
-    async fn ask(&self, request: Request) -> Result<Vec<Reply>, Exception> {
+    pub(super) async fn ask(&self, request: Request) -> Result<Vec<Reply>, Exception> {
         if !self.right.covers(&request) {
             let uid = self.uid;
             let message =
@@ -307,7 +310,7 @@ impl Asker {
     }
 }
 
-fn said<T>(message: impl Into<String>) -> Result<T, Exception> {
+pub(super) fn said<T>(message: impl Into<String>) -> Result<T, Exception> {
     Err(Exception::Said(message.into()))
 }
 
@@ -323,7 +326,7 @@ fn value(error: &InvalidPrefix) -> Exception {
     Exception::Value(error.to_string())
 }
 
-fn prefix(text: &str) -> Result<Prefix, Exception> {
+pub(super) fn prefix(text: &str) -> Result<Prefix, Exception> {
     text.parse().map_err(|error| value(&error))
 }
 
@@ -354,9 +357,6 @@ fn in_configuration(verb: &str, jail: &str) -> String {
         "maxretry" => format!("`max_retry` in `[jails.{jail}]`"),
         "addlogpath" | "dellogpath" | "addjournalmatch" | "deljournalmatch" => {
             format!("`log` or `journal` in `[jails.{jail}]`")
-        }
-        "ignoreip" | "addignoreip" | "delignoreip" | "ignoreself" => {
-            "`allow` in `[daemon]`, which is for all jails".to_owned()
         }
         _ => format!("`[jails.{jail}]` in its configuration"),
     }
