@@ -118,6 +118,9 @@ pub enum Entry {
     },
 }
 
+/// What there is of keys now; `None` if there is nothing any more.
+pub(crate) type Changed = Vec<((Prefix, JailId), Option<Entry>)>;
+
 impl Book {
     /// A book without bans.
     #[must_use]
@@ -402,7 +405,7 @@ impl Book {
     }
 
     /// The present values of what has changed, in the order of the keys; `None` for all there are. From here on they count as told.
-    pub(crate) fn take_changed(&mut self) -> Option<Vec<((Prefix, JailId), Option<Entry>)>> {
+    pub(crate) fn take_changed(&mut self) -> Option<Changed> {
         let mut fresh = std::mem::take(&mut self.fresh).into_bans().peekable();
         let keys = self.touched.take()?;
         let changed = keys.into_iter().map(|key| {
