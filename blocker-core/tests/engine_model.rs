@@ -417,6 +417,7 @@ impl Kernel {
                 Command::Lift { prefix } => {
                     prop_assert!(self.banned.remove(&prefix).is_some(), "{} was not banned", prefix);
                 }
+                Command::LiftAll { .. } => self.banned.clear(),
                 Command::Allow { prefix } => prop_assert!(self.allowed.insert(prefix), "{} was allowed", prefix),
                 Command::Disallow { prefix } => prop_assert!(self.allowed.remove(&prefix), "{} was not", prefix),
                 Command::Notify(_) => {}

@@ -11,7 +11,7 @@ use blocker_tests::{
     kernel::has_tcx,
     lines,
     netns::{Host, Net},
-    wait,
+    process, wait,
 };
 
 use crate::siege::{LIMIT, Siege, VILLAIN};
@@ -154,6 +154,49 @@ fn an_interface_whose_name_matches_is_attached_when_it_appears() -> Result<()> {
     net.ip(Host::Server, "link del wan7\n")?;
 
     await_interfaces(&daemon, |interfaces| interfaces.iter().any(|interface| interface.name == "wan[0-9]*"))
+}
+
+#[test]
+fn an_interface_that_is_renamed_is_guarded_as_long_as_its_name_matches() -> Result<()> {
+    let net = Net::new()?;
+    net.ip(Host::Server, "link add lan1 type veth peer name lan2\n")?;
+    let settings = Settings { interfaces: vec!["eth0".into(), "wan[0-9]*".into()], ..Settings::default() };
+    let mut daemon = Daemon::configure(&net, &daemon::binary()?, &settings)?;
+    daemon.start_unattached()?;
+
+    for (from, to) in [("lan1", "wan7"), ("wan7", "wan8")] {
+        net.ip(Host::Server, &format!("link set {from} name {to}\n"))?;
+        await_interfaces(&daemon, |interfaces| {
+            is_attached(interfaces, to) && is_attached(interfaces, "eth0") && interfaces.len() == 2
+        })?;
+    }
+    net.ip(Host::Server, "link set wan8 name lan1\n")?;
+    let is_eth0_alone = |interfaces: &[Interface]| {
+        is_attached(interfaces, "eth0") && interfaces.iter().filter(|interface| interface.mode.is_some()).count() == 1
+    };
+    await_interfaces(&daemon, is_eth0_alone)?;
+
+    let mut command = net.command(Host::Server, "ip");
+    command.args(["-d", "link", "show", "lan1"]);
+    let link = process::run(command, LIMIT)?.success()?.stdout;
+    assert!(!link.contains("xdp"), "nothing is left on it: {link}");
+    Ok(())
+}
+
+#[test]
+fn a_device_without_ethernet_header_is_refused_and_told() -> Result<()> {
+    let net = Net::new()?;
+    net.ip(Host::Server, "tuntap add tun7 mode tun\n")?;
+    let settings = Settings { interfaces: vec!["eth0".into(), "tun7".into()], ..Settings::default() };
+    let mut daemon = Daemon::configure(&net, &daemon::binary()?, &settings)?;
+
+    daemon.start_unattached()?;
+
+    await_interfaces(&daemon, |interfaces| {
+        let refused = interfaces.iter().find(|interface| interface.name == "tun7");
+        let why = refused.and_then(|interface| interface.error.as_deref()).unwrap_or_default();
+        is_attached(interfaces, "eth0") && !is_attached(interfaces, "tun7") && why.contains("no Ethernet header")
+    })
 }
 
 /// A macvlan stands for all of them; VLANs are in the table of `blocker/src/network/wanted.rs`.

@@ -20,6 +20,7 @@ mod crashes;
 mod daemon_log;
 mod dispatcher;
 mod doctor;
+mod everybody;
 mod fail2ban;
 mod fail2ban_client;
 mod fail2ban_jails;

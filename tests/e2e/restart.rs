@@ -118,6 +118,30 @@ fn no_banned_packet_through(round: impl Fn(&mut Daemon<'_>, u32) -> Result<()>) 
     siege.await_arrival(VILLAIN)
 }
 
+/// Under the pin of one map lies another, as if it were of a layout that nobody knows: to use it would write beyond its entries.
+#[test]
+fn a_pinned_map_of_another_shape_is_refused_and_the_bans_hold() -> Result<()> {
+    let net = Net::new()?;
+    let mut daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
+    let siege = Siege::begin(&net)?;
+    siege.ban_villain(&daemon)?;
+    let pin = |name: MapName| daemon.pins().join(format!("v{LAYOUT}")).join(name.as_str());
+    let (hosts, networks) = (pin(MapName::Bans4), pin(MapName::Networks4));
+    daemon.stop()?;
+    let arrived = siege.arrived();
+    fs::remove_file(&hosts)?;
+    fs::rename(&networks, &hosts)?;
+
+    let refused = daemon.cli(&["run"])?;
+
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let said = format!("{}{}", refused.stdout, refused.stderr);
+    assert!(said.contains("BANS4") && said.contains("blocker detach"), "it names the map and what helps: {said}");
+    siege.holds_for(Duration::from_millis(300))?;
+    assert_eq!(siege.arrived(), arrived, "what was attached goes on");
+    Ok(())
+}
+
 #[test]
 fn a_stopped_daemon_leaves_its_bans_in_force_until_detached() -> Result<()> {
     let net = Net::new()?;

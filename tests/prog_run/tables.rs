@@ -126,7 +126,7 @@ impl Loaded {
     pub(crate) fn unban(&mut self, prefix: &str) {
         let prefix: Prefix = prefix.parse().expect("a prefix");
         self.maps.remove_ban(prefix).expect("a ban can be removed");
-        self.presence.remove(&mut self.maps, prefix).expect("every prefix has its place");
+        self.presence.remove(&mut self.maps, [prefix]).expect("every prefix has its place");
         let wide = flags::WIDE4 | flags::WIDE6;
         self.set_flags(self.flags & !wide | self.presence.flags());
     }

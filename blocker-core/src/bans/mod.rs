@@ -16,7 +16,7 @@
 //!                    banned by several jails
 //! ```
 //!
-//! Two orders are kept. `ends` has every prefix by its latest end, apart for each [`Kind`], because the kernel has a
+//! Two orders are kept. `ends` has every prefix that has an end by its latest one, apart for each [`Kind`], because the kernel has a
 //! table for each: its first entry is what gives way when that table is full. `early` has only the bans that end before
 //! another ban of the same prefix does, which is rare. What is due next is the first of them all.
 //!
@@ -24,6 +24,7 @@
 //! collisions, and listing, the range of a network and the order of ends come for free.
 
 mod ban;
+mod fresh;
 mod latest;
 pub(crate) mod lengths;
 mod recent;
@@ -38,6 +39,7 @@ use crate::prefix::Prefix;
 use crate::time::{Timestamp, Until};
 use crate::touched::Touched;
 
+use fresh::Fresh;
 use lengths::Lengths;
 use recent::Recent;
 use table::{Ends, Table};
@@ -102,6 +104,7 @@ pub struct Book {
     recent: Recent,
     /// For the store.
     pub(crate) touched: Touched<(Prefix, JailId)>,
+    fresh: Fresh,
 }
 
 /// What the book has of one prefix and jail, and a store keeps of them.
@@ -115,6 +118,9 @@ pub enum Entry {
         started: Timestamp,
     },
 }
+
+/// What there is of keys now; `None` if there is nothing any more.
+pub(crate) type Changed = Vec<((Prefix, JailId), Option<Entry>)>;
 
 impl Book {
     /// A book without bans.
@@ -130,6 +136,7 @@ impl Book {
             in_force: [0; JailId::MAX.index() as usize + 1],
             recent: Recent::default(),
             touched: Touched::default(),
+            fresh: Fresh::default(),
         }
     }
 
@@ -176,7 +183,7 @@ impl Book {
             Some(old) => Ban { started: old.started, ..ban },
         };
         self.bans.insert(prefix, jail, ban);
-        self.touched.touch((prefix, jail));
+        self.touch((prefix, jail));
         if !renewed {
             self.in_force[usize::from(jail.index())] += 1;
         }
@@ -191,7 +198,7 @@ impl Book {
             for jail in JailSet::from_bits(u64::MAX).iter() {
                 if self.recent.start(prefix, jail).is_some() {
                     self.recent.forget(prefix, jail);
-                    self.touched.touch((prefix, jail));
+                    self.touch((prefix, jail));
                 }
             }
         }
@@ -200,10 +207,26 @@ impl Book {
         Some(Removal { prefix, jails, left: None })
     }
 
+    /// Removes all bans, and forgets when they and earlier ones began; says how many were in force.
+    pub fn clear(&mut self) -> usize {
+        let Self { bounds: _, bans, ends, early, networks, lengths, in_force, recent, touched, fresh } = self;
+        let cleared = bans.len();
+        *bans = Table::default();
+        *ends = Ends::default();
+        early.clear();
+        networks.clear();
+        *lengths = Lengths::default();
+        in_force.fill(0);
+        recent.clear();
+        touched.touch_all();
+        *fresh = Fresh::default();
+        cleared
+    }
+
     /// Removes the bans of the next prefix that has any whose end has come at `now`. To be repeated until `None`.
     pub fn expire_next(&mut self, now: Timestamp) -> Option<Removal> {
         while let Some(key) = self.recent.purge_next(now) {
-            self.touched.touch(key);
+            self.touch(key);
         }
         let (_, prefix) = self.next_due().filter(|(until, _)| until.is_past(now))?;
         let jails: JailSet =
@@ -228,15 +251,16 @@ impl Book {
     pub fn forget_ended(&mut self) {
         for key in self.recent.keys() {
             self.touched.touch(key);
+            self.fresh.spoil(key);
         }
         self.recent.clear();
     }
 
     /// Remembers that a ban which is over at `now` began at `started`, for lines that come late.
     pub fn remember_ended(&mut self, prefix: Prefix, jail: JailId, started: Timestamp, now: Timestamp) {
-        self.touched.touch((prefix, jail));
+        self.touch((prefix, jail));
         if let Some(key) = self.recent.remember(prefix, jail, started, now) {
-            self.touched.touch(key);
+            self.touch(key);
         }
     }
 
@@ -245,6 +269,12 @@ impl Book {
     pub fn entry(&self, prefix: Prefix, jail: JailId) -> Option<Entry> {
         let in_force = self.ban(prefix, jail).map(Entry::InForce);
         in_force.or_else(|| self.recent.start(prefix, jail).map(|started| Entry::Ended { started }))
+    }
+
+    /// How many bans are in force.
+    #[must_use]
+    pub fn bans(&self) -> usize {
+        self.bans.len()
     }
 
     /// How many entries there are, at most: of bans in force, and of those that are over and remembered.
@@ -359,11 +389,35 @@ impl Book {
     /// Enters a ban of a prefix that has none.
     fn enter(&mut self, prefix: Prefix, jail: JailId, ban: Ban) -> Merged {
         let merged = Merged { jails: JailSet::EMPTY.with(jail), until: ban.until };
+        if self.touched.is_on() {
+            self.fresh.note((prefix, jail), &ban);
+        }
         self.bans.insert(prefix, jail, ban);
         self.touched.touch((prefix, jail));
         self.in_force[usize::from(jail.index())] += 1;
         self.index(prefix, merged);
         merged
+    }
+
+    /// Notes that what there is of a key has changed, and it is not a ban that has just begun.
+    fn touch(&mut self, key: (Prefix, JailId)) {
+        self.touched.touch(key);
+        self.fresh.spoil(key);
+    }
+
+    /// The present values of what has changed, in the order of the keys; `None` for all there are. From here on they count as told.
+    pub(crate) fn take_changed(&mut self) -> Option<Changed> {
+        let mut fresh = std::mem::take(&mut self.fresh).into_bans().peekable();
+        let keys = self.touched.take()?;
+        let changed = keys.into_iter().map(|key| {
+            while fresh.next_if(|(earlier, _)| *earlier < key).is_some() {}
+            let entry = match fresh.next_if(|(same, _)| *same == key) {
+                Some((_, ban)) => Some(Entry::InForce(ban)),
+                None => self.entry(key.0, key.1),
+            };
+            (key, entry)
+        });
+        Some(changed.collect())
     }
 
     /// Makes room for `prefix`, which is not banned, or says why there is none.
@@ -377,15 +431,7 @@ impl Book {
         }
         let bound = self.bound(kind);
         let excess = (self.count(kind) + 1).saturating_sub(bound);
-        let soonest: Vec<Prefix> = self
-            .ends
-            .soonest(kind)
-            .take(excess)
-            .filter_map(|(until, prefix)| match until {
-                Until::At(_) => Some(prefix),
-                Until::Forever => None,
-            })
-            .collect();
+        let soonest: Vec<Prefix> = self.ends.soonest(kind).take(excess).map(|(_, prefix)| prefix).collect();
         if soonest.len() < excess {
             return Err(Refusal::TableFull { kind, bound });
         }
@@ -424,7 +470,7 @@ impl Book {
         let mut taken = Vec::new();
         for jail in jails.iter() {
             if let Some(started) = self.bans.remove(prefix, jail) {
-                self.touched.touch((prefix, jail));
+                self.touch((prefix, jail));
                 self.in_force[usize::from(jail.index())] -= 1;
                 taken.push((jail, started));
             }

@@ -245,17 +245,24 @@ fn once_each(prefixes: impl Iterator<Item = Prefix>) -> impl Iterator<Item = Pre
     })
 }
 
-/// Every banned prefix by the latest end of its bans, by kind.
+/// The banned prefixes by the latest end of their bans, by kind. Of those without an end only how many there are: they are
+/// never due and never give way.
 #[derive(Debug, Default)]
 pub(super) struct Ends {
     hosts4: BTreeSet<(End, u32)>,
     /// Of [`Kind::NetV6`] and [`Kind::Network`].
     others: [BTreeSet<(End, Prefix)>; 2],
+    /// Of hosts of IPv4, then as in `others`.
+    forever: [usize; 3],
 }
 
 impl Ends {
     /// Enters a prefix.
     pub(super) fn insert(&mut self, until: Until, prefix: Prefix) {
+        if until == Until::Forever {
+            *self.forever(Kind::of(prefix)) += 1;
+            return;
+        }
         match (Kind::of(prefix), prefix.addr()) {
             (Kind::HostV4, IpAddr::V4(addr)) => self.hosts4.insert((until.into(), addr.to_bits())),
             (Kind::HostV4 | Kind::NetV6, _) => self.others[0].insert((until.into(), prefix)),
@@ -265,6 +272,11 @@ impl Ends {
 
     /// Takes a prefix out that was entered with this end.
     pub(super) fn remove(&mut self, until: Until, prefix: Prefix) {
+        if until == Until::Forever {
+            let forever = self.forever(Kind::of(prefix));
+            *forever = forever.saturating_sub(1);
+            return;
+        }
         match (Kind::of(prefix), prefix.addr()) {
             (Kind::HostV4, IpAddr::V4(addr)) => self.hosts4.remove(&(until.into(), addr.to_bits())),
             (Kind::HostV4 | Kind::NetV6, _) => self.others[0].remove(&(until.into(), prefix)),
@@ -275,13 +287,21 @@ impl Ends {
     /// How many prefixes of this kind there are.
     pub(super) fn count(&self, kind: Kind) -> usize {
         match kind {
-            Kind::HostV4 => self.hosts4.len(),
-            Kind::NetV6 => self.others[0].len(),
-            Kind::Network => self.others[1].len(),
+            Kind::HostV4 => self.hosts4.len() + self.forever[0],
+            Kind::NetV6 => self.others[0].len() + self.forever[1],
+            Kind::Network => self.others[1].len() + self.forever[2],
         }
     }
 
-    /// Those of one kind, the soonest to end first.
+    fn forever(&mut self, kind: Kind) -> &mut usize {
+        match kind {
+            Kind::HostV4 => &mut self.forever[0],
+            Kind::NetV6 => &mut self.forever[1],
+            Kind::Network => &mut self.forever[2],
+        }
+    }
+
+    /// Those of one kind that have an end, the soonest to end first.
     pub(super) fn soonest(&self, kind: Kind) -> impl Iterator<Item = (Until, Prefix)> {
         let (hosts, others) = match kind {
             Kind::HostV4 => (Some(&self.hosts4), None),
@@ -293,7 +313,7 @@ impl Ends {
         hosts.chain(others.into_iter().flatten().map(|&(end, prefix)| (end.into(), prefix)))
     }
 
-    /// The soonest to end of all.
+    /// The soonest to end of all that have an end.
     pub(super) fn first(&self) -> Option<(Until, Prefix)> {
         let kinds = [Kind::HostV4, Kind::NetV6, Kind::Network];
         kinds.into_iter().filter_map(|kind| self.soonest(kind).next()).min()

@@ -30,6 +30,12 @@ pub enum Command {
         /// Whom.
         prefix: Prefix,
     },
+    /// Make the kernel forget every ban that it was told of so far: they are too many to be told one by one, and are no events
+    /// either.
+    LiftAll {
+        /// How many bans they were.
+        bans: usize,
+    },
     /// Make the kernel let `prefix` pass, whatever ban it lies in.
     Allow {
         /// Whom.

@@ -141,7 +141,7 @@ impl Engine {
 
     /// The present values of what has changed since they were last taken.
     pub fn take_changes(&mut self) -> Changes {
-        let (bans, counts) = (self.book.touched.take(), self.tracker.touched.take());
+        let (bans, counts) = (self.book.take_changed(), self.tracker.touched.take());
         let (earlier, messages) = (self.history.touched.take(), self.twins.touched.take());
         let account = self.account.take();
         let connections = self.sessions.touched.take();
@@ -150,7 +150,7 @@ impl Engine {
         Changes {
             all_bans: bans.is_none(),
             bans: match bans {
-                Some(keys) => keys.into_iter().map(|key| (key, book.entry(key.0, key.1))).collect(),
+                Some(changed) => changed,
                 None => book.entries().map(|(prefix, jail, entry)| ((prefix, jail), Some(entry))).collect(),
             },
             all_counts: counts.is_none(),

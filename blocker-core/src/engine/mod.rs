@@ -16,7 +16,7 @@
 //! provided that the caller drains it after every `handle_*`: for a line some commands per jail, for a request some
 //! per prefix in it, for a timeout or a new allowlist some per ban.
 //!
-//! Whoever applies [`Command::Enforce`], [`Command::Lift`], [`Command::Allow`] and [`Command::Disallow`] in order to an
+//! Whoever applies [`Command::Enforce`], [`Command::Lift`], [`Command::LiftAll`], [`Command::Allow`] and [`Command::Disallow`] in order to an
 //! empty table has, at any time, exactly the bans in force: `tests/engine_model.rs` holds it to that.
 
 pub mod account;
@@ -69,7 +69,7 @@ pub use evidence::Evidence;
 pub use last::LastFailures;
 pub use line::{Line, Lines};
 pub use memory::{Changes, Counted, Key, MAX_RESTORED_TOLD, Memory};
-pub use request::{BanOutcome, Request, Response};
+pub use request::{BanOutcome, MAX_LIFTED_SINGLY, Request, Response};
 pub use sessions::{MAX_SESSIONS, SessionKey, Sessions, ToldSession};
 pub use settings::Settings;
 pub use stats::{JailStats, Stats};
@@ -301,6 +301,12 @@ impl Engine {
     #[must_use]
     pub fn banned(&self) -> Vec<Prefix> {
         self.book.prefixes()
+    }
+
+    /// Whether exactly `prefix` is banned.
+    #[must_use]
+    pub fn is_banned(&self, prefix: Prefix) -> bool {
+        self.book.merged(prefix).is_some()
     }
 
     /// What holds for exactly `prefix` now, as a command for a kernel that refused an earlier one:

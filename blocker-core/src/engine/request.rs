@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::account::{MAX_NOTED_SINGLY, Note};
-use super::{AllowOutcome, BanInfo, DisallowOutcome, Engine, Origin, Refusal, UnbanReason};
+use super::{AllowOutcome, BanInfo, Command, DisallowOutcome, Engine, Origin, Refusal, UnbanReason};
 use crate::bans::{Ban, Renewal};
 use crate::policy;
 use crate::prefix::Prefix;
@@ -94,6 +94,9 @@ pub enum BanOutcome {
     Refused(Refusal),
 }
 
+/// Bans that are lifted and told one by one when all are to be; more are lifted at once.
+pub const MAX_LIFTED_SINGLY: usize = 4096;
+
 /// How requests are carried out.
 impl Engine {
     pub(super) fn ban_all(
@@ -167,6 +170,11 @@ impl Engine {
         self.evidence.clear();
         self.history.clear();
         self.account.note(Note::AllEnded { at: self.now, by: self.asker });
+        if self.book.bans() > MAX_LIFTED_SINGLY {
+            let bans = self.book.clear();
+            self.commands.push_back(Command::LiftAll { bans });
+            return bans;
+        }
         self.account.pause(true);
         let lifted = self.book.prefixes().into_iter().map(|prefix| self.lift(prefix, UnbanReason::ByCommand)).sum();
         self.account.pause(false);

@@ -7,6 +7,7 @@ mod evidence;
 mod fail2ban;
 mod why;
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -169,6 +170,31 @@ fn unbanning_all_lifts_every_ban_and_count() {
 
     assert_eq!(for_kernel(&mut engine), [lift("192.0.2.9"), lift("198.51.100.0/24")]);
     assert_eq!((engine.stats().tracked, engine.poll_timeout()), (0, None));
+}
+
+#[test]
+fn unbanning_very_many_is_one_command_and_what_is_banned_later_stays() {
+    let mut engine = engine();
+    engine.track_changes();
+    let many = u32::try_from(MAX_LIFTED_SINGLY).unwrap() + 1;
+    let whom = (0..many).map(|number| Whom::Address(Ipv4Addr::from_bits(0x0a00_0000 + number).into())).collect();
+    engine.handle_request(Request::Ban { whom, jail: None, ban_time: None, reason: None }, secs(0));
+    line(&mut engine, "192.0.2.9", 3, 0);
+    line(&mut engine, "192.0.2.10", 1, 0);
+    for_kernel(&mut engine);
+    engine.take_changes();
+    let bans = MAX_LIFTED_SINGLY + 2;
+
+    assert_eq!(engine.handle_request(Request::UnbanAll, secs(1)), Response::UnbanAll(bans));
+    ban(&mut engine, "192.0.2.9", Some(60));
+
+    assert_eq!(for_kernel(&mut engine), [Command::LiftAll { bans }, enforce("192.0.2.9", &[MANUAL], at(61))]);
+    let stats = engine.stats();
+    assert_eq!((stats.bans_v4, stats.tracked, engine.poll_timeout()), (1, 0, Some(secs(61))));
+    let changes = engine.take_changes();
+    assert!(changes.all_bans && changes.bans.len() == 1, "a store forgets all others");
+    let dovecot = stats.jails.iter().find(|jail| jail.id == DOVECOT).expect("it is there");
+    assert_eq!(dovecot.bans_in_force, 0);
 }
 
 #[test]
@@ -657,7 +683,8 @@ fn for_people(engine: &mut Engine) -> Vec<Event> {
         .into_iter()
         .filter_map(|command| match command {
             Command::Notify(event) => Some(event),
-            Command::Enforce { .. } | Command::Lift { .. } | Command::Allow { .. } | Command::Disallow { .. } => None,
+            Command::Enforce { .. } | Command::Lift { .. } | Command::LiftAll { .. } => None,
+            Command::Allow { .. } | Command::Disallow { .. } => None,
         })
         .collect()
 }

@@ -41,6 +41,8 @@ pub struct Call {
     pub uid: Option<u32>,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Vec<Reply>>,
+    /// Whether another call of the same connection is under way.
+    pub is_behind: bool,
 }
 
 /// The listening socket; its file is removed when this is dropped.
@@ -180,7 +182,8 @@ async fn take_requests(
             return refuse(message, 77, place, &under_way).await;
         }
         let (reply, answer) = oneshot::channel();
-        if calls.send(Call { request, uid: Some(uid), reply }).await.is_err() {
+        let is_behind = places.available_permits() + 1 < MAX_UNDER_WAY;
+        if calls.send(Call { request, uid: Some(uid), reply, is_behind }).await.is_err() {
             return Ok(());
         }
         if under_way.send(Answer { what: What::Awaited(answer), _place: place }).await.is_err() {

@@ -2,18 +2,45 @@
 
 use anyhow::Result;
 use blocker_core::bans::Uid;
-use blocker_core::engine::{self, Response};
+use blocker_core::engine::{self, BanInfo, Response};
 use blocker_core::time::BanTime;
+use tokio::sync::oneshot;
 
 use super::{Daemon, allowing, answers, status};
 use crate::clock::Reading;
 use crate::control::server::Call;
 use crate::control::wire::{Change, Reply, Request};
 
+/// An answer that waits until what it tells of is done.
+pub(super) struct Answer {
+    pub(super) replies: Vec<Reply>,
+    /// What undoes it if it is not saved.
+    lost_at: &'static str,
+    reply: oneshot::Sender<Vec<Reply>>,
+}
+
+impl Answer {
+    /// Sends it; says that it is not saved if it is not.
+    pub(super) fn send(self, saved: Result<(), &str>) {
+        let Self { mut replies, lost_at, reply } = self;
+        let is_done = !matches!(replies.last(), Some(Reply::Error { .. }));
+        if let Err(why) = saved {
+            let warning = format!("this is in force, but could not be saved, and is lost at a {lost_at}: {why}");
+            replies.insert(0, Reply::Warning(warning));
+        }
+        if is_done {
+            replies.push(Reply::Done);
+        }
+        if reply.send(replies).is_err() {
+            tracing::debug!("a control client went away before its answer");
+        }
+    }
+}
+
 impl Daemon<'_> {
     /// Answers a call, at once or when what it changed is on disk.
     pub(super) fn handle_call(&mut self, call: Call) {
-        let Call { request, uid, reply } = call;
+        let Call { request, uid, reply, is_behind: _ } = call;
         // What others answer, in their own time.
         if matches!(request, Request::TestNotify) {
             return self.test_receivers(reply);
@@ -21,33 +48,52 @@ impl Daemon<'_> {
         if let Request::Why { whom } = request {
             return self.tell_why(whom, reply);
         }
+        if matches!(request, Request::Bans) {
+            return self.list_bans(reply);
+        }
         // Bans are in the kernel, too; what is allowed is nowhere else.
         let is_of_allowed = matches!(request, Request::Allow { .. } | Request::Disallow { .. });
         let lost_at = if is_of_allowed { "restart" } else { "reboot" };
         let is_of_bans = matches!(request, Request::Ban { .. } | Request::Unban { .. } | Request::UnbanAll);
         let is_change = is_of_bans || is_of_allowed;
-        let mut replies = match self.answer(request, uid.map(Uid)) {
+        let is_of_all = matches!(request, Request::UnbanAll);
+        let replies = match self.answer(request, uid.map(Uid)) {
             Ok(replies) => replies,
             Err(error) => {
                 let code = error.downcast_ref::<crate::exit::Failure>().map_or(1, crate::exit::Failure::code);
                 vec![Reply::Error { message: format!("{error:#}"), code }]
             }
         };
-        let is_done = !matches!(replies.last(), Some(Reply::Error { .. }));
-        let answer = move |saved: Result<(), &str>| {
-            if let Err(why) = saved {
-                let warning = format!("this is in force, but could not be saved, and is lost at a {lost_at}: {why}");
-                replies.insert(0, Reply::Warning(warning));
-            }
-            if is_done {
-                replies.push(Reply::Done);
-            }
+        let answer = Answer { replies, lost_at, reply };
+        if is_of_all && let Some(sweeping) = &mut self.sweeping {
+            sweeping.waiting.push(answer);
+        } else if is_change {
+            self.answer_when_written(answer);
+        } else {
+            answer.send(Ok(()));
+        }
+    }
+
+    /// Tells all bans in force. They are put into words by another thread: for a million that takes most of a second.
+    fn list_bans(&mut self, reply: oneshot::Sender<Vec<Reply>>) {
+        let clock = Reading::take();
+        self.engine.handle_timeout(clock.boot());
+        self.carry_out();
+        let bans = self.engine.bans();
+        let tell = move || {
+            let mut replies = listed(bans, clock);
+            replies.push(Reply::Done);
             if reply.send(replies).is_err() {
                 tracing::debug!("a control client went away before its answer");
             }
         };
-        // What an administrator changed is on disk before it is said to be done.
-        if is_change { self.keeper.tell_when_written(Box::new(answer)) } else { answer(Ok(())) }
+        // Nobody waits for it but who has asked.
+        drop(tokio::task::spawn_blocking(tell));
+    }
+
+    /// Sends an answer about a change: what an administrator changed is on disk before it is said to be done.
+    pub(super) fn answer_when_written(&mut self, answer: Answer) {
+        self.keeper.tell_when_written(Box::new(|saved| answer.send(saved)));
     }
 
     fn answer(&mut self, request: Request, by: Option<Uid>) -> Result<Vec<Reply>> {
@@ -61,7 +107,6 @@ impl Daemon<'_> {
             }
             Request::Confirm => return self.confirm().map(|said| vec![Reply::Said(said)]),
             Request::Attempt { jail, addr, attempts } => return self.attempt(&jail, addr, attempts),
-            Request::Bans => engine::Request::Bans,
             Request::Allowed => return Ok(self.allowed(clock).into_iter().map(Reply::Allowed).collect()),
             Request::Allow { prefixes, lasts, persist, reason } => {
                 let lasts = lasts.map_or(Ok(BanTime::Forever), |text| text.parse())?;
@@ -75,7 +120,7 @@ impl Daemon<'_> {
             }
             Request::Unban { prefixes } => engine::Request::Unban { prefixes },
             Request::UnbanAll => engine::Request::UnbanAll,
-            Request::Why { .. } | Request::TestNotify => anyhow::bail!("this is answered elsewhere"),
+            Request::Bans | Request::Why { .. } | Request::TestNotify => anyhow::bail!("this is answered elsewhere"),
         };
         let refused_before = self.refused.0;
         let response = self.engine.handle_request_by(request, by, clock.boot());
@@ -96,10 +141,14 @@ impl Daemon<'_> {
             Response::UnbanAll(lifted) => vec![Reply::Lifted(lifted)],
             Response::Allow { outcomes, lifted } => allowing::allowed(outcomes, &lifted),
             Response::Disallow(outcomes) => self.disallowed(outcomes),
-            Response::Bans(bans) => bans.into_iter().map(|ban| Reply::Ban(status::ban(ban, clock))).collect(),
+            Response::Bans(bans) => listed(bans, clock),
             Response::UnknownJail { name, known } => {
                 anyhow::bail!("no jail `{name}`: there are {}", known.join(", "))
             }
         })
     }
+}
+
+fn listed(bans: Vec<BanInfo>, clock: Reading) -> Vec<Reply> {
+    bans.into_iter().map(|ban| Reply::Ban(status::ban(ban, clock))).collect()
 }

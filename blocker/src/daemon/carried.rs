@@ -1,4 +1,7 @@
 //! What the engine wants is carried out: the kernel's part first, and people are told when it is done.
+//!
+//! What follows one another and is of one kind goes to the kernel together: a system call for each ban would be most of
+//! what a long list costs.
 
 use std::collections::HashSet;
 
@@ -11,13 +14,16 @@ use super::unsettled::Entry;
 use super::{Daemon, jails};
 use crate::network::connections::Closing;
 
-/// Bans that are written to the maps at once, at most.
+/// Bans that are written to the maps at once, or removed, at most.
 const MAX_BATCH: usize = 4096;
 
-/// Bans that follow one another, for which one system call does, and what is to be told once they are written.
+/// Bans that follow one another, or ends of bans, for which one system call does, and what is to be told once they are written.
 #[derive(Default)]
 pub(super) struct Batch {
     bans: Vec<(Prefix, JailSet, Until)>,
+    /// Prefixes that are banned no more. There are none while there are `bans`, nor the other way round.
+    lifted: Vec<Prefix>,
+    /// Whom they are about.
     prefixes: HashSet<Prefix>,
     events: Vec<Event>,
 }
@@ -30,7 +36,8 @@ impl Daemon<'_> {
             self.tell_kernel(&command);
             match command {
                 Command::Allow { prefix } => drop(allowed.insert(prefix)),
-                Command::Enforce { .. } | Command::Lift { .. } | Command::Disallow { .. } => {}
+                Command::Enforce { .. } | Command::Lift { .. } | Command::LiftAll { .. } | Command::Disallow { .. } => {
+                }
                 Command::Notify(event) => self.batch.events.push(event),
             }
         }
@@ -38,26 +45,36 @@ impl Daemon<'_> {
         allowed
     }
 
-    /// Has the kernel do its part of a command, bans as part of the next batch. What it refuses is tried again later.
+    /// Has the kernel do its part of a command, bans and their ends as part of the next batch. What it refuses is tried again later.
     pub(super) fn tell_kernel(&mut self, command: &Command) {
-        if let Command::Enforce { prefix, jails, until } = *command {
-            if self.batch.bans.len() == MAX_BATCH || !self.batch.prefixes.insert(prefix) {
-                self.flush();
-                self.batch.prefixes.insert(prefix);
-            }
-            let until = self.capped(until);
-            self.batch.bans.push((prefix, jails, until));
-            return;
-        }
-        if !matches!(command, Command::Notify(_)) {
-            // What is not a ban may be about one of the batch.
-            self.flush();
-        }
         let (entry, done) = match *command {
-            Command::Lift { prefix } => (Entry::Ban(prefix), self.kernel.lift(prefix)),
-            Command::Allow { prefix } => (Entry::Allowed(prefix), self.kernel.allow(prefix)),
-            Command::Disallow { prefix } => (Entry::Allowed(prefix), self.kernel.disallow(prefix)),
-            Command::Enforce { .. } | Command::Notify(_) => return,
+            Command::Enforce { prefix, jails, until } => {
+                self.make_room(prefix, self.batch.lifted.is_empty());
+                let until = self.capped(until);
+                self.batch.bans.push((prefix, jails, until));
+                return;
+            }
+            Command::Lift { prefix } => {
+                self.make_room(prefix, self.batch.bans.is_empty());
+                self.batch.lifted.push(prefix);
+                return;
+            }
+            Command::Notify(_) => return,
+            Command::LiftAll { bans } => {
+                // What waits would be gone through, too, and this way in the order of the commands.
+                self.flush();
+                self.begin_sweep(bans);
+                return;
+            }
+            // The batch may have a ban of it.
+            Command::Allow { prefix } => {
+                self.flush();
+                (Entry::Allowed(prefix), self.kernel.allow(prefix))
+            }
+            Command::Disallow { prefix } => {
+                self.flush();
+                (Entry::Allowed(prefix), self.kernel.disallow(prefix))
+            }
         };
         if let Err(error) = done {
             self.unsettled.add(entry);
@@ -65,17 +82,35 @@ impl Daemon<'_> {
         }
     }
 
-    /// Writes the bans of the batch, and only then tells people.
+    /// Writes the batch if it is full, has `prefix` already, or is of another kind than what comes.
+    fn make_room(&mut self, prefix: Prefix, is_of_its_kind: bool) {
+        let is_full = self.batch.prefixes.len() == MAX_BATCH;
+        if is_full || !is_of_its_kind || !self.batch.prefixes.insert(prefix) {
+            self.flush();
+            self.batch.prefixes.insert(prefix);
+        }
+    }
+
+    /// Writes the batch, and only then tells people.
     pub(super) fn flush(&mut self) {
-        let Batch { bans, prefixes, events: _ } = &mut self.batch;
-        let refused = if bans.is_empty() { Vec::new() } else { self.kernel.enforce(bans) };
+        let Batch { bans, lifted, prefixes, events: _ } = &mut self.batch;
+        let mut refused = if bans.is_empty() { Vec::new() } else { self.kernel.enforce(bans) };
+        if !lifted.is_empty() {
+            refused.extend(self.kernel.lift(lifted));
+        }
         bans.clear();
+        lifted.clear();
         prefixes.clear();
         self.close_connections();
         let engine = &self.engine;
         self.notifier.tell_all(self.batch.events.iter(), |event| jails::name_in(event, engine));
         let events = &mut self.batch.events;
         self.events.send_all(events.drain(..), |event| jails::name_in(event, engine));
+        self.note_refused(refused);
+    }
+
+    /// Has bans tried again that the kernel refused to write or to remove.
+    pub(super) fn note_refused(&mut self, refused: Vec<(Prefix, anyhow::Error)>) {
         for (prefix, error) in refused {
             self.unsettled.add(Entry::Ban(prefix));
             self.refused(&error);

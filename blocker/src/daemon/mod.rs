@@ -40,8 +40,10 @@ mod reload;
 mod sources;
 mod status;
 mod supervisor;
+mod sweep;
 mod taken;
 mod trial;
+mod turns;
 mod unsettled;
 mod why;
 
@@ -58,7 +60,7 @@ use tokio::sync::mpsc;
 use crate::clock::{self, Reading};
 use crate::control::access::Access;
 use crate::control::fail2ban;
-use crate::control::server::Server;
+use crate::control::server::{Call, Server};
 use crate::control::wire::Reply;
 use crate::kernel::{Capacity, Kernel};
 use crate::metrics;
@@ -78,7 +80,9 @@ use keeper::Keeper;
 use looks::Looks;
 use sources::{Begin, Sources};
 use supervisor::Supervisor;
+use sweep::Sweeping;
 use trial::{Capped, Trial};
+use turns::Turns;
 use unsettled::{Entry, Unsettled};
 
 pub use jails::check_inputs;
@@ -135,6 +139,10 @@ struct Daemon<'a> {
     refused: (u64, String),
     unsettled: Unsettled,
     batch: Batch,
+    /// All bans that are being lifted.
+    sweeping: Option<Sweeping>,
+    /// Calls that come after others.
+    turns: Turns,
     /// Whether standard input was all there is to read, and has ended.
     is_over: bool,
     /// Of how many tables [`Daemon::warn_of_fill`] has said so.
@@ -189,13 +197,24 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
         let wake = daemon.sleep();
         tokio::select! {
             Some(event) = lines.recv() => daemon.handle_source(event),
-            Some(call) = calls.recv() => daemon.handle_call(call),
+            Some(call) = calls.recv() => daemon.take_call(call),
             changed = changes.next() => {
                 changed.context("waiting for network changes")?;
                 daemon.looks.note_change();
             }
             read = drops.next(|slot| daemon.kernel.interface_name(slot)) => read.context("reading the ring of drops")?,
             () = tokio::time::sleep(wake) => daemon.handle_timeout(),
+            () = tokio::task::yield_now(), if daemon.is_at_work() => {
+                // Whoever asks for little, and what a log tells, comes before the next piece of what takes long.
+                for _ in 0..MAX_WAITING_CALLS {
+                    let Ok(call) = calls.try_recv() else { break };
+                    daemon.take_call(call);
+                }
+                if let Ok(event) = lines.try_recv() {
+                    daemon.handle_source(event);
+                }
+                daemon.work_on();
+            }
             report = daemon.keeper.report() => daemon.keeper.hear(report, &mut daemon.engine),
             _ = hang_up.recv() => {
                 if let Err(error) = daemon.reload() {
@@ -214,6 +233,9 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
         }
     }
     daemon.supervisor.stopping(Instant::now());
+    while daemon.is_sweeping() {
+        daemon.sweep_on();
+    }
     drop(calls);
     let Daemon { keeper, engine, notifier, .. } = daemon;
     let save = async {
@@ -302,6 +324,8 @@ impl<'a> Daemon<'a> {
             refused: (0, String::new()),
             unsettled: Unsettled::default(),
             batch: Batch::default(),
+            sweeping: None,
+            turns: Turns::default(),
             is_over: false,
             tables_nearly_full: 0,
             supervisor: Supervisor::of_environment(Instant::now()),
@@ -418,6 +442,26 @@ impl<'a> Daemon<'a> {
     fn handle_timeout(&mut self) {
         self.engine.handle_timeout(clock::now());
         self.carry_out();
+    }
+
+    /// Handles a call, or has it wait for its turn.
+    fn take_call(&mut self, call: Call) {
+        if let Some(call) = self.turns.now(call) {
+            self.handle_call(call);
+        }
+    }
+
+    /// Whether there is something that takes long.
+    fn is_at_work(&self) -> bool {
+        self.is_sweeping() || self.turns.is_any_waiting()
+    }
+
+    /// Does a piece of it.
+    fn work_on(&mut self) {
+        self.sweep_on();
+        if let Some(call) = self.turns.next() {
+            self.handle_call(call);
+        }
     }
 
     /// Does what is due besides: after everything else, so that no stream of lines or calls keeps it from being done.

@@ -119,7 +119,7 @@ impl Blocklist {
                 self.count(prefix, gone.scope, Count::Down);
             }
             if is_refused && earlier.is_none() {
-                refused.extend(self.presence.remove(maps, prefix).err().map(|error| (prefix, error)));
+                refused.extend(self.presence.remove(maps, [prefix]).err().map(|error| (prefix, error)));
             }
         }
         refused.extend(failed);
@@ -131,11 +131,39 @@ impl Blocklist {
 
     /// Removes a ban.
     pub(super) fn lift(&mut self, maps: &mut Maps, prefix: Prefix) -> Result<()> {
-        let Some(earlier) = maps.ban(prefix)? else { return Ok(()) };
-        maps.remove_ban(prefix)?;
-        self.count(prefix, earlier.scope, Count::Down);
-        self.presence.remove(maps, prefix)?;
-        self.update_flags(maps)
+        self.lift_many(maps, &[prefix]).into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// Removes bans; that one is not there is no error. Those that are refused are handed back.
+    pub(super) fn lift_many(&mut self, maps: &mut Maps, prefixes: &[Prefix]) -> Vec<(Prefix, anyhow::Error)> {
+        let (mut bans, mut refused) = (Vec::with_capacity(prefixes.len()), Vec::new());
+        for &prefix in prefixes.iter().filter(|prefix| !self.presence.is_empty_at(**prefix)) {
+            match maps.ban(prefix) {
+                Ok(entry) => bans.extend(entry.map(|entry| KernelBan { prefix, entry })),
+                Err(error) => refused.push((prefix, error)),
+            }
+        }
+        refused.extend(self.lift_known(maps, &bans));
+        refused
+    }
+
+    /// Removes bans that are there. Those that are refused are handed back.
+    pub(super) fn lift_known(&mut self, maps: &mut Maps, bans: &[KernelBan]) -> Vec<(Prefix, anyhow::Error)> {
+        if bans.is_empty() {
+            return Vec::new();
+        }
+        let prefixes: Vec<Prefix> = bans.iter().map(|ban| ban.prefix).collect();
+        let mut refused = maps.remove_bans(&prefixes);
+        let kept: HashSet<Prefix> = refused.iter().map(|(prefix, _)| *prefix).collect();
+        let gone = || bans.iter().filter(|ban| !kept.contains(&ban.prefix));
+        for ban in gone() {
+            self.count(ban.prefix, ban.entry.scope, Count::Down);
+        }
+        let cleared = self.presence.remove(maps, gone().map(|ban| ban.prefix));
+        if let Err(error) = cleared.and_then(|()| self.update_flags(maps)) {
+            refused.extend(gone().map(|ban| (ban.prefix, anyhow::anyhow!("{error:#}"))));
+        }
+        refused
     }
 
     /// Allows a prefix. From here on the program asks the allowlist before every drop, until [`Blocklist::settle`].

@@ -1,13 +1,14 @@
 //! The open maps, typed.
 
 use std::collections::HashMap as StdHashMap;
+use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow};
+use aya::Ebpf;
 use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues, RingBuf};
 use aya::util::nr_cpus;
-use aya::{Ebpf, Pod};
 use blocker_common::{
     Address4, Address6, Allowed, Ban, Config, Counter, Dropped, Host4, Interface, JailName, LAYOUT, MapName, Network6,
     Outcome, PORT_TABLE_LEN, SCTP_TABLE_LEN, Tally, counter_index, flags, presence,
@@ -18,7 +19,8 @@ use super::keys::{
     AllowKey, BanKey, NETWORK6_BITS, allow_key, ban_key, prefix_of_host4, prefix_of_lpm4, prefix_of_lpm6,
     prefix_of_network64,
 };
-use super::syscalls::{Batch, Stopped};
+use super::many::{FEW, Many, all, remove_many, set_many, words};
+use super::syscalls::Position;
 use super::{KernelBan, Pins};
 
 /// The flags that mean something; the bits above them count changes.
@@ -46,16 +48,6 @@ pub struct Maps {
     many: Many,
 }
 
-/// The large maps once more, for calls with many entries.
-struct Many {
-    bans4: Batch<Host4, Ban>,
-    bans6: Batch<Network6, Ban>,
-    ports: Batch<u32, u64>,
-    sctp_ports: Batch<u32, u64>,
-    present4: Batch<u32, u64>,
-    present6: Batch<u32, u64>,
-}
-
 impl Maps {
     /// Takes the maps out of a loaded object.
     pub(super) fn take_from(ebpf: &mut Ebpf) -> Result<Self> {
@@ -78,14 +70,7 @@ impl Maps {
         let (bans4, bans6) = (map(MapName::Bans4)?, map(MapName::Bans6)?);
         let (present4, present6) = (map(MapName::Present4)?, map(MapName::Present6)?);
         let (ports, sctp_ports) = (map(MapName::Ports)?, map(MapName::SctpPorts)?);
-        let many = Many {
-            bans4: many(&bans4)?,
-            bans6: many(&bans6)?,
-            ports: many(&ports)?,
-            sctp_ports: many(&sctp_ports)?,
-            present4: many(&present4)?,
-            present6: many(&present6)?,
-        };
+        let many = Many::of([&bans4, &bans6], [&ports, &sctp_ports], [&present4, &present6])?;
         Ok(Self {
             config: map(MapName::Config)?.try_into()?,
             jails: map(MapName::Jails)?.try_into()?,
@@ -304,14 +289,54 @@ impl Maps {
 
     /// Removes it; that it is not there is no error.
     pub fn remove_ban(&mut self, prefix: Prefix) -> Result<()> {
+        self.remove(prefix)?;
+        self.tell_change()
+    }
+
+    fn remove(&mut self, prefix: Prefix) -> Result<()> {
         let removed = match ban_key(prefix) {
             BanKey::Host4(key) => self.bans4.remove(&key),
             BanKey::Network64(key) => self.bans6.remove(&key),
             BanKey::Network4(key) => self.networks4.remove(&key),
             BanKey::Network6(key) => self.networks6.remove(&key),
         };
-        absent_is_fine(removed).with_context(|| format!("removing the ban of {prefix}"))?;
-        self.tell_change()
+        absent_is_fine(removed).with_context(|| format!("removing the ban of {prefix}"))
+    }
+
+    /// Removes many; that one is not there is no error. Those that are refused are handed back, each with the reason.
+    pub fn remove_bans(&mut self, prefixes: &[Prefix]) -> Vec<(Prefix, anyhow::Error)> {
+        let (mut hosts, mut networks, mut left) = (Vec::new(), Vec::new(), Vec::new());
+        for &prefix in prefixes {
+            match ban_key(prefix) {
+                _ if prefixes.len() < FEW => left.push(prefix),
+                BanKey::Host4(key) => hosts.push((prefix, key)),
+                BanKey::Network64(key) => networks.push((prefix, key)),
+                BanKey::Network4(_) | BanKey::Network6(_) => left.push(prefix),
+            }
+        }
+        left.extend(remove_many(&self.many.bans4, &hosts));
+        left.extend(remove_many(&self.many.bans6, &networks));
+        let refused =
+            left.into_iter().filter_map(|prefix| self.remove(prefix).err().map(|error| (prefix, error))).collect();
+        match self.tell_change() {
+            Ok(()) => refused,
+            Err(error) => prefixes.iter().map(|prefix| (*prefix, anyhow!("{error:#}"))).collect(),
+        }
+    }
+
+    /// Some bans of IPv4 hosts, from `position` on.
+    pub(super) fn hosts4_from(&self, position: &mut Position) -> io::Result<Vec<KernelBan>> {
+        let mut read = Vec::new();
+        self.many.bans4.read_on(position, &mut read)?;
+        Ok(read.into_iter().map(|(key, entry)| KernelBan { prefix: prefix_of_host4(key), entry }).collect())
+    }
+
+    /// Some bans of IPv6 /64s, from `position` on.
+    pub(super) fn networks64_from(&self, position: &mut Position) -> io::Result<Vec<KernelBan>> {
+        let mut read = Vec::new();
+        self.many.bans6.read_on(position, &mut read)?;
+        let ban = |(key, entry)| prefix_of_network64(key).map(|prefix| KernelBan { prefix, entry });
+        Ok(read.into_iter().filter_map(ban).collect())
     }
 
     /// Every ban.
@@ -322,6 +347,13 @@ impl Maps {
         for (key, entry) in all(&self.many.bans6, &self.bans6, MapName::Bans6)? {
             bans.extend(prefix_of_network64(key).map(|prefix| KernelBan { prefix, entry }));
         }
+        bans.extend(self.networks()?);
+        Ok(bans)
+    }
+
+    /// The bans that are in tries.
+    pub(super) fn networks(&self) -> Result<Vec<KernelBan>> {
+        let mut bans = Vec::new();
         for entry in &self.networks4 {
             let (key, entry) = entry.context("reading the map NETWORKS4")?;
             bans.extend(prefix_of_lpm4(&key).map(|prefix| KernelBan { prefix, entry }));
@@ -439,56 +471,6 @@ impl Tallies {
             ..ban
         })
     }
-}
-
-/// Entries for which a call for many is not worth its while.
-const FEW: usize = 8;
-
-/// A map, for calls with many entries.
-fn many<K: Pod + Default, V: Pod + Default>(map: &Map) -> Result<Batch<K, V>> {
-    let (Map::Array(map) | Map::HashMap(map)) = map else { bail!("a map is of another kind than expected") };
-    Batch::of(map).context("opening a map once more")
-}
-
-/// Every word of an array, in order.
-fn words(many: &Batch<u32, u64>, one: &Array<MapData, u64>, len: u32) -> Result<Vec<u64>> {
-    let words = match many.read(len as usize) {
-        Ok(mut entries) => {
-            entries.sort_unstable_by_key(|(index, _)| *index);
-            entries.into_iter().map(|(_, word)| word).collect()
-        }
-        // A kernel without such calls.
-        Err(_) => one.iter().collect::<Result<Vec<u64>, MapError>>()?,
-    };
-    ensure!(words.len() == len as usize, "an array of {len} words has {}", words.len());
-    Ok(words)
-}
-
-/// Every entry of a hash.
-fn all<K: Pod + Default, V: Pod + Default>(
-    many: &Batch<K, V>,
-    one: &HashMap<MapData, K, V>,
-    name: MapName,
-) -> Result<Vec<(K, V)>> {
-    match many.read(name.shape().max_entries as usize) {
-        Ok(entries) => Ok(entries),
-        // A kernel without such calls.
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            one.iter().collect::<Result<_, _>>().with_context(|| format!("reading the map {}", name.as_str()))
-        }
-        Err(error) => Err(error).with_context(|| format!("reading the map {}", name.as_str())),
-    }
-}
-
-/// Writes many bans of a hash, and returns those that were not written.
-fn set_many<K: Pod + Default>(many: &Batch<K, Ban>, bans: &[(Prefix, K, Ban)]) -> Vec<(Prefix, Ban)> {
-    let keys: Vec<K> = bans.iter().map(|(_, key, _)| *key).collect();
-    let values: Vec<Ban> = bans.iter().map(|(_, _, ban)| *ban).collect();
-    let done = match many.update(&keys, &values) {
-        Ok(()) => bans.len(),
-        Err(Stopped { done }) => done,
-    };
-    bans.iter().skip(done).map(|&(prefix, _, ban)| (prefix, ban)).collect()
 }
 
 fn absent_is_fine(removed: Result<(), MapError>) -> Result<(), MapError> {

@@ -18,6 +18,7 @@ mod inspect;
 mod jails;
 mod keys;
 mod link;
+mod many;
 mod maps;
 mod object;
 pub mod offline;
@@ -26,6 +27,7 @@ mod ports;
 mod presence;
 mod release;
 mod slots;
+mod sweep;
 mod syscalls;
 pub mod view;
 
@@ -53,6 +55,7 @@ pub use object::{Object, Program, Programs, load_unpinned, load_unpinned_at};
 pub use pins::Pins;
 pub use presence::Presence;
 pub use release::{OLDEST as OLDEST_KERNEL, Release, running as running_kernel};
+pub use sweep::Sweep;
 pub(crate) use syscalls::peer_groups;
 
 use attach::Attachments;
@@ -217,13 +220,23 @@ impl Kernel {
         self.blocklist.enforce(&mut self.maps, &wanted)
     }
 
-    /// Forgets the ban of `prefix`.
+    /// Forgets the bans of these prefixes, and returns those that the kernel refused to. No prefix may be there twice.
+    pub fn lift(&mut self, prefixes: &[Prefix]) -> Vec<(Prefix, anyhow::Error)> {
+        self.blocklist.lift_many(&mut self.maps, prefixes)
+    }
+
+    /// Goes on with a sweep: forgets some of the bans of prefixes that `is_banned` does not know, and returns those that the
+    /// kernel refused to.
     ///
     /// # Errors
     ///
-    /// The kernel's.
-    pub fn lift(&mut self, prefix: Prefix) -> Result<()> {
-        self.blocklist.lift(&mut self.maps, prefix)
+    /// If the bans cannot be read: the sweep has not come any further.
+    pub fn sweep(
+        &mut self,
+        sweep: &mut Sweep,
+        is_banned: impl Fn(Prefix) -> bool,
+    ) -> Result<Vec<(Prefix, anyhow::Error)>> {
+        sweep.go_on(&mut self.maps, &mut self.blocklist, is_banned)
     }
 
     /// What of the drops is not yet in the bans, for [`Kernel::dropped`].

@@ -8,7 +8,7 @@ use blocker_core::prefix::Prefix;
 
 use super::blocklist::Blocklist;
 use super::keys::NETWORK6_BITS;
-use super::{Maps, Pins, capabilities};
+use super::{AT_ONCE, Maps, Pins, capabilities};
 
 /// The pinned maps, held as the daemon would.
 pub struct Offline {
@@ -62,7 +62,11 @@ impl Offline {
     /// The kernel's.
     pub fn lift_all(&mut self) -> Result<usize> {
         let bans = std::mem::take(&mut self.bans);
-        bans.iter().try_for_each(|&prefix| self.blocklist.lift(&mut self.maps, prefix))?;
+        for some in bans.chunks(AT_ONCE) {
+            if let Some((_, error)) = self.blocklist.lift_many(&mut self.maps, some).into_iter().next() {
+                return Err(error);
+            }
+        }
         Ok(bans.len())
     }
 }

@@ -93,11 +93,13 @@ impl Presence {
         self.write(maps, changed)
     }
 
-    /// Clears the bits of a prefix that is banned no more, where nobody else is.
-    pub fn remove(&mut self, maps: &mut Maps, prefix: Prefix) -> Result<()> {
+    /// Clears the bits of prefixes that are banned no more, where nobody else is.
+    pub fn remove(&mut self, maps: &mut Maps, prefixes: impl IntoIterator<Item = Prefix>) -> Result<()> {
         let mut changed = [Vec::new(), Vec::new()];
-        let (is_v4, family, spread) = self.of(prefix);
-        changed[usize::from(is_v4)] = family.count_down(&spread);
+        for prefix in prefixes {
+            let (is_v4, family, spread) = self.of(prefix);
+            family.count_down(&spread, &mut changed[usize::from(is_v4)]);
+        }
         self.write(maps, changed)
     }
 
@@ -153,12 +155,12 @@ impl Family {
         }
     }
 
-    fn count_down(&mut self, spread: &Spread) -> Vec<u32> {
+    /// Takes a ban out of the count, and adds the words that changed to `changed`.
+    fn count_down(&mut self, spread: &Spread, changed: &mut Vec<u32>) {
         let Some(places) = spread.places() else {
             self.wide = self.wide.saturating_sub(1);
-            return Vec::new();
+            return;
         };
-        let mut changed = Vec::new();
         for place in places.iter().copied() {
             if let Some(further) = self.further.get_mut(&place) {
                 *further -= 1;
@@ -172,7 +174,6 @@ impl Family {
                 changed.push(place.word());
             }
         }
-        changed
     }
 }
 
@@ -199,7 +200,9 @@ mod tests {
     }
 
     fn down(family: &mut Family, prefix: &str) -> Vec<u32> {
-        family.count_down(&spread(prefix.parse().unwrap()))
+        let mut changed = Vec::new();
+        family.count_down(&spread(prefix.parse().unwrap()), &mut changed);
+        changed
     }
 
     #[test]
@@ -234,7 +237,7 @@ mod tests {
         presence.v6.count_up(&spread("2001:db8::/32".parse().unwrap()), &mut Vec::new());
         assert_eq!(presence.flags(), flags::WIDE4 | flags::WIDE6);
 
-        presence.v4.count_down(&spread("128.0.0.0/8".parse().unwrap()));
+        presence.v4.count_down(&spread("128.0.0.0/8".parse().unwrap()), &mut Vec::new());
         assert_eq!(presence.flags(), flags::WIDE6);
     }
 }

@@ -24,11 +24,27 @@ pub(super) struct Batch<K, V> {
     entry: PhantomData<(K, V)>,
 }
 
-/// An update that stopped: what came before is done.
+/// An update or a removal that stopped: what came before is done.
 #[derive(Debug)]
 pub(super) struct Stopped {
-    /// How many entries were written; the next one was refused, or the call is unknown to the kernel.
+    /// How many entries were written or removed; the next one was refused, or the call is unknown to the kernel.
     pub(super) done: usize,
+}
+
+/// How far a map was read.
+#[derive(Debug, Default)]
+pub(super) struct Position {
+    /// For the kernel, which writes no more than a key, or four bytes if that is shorter.
+    at: [u64; 4],
+    is_begun: bool,
+    is_end: bool,
+}
+
+impl Position {
+    /// Whether there is no more to be read.
+    pub(super) fn is_end(&self) -> bool {
+        self.is_end
+    }
 }
 
 impl<K: Pod + Default, V: Pod + Default> Batch<K, V> {
@@ -73,6 +89,34 @@ impl<K: Pod + Default, V: Pod + Default> Batch<K, V> {
         Ok(())
     }
 
+    /// Removes entries; that one is not there is no error.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's refusal of one of them, or of all.
+    pub(super) fn remove(&self, keys: &[K]) -> Result<(), Stopped> {
+        let mut done = 0;
+        while let Some(chunk) = keys.get(done..).and_then(|rest| rest.chunks(CHUNK).next()) {
+            let mut attributes = Attributes {
+                keys: chunk.as_ptr() as u64,
+                count: u32::try_from(chunk.len()).unwrap_or(0),
+                ..self.attributes()
+            };
+            // SAFETY: the slice has `count` keys of the size that the map has, and outlives the call, which reads them.
+            let result = unsafe { bpf(BPF_MAP_DELETE_BATCH, &mut attributes) };
+            let removed = (attributes.count as usize).min(chunk.len());
+            match result.map_err(|error| error.raw_os_error()) {
+                Ok(_) => done += chunk.len(),
+                // The one behind those that were removed is not there.
+                Err(Some(libc::ENOENT)) => done += removed + 1,
+                // An unknown command leaves the count as it was.
+                Err(Some(libc::EINVAL)) => return Err(Stopped { done }),
+                Err(_) => return Err(Stopped { done: done + removed }),
+            }
+        }
+        Ok(())
+    }
+
     /// Reads every entry, in no order. An entry that is written or removed meanwhile may be missed or come twice.
     ///
     /// # Errors
@@ -80,18 +124,29 @@ impl<K: Pod + Default, V: Pod + Default> Batch<K, V> {
     /// The kernel's; EINVAL if it knows no such call.
     pub(super) fn read(&self, max_entries: usize) -> io::Result<Vec<(K, V)>> {
         let mut entries = Vec::new();
-        // Where to go on. The kernel writes no more than a key, or four bytes if that is shorter.
-        let mut position = [0_u64; 4];
-        debug_assert!(size_of::<K>() <= size_of_val(&position));
-        let mut chunk = CHUNK;
-        let mut started = false;
+        let mut position = Position::default();
         // Twice the entries: the kernel may begin anew where a table changes under it, but not for ever.
-        while entries.len() < 2 * max_entries + CHUNK {
+        while entries.len() < 2 * max_entries + CHUNK && !position.is_end {
+            self.read_on(&mut position, &mut entries)?;
+        }
+        Ok(entries)
+    }
+
+    /// Reads some entries from `position` on: some thousands at most, unless one bucket of the hash has more. What is there all
+    /// the while comes once; what has been read may be removed meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's; EINVAL if it knows no such call.
+    pub(super) fn read_on(&self, position: &mut Position, entries: &mut Vec<(K, V)>) -> io::Result<()> {
+        debug_assert!(size_of::<K>() <= size_of_val(&position.at));
+        let mut chunk = CHUNK;
+        while !position.is_end {
             let mut keys = vec![K::default(); chunk];
             let mut values = vec![V::default(); chunk];
-            let at = position.as_mut_ptr() as u64;
+            let at = position.at.as_mut_ptr() as u64;
             let mut attributes = Attributes {
-                in_batch: if started { at } else { 0 },
+                in_batch: if position.is_begun { at } else { 0 },
                 out_batch: at,
                 keys: keys.as_mut_ptr() as u64,
                 values: values.as_mut_ptr() as u64,
@@ -102,24 +157,20 @@ impl<K: Pod + Default, V: Pod + Default> Batch<K, V> {
             // the call. Any bytes are a valid `Pod`.
             let result = unsafe { bpf(BPF_MAP_LOOKUP_BATCH, &mut attributes) };
             let read = (attributes.count as usize).min(chunk);
-            match result {
-                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && chunk < CHUNK << 8 => {
-                    // One bucket has more than there is room for.
+            match result.map_err(|error| (error.raw_os_error(), error)) {
+                // One bucket has more than there is room for.
+                Err((Some(libc::ENOSPC), _)) if chunk < CHUNK << 8 => {
                     chunk *= 2;
                     continue;
                 }
-                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
-                    entries.extend(keys.into_iter().zip(values).take(read));
-                    return Ok(entries);
-                }
-                Err(error) => return Err(error),
-                Ok(_) => {
-                    entries.extend(keys.into_iter().zip(values).take(read));
-                    started = true;
-                }
+                Err((Some(libc::ENOENT), _)) => position.is_end = true,
+                Err((_, error)) => return Err(error),
+                Ok(_) => position.is_begun = true,
             }
+            entries.extend(keys.into_iter().zip(values).take(read));
+            break;
         }
-        Ok(entries)
+        Ok(())
     }
 
     fn attributes(&self) -> Attributes {
@@ -288,6 +339,7 @@ const BPF_MAP_GET_NEXT_KEY: libc::c_int = 4;
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
 const BPF_MAP_UPDATE_BATCH: libc::c_int = 26;
+const BPF_MAP_DELETE_BATCH: libc::c_int = 27;
 
 /// The system call; its answer is a file descriptor, or zero.
 ///

@@ -144,7 +144,7 @@ impl Server {
         }
         let (reply, answer) = oneshot::channel();
         let ask = async {
-            calls.send(Call { request: Asked::Status, uid: None, reply }).await.ok()?;
+            calls.send(Call { request: Asked::Status, uid: None, reply, is_behind: false }).await.ok()?;
             answer.await.ok()
         };
         let Ok(replies) = timeout(ANSWER_WITHIN, ask).await else { return Err("the daemon is busy") };

@@ -1,11 +1,13 @@
-//! A million bans: how long they take to load, how long a restart takes with them, and what memory they cost; beside
-//! nftables and ipset with as many elements.
+//! A million bans: how long they take to load and to lift, how long a start takes with them, and what memory they cost; beside
+//! nftables and ipset with as many elements, and beside the system calls alone that every loader of a BPF map needs.
 //!
 //! Each is given a file by its own program, as an administrator would: `blocker ban - < FILE` to the running daemon, `nft -f
 //! FILE`, `ipset restore < FILE`. All take turns in one run, in a network namespace, with the same addresses in the same order;
 //! the least of some rounds counts. `blocker` keeps a book beside the kernel's map and says what became of each address,
-//! and a restart of it reads all of that back from the kernel; a restart does not concern the others, which have no process.
+//! and a restart of it reads all of that back from the kernel; a restart does not concern the others, which have no process. After
+//! `detach` nothing is left in the kernel, and a start writes what the database holds, as after a reboot.
 
+mod alone;
 mod cost;
 #[path = "../sets.rs"]
 mod sets;
@@ -26,6 +28,7 @@ use blocker_tests::{
 };
 
 use crate::{
+    alone::Alone,
     cost::{Cost, Threads},
     sets::{addresses, run, write_ipset, write_list, write_nft},
 };
@@ -69,8 +72,14 @@ fn main() -> Result<()> {
         times.nft.note(feed(with(&net, "nft", &["-f", &nft.display().to_string()]), Path::new("/dev/null"))?);
         times.ipset.note(feed(with(&net, "ipset", &["restore"]), &ipset)?);
         check_sets(&net)?;
+        let Alone { written, read, removed } = Alone::measure(&addresses)?;
+        times.alone_written.note(written);
+        times.alone_read.note(read);
+        times.alone_removed.note(removed);
         if round + 1 < ROUNDS {
             times.lifted.note(feed(daemon.command(&["unban", "--all"]), Path::new("/dev/null"))?);
+            let held = daemon.status()?.bans.ipv4;
+            ensure!(held == 0, "{held} are still banned");
         }
     }
     let full = Cost::of(&daemon)?;
@@ -85,22 +94,39 @@ fn main() -> Result<()> {
         ensure!(status.bans.ipv4 == BANS as u64, "{} of {BANS} were adopted", status.bans.ipv4);
     }
     let adopted = Cost::of(&daemon)?;
-
-    let nft_time = times.nft.seconds();
-    println!("\n{BANS} IPv4 addresses, least of {ROUNDS} rounds");
-    println!("{:34}{:>10}{:>14}", "loaded by", "seconds", "of nft's time");
-    for (name, time) in [("blocker ban -", &times.blocker), ("nft -f", &times.nft), ("ipset restore", &times.ipset)] {
-        println!("{name:34}{:>10.2}{:>14.2}", time.seconds(), time.seconds() / nft_time);
+    for _ in 0..ROUNDS {
+        daemon.stop()?;
+        daemon.cli(&["detach"])?.success()?;
+        let began = Instant::now();
+        let status = daemon.start()?;
+        times.restored.note(began.elapsed());
+        ensure!(status.bans.ipv4 == BANS as u64, "{} of {BANS} were restored", status.bans.ipv4);
     }
-    println!("\n{:34}{:>10}", "blocker with them", "seconds");
+
+    let (nft_time, written) = (times.nft.seconds(), times.alone_written.seconds());
+    println!("\n{BANS} IPv4 addresses, least of {ROUNDS} rounds");
+    println!("{:34}{:>10}{:>14}{:>18}", "loaded by", "seconds", "of nft's time", "of kernel alone");
     for (name, time) in [
-        ("start, without bans", &Least::of(started_empty)),
-        ("start, adopting them", &times.started),
-        ("stop", &times.stopped),
-        ("bans --json", &times.listed),
-        ("unban --all", &times.lifted),
+        ("kernel alone", &times.alone_written),
+        ("blocker ban -", &times.blocker),
+        ("nft -f", &times.nft),
+        ("ipset restore", &times.ipset),
     ] {
-        println!("{name:34}{:>10.2}", time.seconds());
+        let seconds = time.seconds();
+        println!("{name:34}{seconds:>10.2}{:>14.2}{:>18.2}", seconds / nft_time, seconds / written);
+    }
+    println!("\n{:34}{:>10}{:>18}", "blocker with them", "seconds", "of kernel alone");
+    for (name, time, alone) in [
+        ("start, without bans", &Least::of(started_empty), None),
+        ("start, adopting them", &times.started, Some(&times.alone_read)),
+        ("start from the database", &times.restored, Some(&times.alone_written)),
+        ("stop", &times.stopped, None),
+        ("bans --json", &times.listed, None),
+        ("unban --all", &times.lifted, Some(&times.alone_removed)),
+    ] {
+        let seconds = time.seconds();
+        let ratio = alone.map_or_else(String::new, |alone| format!("{:.2}", seconds / alone.seconds()));
+        println!("{name:34}{seconds:>10.2}{ratio:>18}");
     }
     println!("\n{:34}{:>12}{:>18}", "memory, MiB", "daemon", "kernel's maps");
     for (name, cost) in [("empty", &empty), ("with them", &full), ("after a restart", &adopted)] {
@@ -112,10 +138,16 @@ fn main() -> Result<()> {
 /// Least times of each thing that is measured.
 #[derive(Default)]
 struct Times {
+    /// By system calls alone.
+    alone_written: Least,
+    alone_read: Least,
+    alone_removed: Least,
     blocker: Least,
     nft: Least,
     ipset: Least,
     started: Least,
+    /// Started with nothing in the kernel.
+    restored: Least,
     stopped: Least,
     listed: Least,
     lifted: Least,

@@ -129,7 +129,8 @@ impl Replay {
         while let Some(command) = self.engine.poll_command() {
             match command {
                 Command::Notify(event) => self.note(event),
-                Command::Enforce { .. } | Command::Lift { .. } | Command::Allow { .. } | Command::Disallow { .. } => {}
+                Command::Enforce { .. } | Command::Lift { .. } | Command::LiftAll { .. } => {}
+                Command::Allow { .. } | Command::Disallow { .. } => {}
             }
         }
     }

@@ -296,7 +296,7 @@ impl Asker {
         request.check().map_err(Exception::Value)?;
         let gone = || Exception::Said("blocker is stopping".to_owned());
         let (reply, answer) = oneshot::channel();
-        self.calls.send(Call { request, uid: Some(self.uid), reply }).await.map_err(|_| gone())?;
+        self.calls.send(Call { request, uid: Some(self.uid), reply, is_behind: false }).await.map_err(|_| gone())?;
         let replies = answer.await.map_err(|_| gone())?;
         for reply in &replies {
             if let Reply::Error { message, .. } = reply {
