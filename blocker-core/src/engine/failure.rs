@@ -89,6 +89,7 @@ impl Engine {
                     Ok(BanOutcome::Banned) => {
                         self.brake.note(made);
                         self.history.note(prefix, jail, self.now);
+                        self.logins.await_of(prefix);
                         self.tell_recidive(failure.addr, jail);
                         self.aggregate(place, prefix);
                     }

@@ -4,9 +4,9 @@
 //! is not surely the user's ([`crate::filter::Failure::forgivable`]) stays, and so does a ban.
 //!
 //! Logins that succeed are far more frequent than failures on a healthy server, so the address is looked up first: of whom
-//! nothing is counted, nothing more is asked.
+//! nothing is counted, and who was not banned lately (`logins`), nothing more is asked.
 
-use super::{Engine, JailId};
+use super::{Engine, JailId, Note};
 use crate::filter::Success;
 use crate::policy;
 use crate::time::Timestamp;
@@ -22,8 +22,11 @@ impl Engine {
 
     /// The same for the jail at `place`, where the engine has been brought to `now`.
     pub(super) fn judge_success(&mut self, place: usize, success: &Success<'_>, made: Timestamp, now: Timestamp) {
-        let Some(jail) = self.jails.get(place).filter(|jail| jail.forgives).map(|jail| jail.id) else { return };
         let prefix = policy::counted_by(success.addr, self.ipv6_prefix);
+        if self.logins.take(prefix) {
+            self.account.note(Note::LoggedIn { prefix, at: made.min(self.now) });
+        }
+        let Some(jail) = self.jails.get(place).filter(|jail| jail.forgives).map(|jail| jail.id) else { return };
         if !self.tracker.is_tracked(jail, prefix) {
             return;
         }

@@ -192,8 +192,11 @@ impl Engine {
                 continue;
             };
             let owner = Owner::new(jail.id, log);
-            let Self { tracker, memory, ipv6_prefix, .. } = self;
-            let is_counted = |addr| tracker.is_tracked(jail.id, policy::counted_by(addr, *ipv6_prefix));
+            let Self { tracker, memory, ipv6_prefix, logins, .. } = self;
+            let is_counted = |addr| {
+                let prefix = policy::counted_by(addr, *ipv6_prefix);
+                tracker.is_tracked(jail.id, prefix) || logins.awaits(prefix)
+            };
             match filter.judge_counted(record, owner, made.unwrap_or(self.now), memory, &is_counted) {
                 Judgement::Failure(failure) => {
                     let counts = match jail.sources.len() {

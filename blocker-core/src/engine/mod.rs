@@ -28,6 +28,7 @@ mod failure;
 mod forgive;
 mod last;
 mod line;
+mod logins;
 mod logs;
 mod memory;
 mod request;
@@ -76,6 +77,7 @@ pub use twins::{Twin, TwinKey};
 pub use why::{Counting, MAX_INSIDE, Story};
 
 use account::{Account, Note};
+use logins::Logins;
 use logs::Logs;
 use stats::Counters;
 use twins::Twins;
@@ -101,6 +103,7 @@ pub struct Engine {
     /// The lines of whoever is in the tracker.
     evidence: evidence::Lines,
     history: History,
+    logins: Logins,
     /// How long after the last ban of somebody it counts that there was one.
     remember_bans: Duration,
     /// Holds bans that logs earn when there are too many.
@@ -140,6 +143,7 @@ impl Engine {
             tracker: Tracker::new(bounds.max_sources),
             evidence: evidence::Lines::default(),
             history: History::default(),
+            logins: Logins::default(),
             remember_bans,
             brake: Brake::default(),
             dice: fastrand::Rng::with_seed(0),

@@ -9,6 +9,7 @@ use super::{Daemon, allowing, answers, status};
 use crate::clock::Reading;
 use crate::control::server::Call;
 use crate::control::wire::{Change, Reply, Request};
+use crate::store::Span;
 
 impl Daemon<'_> {
     /// Answers a call, at once or when what it changed is on disk.
@@ -20,6 +21,9 @@ impl Daemon<'_> {
         }
         if let Request::Why { whom } = request {
             return self.tell_why(whom, reply);
+        }
+        if let Request::Report { since_s, utc_offset_s } = request {
+            return self.tell_report(Span::new(since_s, utc_offset_s, Reading::take()), reply);
         }
         // Bans are in the kernel, too; what is allowed is nowhere else.
         let is_of_allowed = matches!(request, Request::Allow { .. } | Request::Disallow { .. });
@@ -60,6 +64,7 @@ impl Daemon<'_> {
                 return Ok(said.map(Reply::Warning).into_iter().collect());
             }
             Request::Confirm => return self.confirm().map(|said| vec![Reply::Said(said)]),
+            Request::Watch { after } => return Ok(vec![Reply::Watch(Box::new(self.watch(after)?))]),
             Request::Attempt { jail, addr, attempts } => return self.attempt(&jail, addr, attempts),
             Request::Bans => engine::Request::Bans,
             Request::Allowed => return Ok(self.allowed(clock).into_iter().map(Reply::Allowed).collect()),
@@ -75,7 +80,9 @@ impl Daemon<'_> {
             }
             Request::Unban { prefixes } => engine::Request::Unban { prefixes },
             Request::UnbanAll => engine::Request::UnbanAll,
-            Request::Why { .. } | Request::TestNotify => anyhow::bail!("this is answered elsewhere"),
+            Request::Why { .. } | Request::Report { .. } | Request::TestNotify => {
+                anyhow::bail!("this is answered elsewhere")
+            }
         };
         let refused_before = self.refused.0;
         let response = self.engine.handle_request_by(request, by, clock.boot());

@@ -37,12 +37,14 @@ mod looks;
 mod printed;
 mod receivers;
 mod reload;
+mod report;
 mod sources;
 mod status;
 mod supervisor;
 mod taken;
 mod trial;
 mod unsettled;
+mod watched;
 mod why;
 
 use std::hash::{BuildHasher as _, RandomState};
@@ -80,6 +82,7 @@ use sources::{Begin, Sources};
 use supervisor::Supervisor;
 use trial::{Capped, Trial};
 use unsettled::{Entry, Unsettled};
+use watched::Watched;
 
 pub use jails::check_inputs;
 
@@ -127,6 +130,7 @@ struct Daemon<'a> {
     closer: Closer,
     /// Who is told of bans.
     notifier: Notifier,
+    watched: Watched,
     /// When [`Daemon::look_around`] is due.
     looks: Looks,
     /// Commands that the kernel refused since the start, and its words for the last one.
@@ -192,7 +196,9 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
                 changed.context("waiting for network changes")?;
                 daemon.looks.note_change();
             }
-            read = drops.next(|slot| daemon.kernel.interface_name(slot)) => read.context("reading the ring of drops")?,
+            read = drops.next(|slot| daemon.kernel.interface_name(slot), |packet| {
+                daemon.watched.dropped_packet(packet, daemon.config.daemon.ipv6_prefix);
+            }) => read.context("reading the ring of drops")?,
             () = tokio::time::sleep(wake) => daemon.handle_timeout(),
             report = daemon.keeper.report() => daemon.keeper.hear(report, &mut daemon.engine),
             _ = hang_up.recv() => {
@@ -296,6 +302,7 @@ impl<'a> Daemon<'a> {
             events: EventLog::start(fail2ban_log)?,
             closer: Closer::start()?,
             notifier: Notifier::default(),
+            watched: Watched::default(),
             looks: Looks::begin(Instant::now()),
             refused: (0, String::new()),
             unsettled: Unsettled::default(),
@@ -435,6 +442,7 @@ impl<'a> Daemon<'a> {
         self.keeper.hand_over(&mut self.engine);
         self.events.say_left_out(self.engine.untold());
         let now = Instant::now();
+        self.watched.end(now);
         let status = self.supervisor.is_status_due(now).then(|| self.word());
         self.supervisor.turn(now, status);
     }

@@ -25,6 +25,7 @@ mod history;
 mod lists;
 mod printed;
 mod questions;
+mod report;
 mod rows;
 mod schema;
 mod sessions;
@@ -49,6 +50,7 @@ use crate::source::{JournalMark, Mark, Marks};
 pub use account::{MAX_TOLD, PastBan, PastLine};
 pub use database::{Database, Opened};
 pub use questions::{Answer, Question, Questions};
+pub use report::{Span, read as read_report};
 pub use wall::boot_id;
 pub use writer::{Report, Writer};
 

@@ -21,6 +21,7 @@ use crate::source::testing::TempDir;
 
 mod account;
 mod again;
+mod report;
 
 const DOVECOT: JailId = JailId::MIN;
 const MANUAL: JailId = JailId::MAX;
