@@ -39,9 +39,9 @@ fn what_happened_is_told_with_the_daemon_and_without_it_and_harms_nobody_who_rea
 
     for is_crash in [false, true] {
         if is_crash {
-            daemon.kill9()?
+            daemon.kill9()?;
         } else {
-            daemon.stop()?
+            daemon.stop()?;
         }
         let database = daemon.directory().join("state/blocker.db");
         let before = fs::read(&database)?;

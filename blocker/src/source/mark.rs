@@ -74,7 +74,7 @@ mod tests {
     fn a_cursor_tells_when_its_entry_was_written() {
         let mark = |cursor: &str| JournalMark::Behind(cursor.to_owned()).written_us();
 
-        assert_eq!(mark("s=6e9d;i=18f;b=97c8;m=1d2e;t=6445b3c0a2f00;x=8a"), Some(0x6445_b3c0_a2f00));
+        assert_eq!(mark("s=6e9d;i=18f;b=97c8;m=1d2e;t=06445b3c0a2f0000;x=8a"), Some(0x0644_5b3c_0a2f_0000));
         assert_eq!((mark("s=6e9d;t=zz"), mark(""), JournalMark::Beginning.written_us()), (None, None, None));
     }
 }

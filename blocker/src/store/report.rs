@@ -5,6 +5,8 @@
 //! The daemon's thread does it for who asks the daemon. If that is down, [`read`] opens the file as it is, for reading alone.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::Path;
 use std::thread;
@@ -20,7 +22,7 @@ use crate::clock::{Reading, rfc3339};
 use crate::control::report::{
     Ban, Jail, MAX_JAILS, MAX_ROWS, MAX_SINCE_S, MAX_TIMES, Network, Offender, Report, Suspect, Time, Totals, User,
 };
-use crate::exit::{Failure, is_permission};
+use crate::exit::{Failure, io_failure};
 
 /// How long a database is read that the daemon does not have. It waits for five seconds for the file when it starts.
 const READ_WITHIN: Duration = Duration::from_secs(4);
@@ -101,19 +103,14 @@ pub(super) fn of(connection: &Connection, span: Span) -> Result<Report> {
 pub fn read(state: &Path, span: Span) -> anyhow::Result<Report> {
     let path = state.join(FILE_NAME);
     // SQLite says little of why it cannot open a file.
-    std::fs::File::open(&path).map(drop).map_err(|error| {
-        let what = format!("reading {}", path.display());
-        match error.kind() {
-            _ if is_permission(&error) => {
-                anyhow::Error::new(Failure::Permission(format!("{what}: {error}: run it as root (sudo blocker …)")))
-            }
-            std::io::ErrorKind::NotFound => anyhow::Error::new(Failure::NotRunning(format!(
-                "no daemon answers, and there is no {}: no daemon has run with this `daemon.state`",
-                path.display()
-            ))),
-            _ => anyhow::Error::new(error).context(what),
+    if let Err(error) = File::open(&path) {
+        if error.kind() == ErrorKind::NotFound {
+            let path = path.display();
+            let why = format!("no daemon answers, and there is no {path}: no daemon has run with this `daemon.state`");
+            return Err(Failure::NotRunning(why).into());
         }
-    })?;
+        return Err(io_failure(error, format!("reading {}", path.display())));
+    }
     let doing = || format!("reading {}", path.display());
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&path, flags).with_context(doing)?;

@@ -123,7 +123,7 @@ fn drawn(shown: &Shown, width: u16, height: u16) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("it is memory");
     terminal.draw(|frame| draw::draw(frame, shown)).expect("it is memory");
     let buffer = terminal.backend().buffer();
-    let cells: Vec<&str> = buffer.content().iter().map(|cell| cell.symbol()).collect();
+    let cells: Vec<&str> = buffer.content().iter().map(ratatui::buffer::Cell::symbol).collect();
     cells.chunks(usize::from(width.max(1))).map(|row| row.concat() + "\n").collect()
 }
 
