@@ -66,8 +66,9 @@ pub(super) fn lasts(lasts_s: Option<u64>) -> String {
 /// The sums, as sentences: the first of them is always there.
 pub(super) fn sums(totals: Totals) -> Vec<String> {
     let Totals { made, by_log, by_command, by_list, prefixes, attempts, lifted, allowed, gave_way, in_force } = totals;
-    let mut sums = vec![match made {
-        0 => "no bans began".to_owned(),
+    let mut sums = vec![match (made, by_list) {
+        (0, 0) => "no bans began".to_owned(),
+        (0, _) => "no bans began but those of long lists".to_owned(),
         _ => format!(
             "bans: {made} of {prefixes} addresses or networks; {by_log} by logs, for {attempts} attempts, {by_command} by command; {in_force} still in force"
         ),

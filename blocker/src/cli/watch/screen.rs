@@ -83,11 +83,13 @@ impl Shown {
     pub(super) fn take(&mut self, news: News) {
         match news {
             News::Told(mut view) => {
-                // The first answer of a daemon has bans that may be known.
-                if view.interval_s.is_none() {
-                    self.bans.clear();
+                // The first answer, also of a daemon that was started again, may have bans that are known.
+                let is_first = view.interval_s.is_none();
+                for ban in view.new_bans.drain(..) {
+                    if !is_first || !self.bans.contains(&ban) {
+                        self.bans.push_back(ban);
+                    }
                 }
-                self.bans.extend(view.new_bans.drain(..));
                 while self.bans.len() > MAX_NEW_BANS {
                     self.bans.pop_front();
                 }

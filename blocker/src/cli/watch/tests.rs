@@ -90,6 +90,24 @@ fn a_small_screen_shows_the_last_bans_and_a_large_one_all_there_is() {
 }
 
 #[test]
+fn bans_that_are_told_again_after_a_gap_are_shown_once_and_no_more_than_are_told_are_kept() {
+    let mut shown = shown(true);
+    let known = shown.bans.len();
+    shown.take(News::Waiting("a gap".to_owned()));
+    shown.take(News::Told(Box::new(View::new(None, &watch(9_000, 900), Vec::new()))));
+    assert_eq!((shown.bans.len(), shown.waiting), (known, None));
+
+    let mut shown = Shown::new(true);
+    let mut before = watch(0, 0);
+    for second in 1..100 {
+        let now = watch(1_000 * second, second);
+        shown.take(News::Told(Box::new(View::new(Some(&before), &now, Vec::new()))));
+        before = now;
+    }
+    assert_eq!(shown.bans.len(), crate::control::watch::MAX_NEW_BANS);
+}
+
+#[test]
 fn without_colours_there_are_none() {
     for (is_coloured, expected) in [(true, true), (false, false)] {
         let mut terminal = Terminal::new(TestBackend::new(120, 40)).unwrap();
