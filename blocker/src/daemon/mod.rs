@@ -131,6 +131,7 @@ struct Daemon<'a> {
     /// Who is told of bans.
     notifier: Notifier,
     watched: Watched,
+    report_under_way: report::UnderWay,
     /// When [`Daemon::look_around`] is due.
     looks: Looks,
     /// Commands that the kernel refused since the start, and its words for the last one.
@@ -303,6 +304,7 @@ impl<'a> Daemon<'a> {
             closer: Closer::start()?,
             notifier: Notifier::default(),
             watched: Watched::default(),
+            report_under_way: report::UnderWay::default(),
             looks: Looks::begin(Instant::now()),
             refused: (0, String::new()),
             unsettled: Unsettled::default(),
