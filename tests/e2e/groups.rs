@@ -1,6 +1,6 @@
 //! Who may use the control socket: real users, in real groups of the machine.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 
 use anyhow::{Context, Result, ensure};
 use blocker_tests::{
@@ -119,10 +119,17 @@ pub(crate) struct Who {
 /// Running `blocker` as somebody else.
 pub(crate) trait RunAs {
     fn run_as(&self, net: &Net, who: &Who, arguments: &[&str]) -> Result<Finished>;
+
+    /// The same command, not yet started.
+    fn command_as(&self, net: &Net, who: &Who, arguments: &[&str]) -> Result<Command>;
 }
 
 impl RunAs for Daemon<'_> {
-    fn run_as(&self, net: &Net, Who { gid, groups }: &Who, arguments: &[&str]) -> Result<Finished> {
+    fn run_as(&self, net: &Net, who: &Who, arguments: &[&str]) -> Result<Finished> {
+        process::run(self.command_as(net, who, arguments)?, LIMIT)
+    }
+
+    fn command_as(&self, net: &Net, Who { gid, groups }: &Who, arguments: &[&str]) -> Result<Command> {
         // A copy, since the target directory may be closed to others.
         let copy = self.directory().join("blocker");
         if !copy.exists() {
@@ -136,7 +143,7 @@ impl RunAs for Daemon<'_> {
             command.arg(format!("--groups={}", groups.iter().map(u32::to_string).collect::<Vec<_>>().join(",")));
         }
         command.arg("--").arg(copy).arg("--config").arg(self.config_path()).args(arguments);
-        process::run(command, LIMIT)
+        Ok(command)
     }
 }
 

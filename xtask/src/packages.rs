@@ -42,6 +42,7 @@ pub(crate) const LAB: &[Need] = &[
 /// another mail server on the machine.
 pub(crate) const END_TO_END: &[Need] = &[
     Need { what: "postfix", package: "postfix" },
+    Need { what: "setsid", package: "util-linux" },
     Need { what: "xdp-loader", package: "xdp-tools" },
     Need { what: "journalctl", package: "systemd" },
     Need { what: "/usr/lib/systemd/systemd-journal-remote", package: "systemd-journal-remote" },

@@ -54,8 +54,8 @@ pub(super) fn config(root: &mut Section<'_, '_>) -> Option<Config> {
 
 /// Where the daemon is found, by what can be read.
 pub(super) fn places(root: &mut Section<'_, '_>) -> Places {
-    let Daemon { runtime, pins, ipv6_prefix, .. } = root.table("daemon", daemon);
-    Places { runtime, pins, ipv6_prefix }
+    let Daemon { runtime, pins, state, ipv6_prefix, .. } = root.table("daemon", daemon);
+    Places { runtime, pins, state, ipv6_prefix }
 }
 
 fn daemon(section: &mut Section<'_, '_>) -> Daemon {

@@ -286,6 +286,8 @@ pub struct Places {
     pub runtime: PathBuf,
     /// [`Daemon::pins`].
     pub pins: PathBuf,
+    /// [`Daemon::state`].
+    pub state: PathBuf,
     /// [`Daemon::ipv6_prefix`].
     pub ipv6_prefix: u8,
 }

@@ -1,5 +1,5 @@
 //! What happens to bans, one by one, for whoever keeps an account of them: how each began and by which lines, who prolonged it,
-//! and who lifted it. That a ban has come to its end is no news: it was known from the beginning.
+//! who lifted it, and whether it logged in after all. That a ban has come to its end is no news: it was known from the beginning.
 //!
 //! Bans of a long list are not noted one by one: the ban itself knows whose the list was. When nobody takes the notes, because
 //! a disk is full, further ones are left out and counted; the bans themselves do not depend on them.
@@ -58,6 +58,13 @@ pub enum Note {
         why: UnbanReason,
         /// Who lifted it, if somebody did and that is known.
         by: Option<Uid>,
+    },
+    /// Somebody logged in, for the first time since a log earned a ban of it.
+    LoggedIn {
+        /// Whom that bans, or banned.
+        prefix: Prefix,
+        /// When.
+        at: Timestamp,
     },
     /// All bans were lifted by command.
     AllEnded {

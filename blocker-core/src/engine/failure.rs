@@ -90,6 +90,7 @@ impl Engine {
                     Ok(BanOutcome::Banned) => {
                         self.brake.note(made, has_logged_in);
                         self.history.note(prefix, jail, self.now);
+                        self.awaited.await_of(prefix);
                         self.tell_recidive(failure.addr, jail);
                         self.aggregate(place, prefix);
                     }

@@ -4,9 +4,9 @@
 //! is not surely the user's ([`crate::filter::Failure::forgivable`]) stays, and so does a ban.
 //!
 //! Logins that succeed are far more frequent than failures on a healthy server, so the address is looked up first: of whom
-//! nothing is counted, nothing more is asked.
+//! nothing is counted, and who was not banned lately (`awaited`), nothing more is asked.
 
-use super::{Engine, JailId};
+use super::{Engine, JailId, Note};
 use crate::filter::Success;
 use crate::policy;
 use crate::time::Timestamp;
@@ -24,6 +24,9 @@ impl Engine {
     pub(super) fn judge_success(&mut self, place: usize, success: &Success<'_>, made: Timestamp, now: Timestamp) {
         let prefix = policy::counted_by(success.addr, self.ipv6_prefix);
         self.logins.note(prefix, success.user, Some(made), self.now);
+        if self.awaited.take(prefix) {
+            self.account.note(Note::LoggedIn { prefix, at: made.min(self.now) });
+        }
         let Some(jail) = self.jails.get(place).filter(|jail| jail.forgives).map(|jail| jail.id) else { return };
         if !self.tracker.is_tracked(jail, prefix) {
             return;

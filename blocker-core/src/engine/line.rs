@@ -192,10 +192,10 @@ impl Engine {
                 continue;
             };
             let owner = Owner::new(jail.id, log);
-            let Self { tracker, memory, logins, ipv6_prefix, now: latest, .. } = self;
+            let Self { tracker, memory, logins, awaited, ipv6_prefix, now: latest, .. } = self;
             let mut is_counted = |addr, user: &[u8]| {
                 let prefix = policy::counted_by(addr, *ipv6_prefix);
-                let is_counted = tracker.is_tracked(jail.id, prefix);
+                let is_counted = tracker.is_tracked(jail.id, prefix) || awaited.awaits(prefix);
                 if !is_counted {
                     logins.note(prefix, user, made, *latest);
                 }

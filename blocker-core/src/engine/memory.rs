@@ -199,6 +199,11 @@ impl Engine {
             let (Entry::InForce(Ban { started, .. }) | Entry::Ended { started }) = entry;
             self.book.remember_ended(*prefix, *jail, *started, self.now);
         }
+        for ((prefix, _), entry) in &bans {
+            if let Entry::InForce(Ban { origin: Origin::Log { .. }, .. }) = entry {
+                self.awaited.await_of(*prefix);
+            }
+        }
         let is_told = adopted.len().max(bans.len()) <= MAX_RESTORED_TOLD;
         let mut held = adopted.into_iter().peekable();
         for same in bans.chunk_by(|((one, _), _), ((other, _), _)| one == other) {

@@ -22,6 +22,7 @@
 pub mod account;
 mod aggregate;
 mod allow;
+mod awaited;
 mod command;
 pub mod evidence;
 mod failure;
@@ -77,6 +78,7 @@ pub use twins::{Twin, TwinKey};
 pub use why::{Counting, MAX_INSIDE, Story};
 
 use account::{Account, Note};
+use awaited::Awaited;
 use logs::Logs;
 use stats::Counters;
 use twins::Twins;
@@ -102,6 +104,8 @@ pub struct Engine {
     /// The lines of whoever is in the tracker.
     evidence: evidence::Lines,
     history: History,
+    /// Whose first login after a ban is awaited.
+    awaited: Awaited,
     /// How long after the last ban of somebody it counts that there was one.
     remember_bans: Duration,
     /// Holds bans that logs earn when there are too many.
@@ -143,6 +147,7 @@ impl Engine {
             tracker: Tracker::new(bounds.max_sources),
             evidence: evidence::Lines::default(),
             history: History::default(),
+            awaited: Awaited::default(),
             remember_bans,
             brake: Brake::default(),
             logins: Logins::default(),

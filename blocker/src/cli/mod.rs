@@ -12,11 +12,13 @@ mod notes;
 mod notify;
 mod output;
 mod reload;
+mod report;
 mod run;
 mod status;
 mod targets;
 mod test;
 mod unban;
+mod watch;
 mod way;
 mod why;
 
@@ -25,7 +27,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::exit::report;
+use crate::exit;
 use crate::settings::DEFAULT_PATH;
 
 /// Bans password guessers on a mail server and drops their packets in the network driver.
@@ -70,6 +72,10 @@ enum Command {
     Disallow(allow::Disallowing),
     /// Tells everything known of an address: who bans it and for which lines, or why it is not banned
     Why(why::Options),
+    /// Shows what is dropped, banned and attacked as it happens, until `q` is pressed; with --json an object for each interval
+    Watch(watch::Options),
+    /// Tells what happened: bans by jail, time, network and user, who came again, and who may be no attacker
+    Report(report::Options),
     /// Says what filters make of logs: what matches, what is missed, who would be banned and when
     Test(test::Options),
     /// Says what of another program's set-up is carried over, changed and refused, and takes over its bans
@@ -113,6 +119,8 @@ pub fn main() -> ExitCode {
         Command::Allow(options) => allow::allow(&globals, &options),
         Command::Disallow(options) => allow::disallow(&globals, &options),
         Command::Why(options) => why::why(&globals, &options),
+        Command::Watch(options) => watch::watch(&globals, &options),
+        Command::Report(options) => report::report(&globals, &options),
         Command::Test(options) => test::test(&globals, &options),
         Command::Import(options) => import::import(&globals, &options),
         Command::Notify(options) => notify::notify(&globals, &options),
@@ -124,7 +132,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<output::ReaderGone>() => ExitCode::SUCCESS,
         Err(error) => {
-            let (code, message) = report(&error);
+            let (code, message) = exit::report(&error);
             eprintln!("{message}");
             code
         }

@@ -175,6 +175,7 @@ impl Changes {
             }),
             Reply::Done => self.print(),
             Reply::Status(_) | Reply::Ban(_) | Reply::Allowed(_) | Reply::Why(_) | Reply::Lifted(_) => Ok(()),
+            Reply::Report(_) | Reply::Watch(_) => Ok(()),
             Reply::Tested(_) | Reply::Said(_) | Reply::Warning(_) | Reply::Error { .. } => Ok(()),
         }
     }

@@ -40,6 +40,8 @@ pub(super) fn unban(globals: &Globals, options: &Options) -> Result<()> {
                 | Reply::Change(_)
                 | Reply::Run(_)
                 | Reply::Tested(_)
+                | Reply::Report(_)
+                | Reply::Watch(_)
                 | Reply::Why(_)
                 | Reply::Said(_)
                 | Reply::Warning(_)

@@ -72,6 +72,7 @@ impl Right {
     pub(super) fn covers(self, request: &Request) -> bool {
         let needed = match request {
             Request::Status | Request::Bans | Request::Allowed | Request::Why { .. } => Self::Look,
+            Request::Watch { .. } | Request::Report { .. } => Self::Look,
             Request::Ban { .. } | Request::Unban { .. } | Request::UnbanAll | Request::TestNotify => Self::Change,
             Request::Allow { .. } | Request::Disallow { .. } | Request::Confirm | Request::Reload => Self::Change,
             Request::Attempt { .. } => Self::Change,
@@ -125,7 +126,8 @@ mod tests {
             assert!(!Right::None.covers(&request));
         }
         let why = Request::Why { whom: "192.0.2.9".parse().unwrap() };
-        for request in [Request::Status, Request::Bans, Request::Allowed, why] {
+        let report = Request::Report { since_s: 86_400, utc_offset_s: 0 };
+        for request in [Request::Status, Request::Bans, Request::Allowed, why, Request::Watch { after: None }, report] {
             assert!(Right::Change.covers(&request) && Right::Look.covers(&request) && !Right::None.covers(&request));
         }
     }

@@ -101,6 +101,7 @@ impl Client {
                 reply @ (Reply::Status(_) | Reply::Ban(_) | Reply::Allowed(_) | Reply::Why(_)) => take(reply)?,
                 reply @ (Reply::Change(_) | Reply::Run(_) | Reply::Lifted(_)) => take(reply)?,
                 reply @ (Reply::Tested(_) | Reply::Said(_)) => take(reply)?,
+                reply @ (Reply::Watch(_) | Reply::Report(_)) => take(reply)?,
             }
         }
     }

@@ -6,9 +6,11 @@
 pub mod access;
 pub mod client;
 pub mod fail2ban;
+pub mod report;
 pub mod server;
 pub mod status;
 pub(crate) mod unix;
+pub mod watch;
 pub mod why;
 pub mod wire;
 

@@ -135,8 +135,20 @@ pub struct Alarms {
     /// The same, because too large a share of the bans was of users who had logged in lately.
     #[serde(default)]
     pub held_logins: u64,
+    /// Whether bans are held, now.
+    #[serde(default)]
+    pub holding: bool,
     /// Counts of failures forgotten because there were too many.
     pub forgotten_counts: u64,
+    /// Connections forgotten early: what is still told of them counts again.
+    #[serde(default)]
+    pub forgotten_sessions: u64,
+    /// Bans of which not all is kept that `blocker why` and `blocker report` tell.
+    #[serde(default)]
+    pub unkept_accounts: u64,
+    /// Banned sources whose connections were left to time out.
+    #[serde(default)]
+    pub connections_left: u64,
     /// Ended bans forgotten early.
     pub forgotten_ends: u64,
     /// Lines of the daemon's own log that were left out.

@@ -8,7 +8,9 @@ use blocker_core::prefix::Prefix;
 use blocker_core::whom::Whom;
 use serde::{Deserialize, Serialize};
 
+use super::report::Report;
 use super::status::Status;
+use super::watch::Watch;
 use super::why::Why;
 
 /// A question, one line of JSON.
@@ -50,6 +52,18 @@ pub enum Request {
         addr: IpAddr,
         /// How many.
         attempts: u32,
+    },
+    /// How it is now, and what has begun since.
+    Watch {
+        /// The number that the last answer told for the next ban.
+        after: Option<u64>,
+    },
+    /// What happened.
+    Report {
+        /// Since how many seconds.
+        since_s: u64,
+        /// What is to be added to universal time for the zone of who asks, in seconds: days and hours begin there.
+        utc_offset_s: i32,
     },
     /// All that is known of somebody.
     Why {
@@ -97,6 +111,7 @@ impl Request {
             Self::Unban { prefixes } | Self::Disallow { prefixes } => (prefixes.len(), 0),
             Self::Status | Self::Bans | Self::UnbanAll | Self::Allowed | Self::Confirm | Self::Reload => (0, 0),
             Self::Why { .. } | Self::TestNotify | Self::Attempt { .. } => (0, 0),
+            Self::Watch { .. } | Self::Report { .. } => (0, 0),
         };
         if prefixes > MAX_PREFIXES {
             return Err(format!("{prefixes} prefixes in one request, at most {MAX_PREFIXES} are taken"));
@@ -137,6 +152,10 @@ pub enum Reply {
     Run(Run),
     /// The answer to [`Request::Why`].
     Why(Box<Why>),
+    /// The answer to [`Request::Watch`].
+    Watch(Box<Watch>),
+    /// The answer to [`Request::Report`].
+    Report(Box<Report>),
     /// How many bans were lifted.
     Lifted(usize),
     /// What became of a test; see [`Request::TestNotify`].

@@ -10,6 +10,7 @@ use super::{Daemon, allowing, answers, status};
 use crate::clock::Reading;
 use crate::control::server::Call;
 use crate::control::wire::{Change, Reply, Request};
+use crate::store::Span;
 
 /// An answer that waits until what it tells of is done.
 pub(super) struct Answer {
@@ -50,6 +51,9 @@ impl Daemon<'_> {
         }
         if matches!(request, Request::Bans) {
             return self.list_bans(reply);
+        }
+        if let Request::Report { since_s, utc_offset_s } = request {
+            return self.tell_report(Span::new(since_s, utc_offset_s, Reading::take()), reply);
         }
         // Bans are in the kernel, too; what is allowed is nowhere else.
         let is_of_allowed = matches!(request, Request::Allow { .. } | Request::Disallow { .. });
@@ -106,6 +110,7 @@ impl Daemon<'_> {
                 return Ok(said.map(Reply::Warning).into_iter().collect());
             }
             Request::Confirm => return self.confirm().map(|said| vec![Reply::Said(said)]),
+            Request::Watch { after } => return Ok(vec![Reply::Watch(Box::new(self.watch(after)?))]),
             Request::Attempt { jail, addr, attempts } => return self.attempt(&jail, addr, attempts),
             Request::Allowed => return Ok(self.allowed(clock).into_iter().map(Reply::Allowed).collect()),
             Request::Allow { prefixes, lasts, persist, reason } => {
@@ -120,7 +125,9 @@ impl Daemon<'_> {
             }
             Request::Unban { prefixes } => engine::Request::Unban { prefixes },
             Request::UnbanAll => engine::Request::UnbanAll,
-            Request::Bans | Request::Why { .. } | Request::TestNotify => anyhow::bail!("this is answered elsewhere"),
+            Request::Bans | Request::Why { .. } | Request::Report { .. } | Request::TestNotify => {
+                anyhow::bail!("this is answered elsewhere")
+            }
         };
         let refused_before = self.refused.0;
         let response = self.engine.handle_request_by(request, by, clock.boot());

@@ -103,6 +103,7 @@ impl Daemon<'_> {
         prefixes.clear();
         self.close_connections();
         let engine = &self.engine;
+        self.watched.note(self.batch.events.iter());
         self.notifier.tell_all(self.batch.events.iter(), |event| jails::name_in(event, engine));
         let events = &mut self.batch.events;
         self.events.send_all(events.drain(..), |event| jails::name_in(event, engine));

@@ -23,10 +23,17 @@ impl Drops {
         Ok(Self { ring: AsyncFd::with_interest(ring, Interest::READABLE)? })
     }
 
-    /// Waits for drops, and logs them at DEBUG; `name` tells an interface's name by its place.
-    pub(super) async fn next(&mut self, name: impl Fn(u32) -> String) -> io::Result<()> {
+    /// Waits for drops, logs them at DEBUG, and hands them to `take`; `name` tells an interface's name by its place.
+    pub(super) async fn next(
+        &mut self,
+        name: impl Fn(u32) -> String,
+        mut take: impl FnMut(&Dropped),
+    ) -> io::Result<()> {
         let mut ready = self.ring.readable_mut().await?;
-        ready.get_inner_mut().read(|dropped| log(&dropped, &name));
+        ready.get_inner_mut().read(|dropped| {
+            log(&dropped, &name);
+            take(&dropped);
+        });
         ready.clear_ready();
         Ok(())
     }

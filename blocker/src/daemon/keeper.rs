@@ -134,10 +134,10 @@ impl Keeper {
     /// Has a question answered from the database, behind all that has changed; or at once why it cannot be.
     pub(super) fn ask(&mut self, question: Question) {
         match (&self.problem, self.is_on()) {
-            (Some(problem), _) => (question.answer)(Err(problem)),
-            (None, false) => (question.answer)(Err("there is no database")),
+            (Some(problem), _) => question.refuse(problem),
+            (None, false) => question.refuse("there is no database"),
             (None, true) if self.questions.len() >= MAX_QUESTIONS => {
-                (question.answer)(Err("too many questions wait for the database: its disk is busy, or hangs"));
+                question.refuse("too many questions wait for the database: its disk is busy, or hangs");
             }
             (None, true) => self.questions.push(question),
         }

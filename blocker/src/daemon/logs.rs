@@ -1,6 +1,7 @@
 //! How far each log has been read and judged: for the store, and for sources that begin.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use crate::source::{Mark, Marks};
 
@@ -58,6 +59,13 @@ impl Logs {
             Some(source) => Marks { is_known: true, files: marks(source) },
             None => Marks { is_known: false, files: self.sources.values().flat_map(marks).collect() },
         }
+    }
+
+    /// How far the file at `path` has been judged for a source.
+    pub(super) fn place(&self, name: &str, path: &Path) -> Option<&Mark> {
+        let source = self.sources.get(name)?;
+        // From the end: the one that is written to was found last.
+        source.files.iter().rev().map(|file| &file.mark).find(|mark| mark.path == path)
     }
 
     /// A source has looked for its files, and told where it begins in each: from here on none is new to it.

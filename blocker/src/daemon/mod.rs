@@ -37,6 +37,7 @@ mod looks;
 mod printed;
 mod receivers;
 mod reload;
+mod report;
 mod sources;
 mod status;
 mod supervisor;
@@ -45,6 +46,7 @@ mod taken;
 mod trial;
 mod turns;
 mod unsettled;
+mod watched;
 mod why;
 
 use std::hash::{BuildHasher as _, RandomState};
@@ -84,6 +86,7 @@ use sweep::Sweeping;
 use trial::{Capped, Trial};
 use turns::Turns;
 use unsettled::{Entry, Unsettled};
+use watched::Watched;
 
 pub use jails::check_inputs;
 pub use journals::name as journal_name;
@@ -133,6 +136,8 @@ struct Daemon<'a> {
     closer: Closer,
     /// Who is told of bans.
     notifier: Notifier,
+    watched: Watched,
+    report_under_way: report::UnderWay,
     /// When [`Daemon::look_around`] is due.
     looks: Looks,
     /// Commands that the kernel refused since the start, and its words for the last one.
@@ -202,7 +207,9 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
                 changed.context("waiting for network changes")?;
                 daemon.looks.note_change();
             }
-            read = drops.next(|slot| daemon.kernel.interface_name(slot)) => read.context("reading the ring of drops")?,
+            read = drops.next(|slot| daemon.kernel.interface_name(slot), |packet| {
+                daemon.watched.dropped_packet(packet, daemon.config.daemon.ipv6_prefix);
+            }) => read.context("reading the ring of drops")?,
             () = tokio::time::sleep(wake) => daemon.handle_timeout(),
             () = tokio::task::yield_now(), if daemon.is_at_work() => {
                 // Whoever asks for little, and what a log tells, comes before the next piece of what takes long.
@@ -320,6 +327,8 @@ impl<'a> Daemon<'a> {
             events: EventLog::start(fail2ban_log)?,
             closer: Closer::start()?,
             notifier: Notifier::default(),
+            watched: Watched::default(),
+            report_under_way: report::UnderWay::default(),
             looks: Looks::begin(Instant::now()),
             refused: (0, String::new()),
             unsettled: Unsettled::default(),
@@ -482,6 +491,7 @@ impl<'a> Daemon<'a> {
         self.keeper.hand_over(&mut self.engine);
         self.events.say_left_out(self.engine.untold());
         let now = Instant::now();
+        self.watched.end(now);
         let status = self.supervisor.is_status_due(now).then(|| self.word());
         self.supervisor.turn(now, status);
     }

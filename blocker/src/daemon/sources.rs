@@ -124,6 +124,11 @@ impl Sources {
         Ok(())
     }
 
+    /// Batches of lines that wait to be judged.
+    pub(super) fn waiting(&self) -> usize {
+        self.events.max_capacity() - self.events.capacity()
+    }
+
     /// Keeps what a source says of itself.
     pub(super) fn set_state(&mut self, id: SourceId, state: SourceState) {
         if let Some(source) = self.by_input.values_mut().find(|source| source.id == id) {

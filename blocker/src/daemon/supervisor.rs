@@ -66,6 +66,11 @@ impl Supervisor {
         }
     }
 
+    /// How long the manager waits for the loop to turn before it ends the daemon.
+    pub(super) fn watchdog(&self) -> Option<Duration> {
+        self.feed_every.map(|half| 2 * half)
+    }
+
     /// The daemon does its work, after its start or a reload.
     pub(super) fn ready(&mut self, status: String, now: Instant) {
         self.looked = now;

@@ -54,7 +54,7 @@ impl Daemon<'_> {
         let unanswered = Arc::new(Mutex::new(Some((why, reply))));
         let late = Arc::clone(&unanswered);
         let answer = move |found: Result<Vec<PastBan>, &str>| answer(&unanswered, found, clock);
-        self.keeper.ask(Question { whom: whom.exactly(), answer: Box::new(answer) });
+        self.keeper.ask(Question::Account { whom: whom.exactly(), answer: Box::new(answer) });
         tokio::spawn(async move {
             tokio::time::sleep(PATIENCE).await;
             answer_late(&late, clock);

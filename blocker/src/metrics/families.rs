@@ -128,6 +128,26 @@ fn whole(status: &Status, started: f64) -> Vec<Family> {
             "Counts of failures forgotten because too many addresses failed at once",
             alarms.forgotten_counts,
         ),
+        gauge(
+            "blocker_holding_bans",
+            "1 while bans are held because too many fell due within a minute",
+            [sample([], alarms.holding.into())],
+        ),
+        alarm(
+            "blocker_forgotten_sessions",
+            "Connections forgotten early: what is still told of them counts again",
+            alarms.forgotten_sessions,
+        ),
+        alarm(
+            "blocker_unkept_accounts",
+            "Bans of which not all is kept that blocker why and blocker report tell",
+            alarms.unkept_accounts,
+        ),
+        alarm(
+            "blocker_connections_left",
+            "Banned sources whose connections were left to time out, because bans came too fast",
+            alarms.connections_left,
+        ),
         alarm("blocker_forgotten_ends", "Ended bans forgotten early: late lines may count", alarms.forgotten_ends),
         alarm("blocker_lost_log_lines", "Lines of the daemon's own log that were left out", alarms.lost_log_lines),
         gauge(

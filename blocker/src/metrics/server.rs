@@ -154,6 +154,8 @@ impl Server {
             | Reply::Allowed(_)
             | Reply::Change(_)
             | Reply::Run(_)
+            | Reply::Report(_)
+            | Reply::Watch(_)
             | Reply::Why(_)
             | Reply::Lifted(_)
             | Reply::Tested(_)

@@ -56,11 +56,30 @@ impl JournalMark {
         }
     }
 
+    /// When the entry was written: microseconds since 1970, as its cursor says.
+    pub fn written_us(&self) -> Option<u64> {
+        let mut fields = self.cursor()?.split(';');
+        fields.find_map(|field| u64::from_str_radix(field.strip_prefix("t=")?, 16).ok())
+    }
+
     /// The cursor, unless it is the beginning.
     pub fn cursor(&self) -> Option<&str> {
         match self {
             Self::Beginning => None,
             Self::Behind(cursor) => Some(cursor),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_tells_when_its_entry_was_written() {
+        let mark = |cursor: &str| JournalMark::Behind(cursor.to_owned()).written_us();
+
+        assert_eq!(mark("s=6e9d;i=18f;b=97c8;m=1d2e;t=06445b3c0a2f0000;x=8a"), Some(0x0644_5b3c_0a2f_0000));
+        assert_eq!((mark("s=6e9d;t=zz"), mark(""), JournalMark::Beginning.written_us()), (None, None, None));
     }
 }

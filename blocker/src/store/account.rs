@@ -2,7 +2,8 @@
 //!
 //! - `account`: a ban of `prefix` by `jail`, from `started` to `until` (NULL: for ever), as a log earned it (`attempts` of
 //!   `max_retry` within `find_time`, by `pattern` at last) or user `uid` asked for it (`reason`). If it was over before that, `ended`
-//!   says when, `why` for which reason, and `lifted_by` which user did it.
+//!   says when, `why` for which reason, and `lifted_by` which user did it. If somebody logged in from there after it had begun, `logged_in`
+//!   says when first.
 //! - `evidence`: the lines that earned the `ban` with this id, as they were written, in their order, cut if `is_cut`; the time each
 //!   was `made`, the tenths of `attempts` that it added and of those that had come together with it, `count`.
 //!
@@ -67,6 +68,9 @@ pub(super) const TABLES: &str = "ALTER TABLE bans ADD COLUMN uid INTEGER;
     CREATE TRIGGER evidence_goes AFTER DELETE ON account BEGIN
         DELETE FROM evidence WHERE ban = old.id;
     END;";
+
+/// What it has besides: when somebody logged in whom a ban bans, or banned.
+pub(super) const LOGGED_IN: &str = "ALTER TABLE account ADD COLUMN logged_in INTEGER;";
 
 /// A ban as the account has it. Times are wall time, in nanoseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,6 +173,13 @@ pub(super) fn write(connection: &Connection, note: &Note, jail: &str, offset: Of
             };
             lift.execute(params![prefix.to_string(), jail, at, why, by.map(|Uid(uid)| uid)]).map(drop)
         }
+        Note::LoggedIn { prefix, at } => {
+            let mut log_in = connection.prepare_cached(
+                "UPDATE account SET logged_in = ?2 WHERE logged_in IS NULL
+                 AND id = (SELECT max(id) FROM account WHERE prefix = ?1 AND origin = 'log')",
+            )?;
+            log_in.execute(params![prefix.to_string(), offset.wall(*at)]).map(drop)
+        }
         Note::AllEnded { at, by } => {
             let mut lift = connection.prepare_cached(
                 "UPDATE account SET ended = ?1, why = 'command', lifted_by = ?2
@@ -215,7 +226,8 @@ pub(super) fn clean(connection: &Connection, before: i64) -> Result<()> {
 }
 
 /// What is moved when the clock is set.
-pub(super) const TIMES: [(&str, &[&str]); 2] = [("account", &["started", "until", "ended"]), ("evidence", &["made"])];
+pub(super) const TIMES: [(&str, &[&str]); 2] =
+    [("account", &["started", "until", "ended", "logged_in"]), ("evidence", &["made"])];
 
 const ROW: &str = "SELECT prefix, jail, started, until, origin, attempts, max_retry, find_time, pattern, uid, reason,
         ended, why, lifted_by, id FROM account";

@@ -15,11 +15,13 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Result, Tran
 
 use super::begin::{Known, Places};
 use super::lists::{self, Lists};
+use super::report::{self, Span};
 use super::schema::{self, Refusal};
 use super::wall::{Offset, Stamp, boot_id};
 use super::{FILE_NAME, Loaded, PastBan, Transaction, account, grants, history, printed, rows, sessions, twins};
 use crate::clock::Reading;
 use crate::source::{JournalMark, Mark, Marks};
+use crate::control::report::Report;
 
 /// Most files remembered of one source; beyond it the one first read is forgotten. A source remembers fewer itself.
 const MAX_LOGS: i64 = 2048;
@@ -350,7 +352,7 @@ impl Database {
         for note in notes {
             let jail = match note {
                 Note::Began { jail, .. } | Note::Renewed { jail, .. } | Note::Ended { jail, .. } => Some(*jail),
-                Note::AllEnded { .. } => None,
+                Note::AllEnded { .. } | Note::LoggedIn { .. } => None,
             };
             account::write(&written, note, jail.map_or("", |jail| names.of_jail(jail)), offset)?;
         }
@@ -397,6 +399,11 @@ impl Database {
     /// The last bans of somebody that there is an account of.
     pub(super) fn account_of(&self, whom: Prefix) -> Result<Vec<PastBan>> {
         account::of(&self.connection, whom)
+    }
+
+    /// What happened.
+    pub(super) fn report(&self, span: Span) -> Result<Report> {
+        report::of(&self.connection, span)
     }
 
     /// Removes what is of no use any more: what was over longer than `remember_bans` ago, bans of jails that are gone, when they are over, and files beyond [`MAX_LOGS`];

@@ -26,6 +26,7 @@ mod history;
 mod lists;
 mod printed;
 mod questions;
+mod report;
 mod rows;
 mod schema;
 mod sessions;
@@ -51,6 +52,7 @@ pub use account::{MAX_TOLD, PastBan, PastLine};
 pub use begin::{Known, NotNoted, Places, begin_logs};
 pub use database::{Database, Opened};
 pub use questions::{Answer, Question, Questions};
+pub use report::{Span, read as read_report};
 pub use wall::boot_id;
 pub use writer::{Report, Writer};
 

@@ -5,16 +5,54 @@ use std::sync::{Arc, Mutex, PoisonError};
 use blocker_core::prefix::Prefix;
 
 use super::account::PastBan;
+use super::report::Span;
+use super::{Database, database};
+use crate::control::report::Report;
 
-/// The answer, or why there is none.
-pub type Answer = Box<dyn FnOnce(Result<Vec<PastBan>, &str>) + Send>;
+/// Who takes the answer, or why there is none.
+pub type Answer<T> = Box<dyn FnOnce(Result<T, &str>) + Send>;
 
-/// Which bans there were of somebody.
-pub struct Question {
-    /// Who.
-    pub whom: Prefix,
-    /// Whom to tell.
-    pub answer: Answer,
+/// A question, and whom to tell.
+pub enum Question {
+    /// Which bans there were of somebody.
+    Account {
+        /// Who.
+        whom: Prefix,
+        /// Whom to tell.
+        answer: Answer<Vec<PastBan>>,
+    },
+    /// What happened.
+    Report {
+        /// When.
+        span: Span,
+        /// Whom to tell.
+        answer: Answer<Box<Report>>,
+    },
+}
+
+impl Question {
+    /// Answers it from the database.
+    pub(super) fn answer(self, from: &Database) {
+        let sentence = |error: rusqlite::Error| database::sentence(from.state(), &error);
+        match self {
+            Self::Account { whom, answer } => match from.account_of(whom).map_err(sentence) {
+                Ok(bans) => answer(Ok(bans)),
+                Err(why) => answer(Err(&why)),
+            },
+            Self::Report { span, answer } => match from.report(span).map_err(sentence) {
+                Ok(report) => answer(Ok(Box::new(report))),
+                Err(why) => answer(Err(&why)),
+            },
+        }
+    }
+
+    /// Says why there is no answer.
+    pub fn refuse(self, why: &str) {
+        match self {
+            Self::Account { whom: _, answer } => answer(Err(why)),
+            Self::Report { span: _, answer } => answer(Err(why)),
+        }
+    }
 }
 
 /// Questions that go with one transaction. Whoever comes first answers them: the thread that has written it, or failed to; or the
@@ -44,7 +82,7 @@ impl Questions {
     /// Says why there is no answer.
     pub fn refuse(&self, why: &str) {
         for question in self.take() {
-            (question.answer)(Err(why));
+            question.refuse(why);
         }
     }
 }

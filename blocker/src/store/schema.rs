@@ -32,8 +32,8 @@ use rusqlite::{Connection, Result, TransactionBehavior};
 use super::{account, grants, lists};
 
 /// What makes a database of each version out of one of the version before.
-pub(super) const MIGRATIONS: [&str; 9] =
-    [FIRST, SECOND, THIRD, FOURTH, FIFTH, lists::TABLES, account::TABLES, grants::TABLE, SESSIONS];
+pub(super) const MIGRATIONS: [&str; 10] =
+    [FIRST, SECOND, THIRD, FOURTH, FIFTH, lists::TABLES, account::TABLES, grants::TABLE, SESSIONS, account::LOGGED_IN];
 
 const FIRST: &str = "CREATE TABLE meta (
         id INTEGER PRIMARY KEY CHECK (id = 1),

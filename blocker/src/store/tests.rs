@@ -21,6 +21,7 @@ use crate::source::testing::TempDir;
 
 mod account;
 mod again;
+mod report;
 mod room;
 
 const DOVECOT: JailId = JailId::MIN;

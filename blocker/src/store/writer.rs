@@ -117,9 +117,7 @@ impl Thread {
             let is_sprawling = !transaction.changes.all_bans && database.is_sprawling(transaction.in_force);
             transaction.told.tell(Ok(()));
             for question in transaction.questions.take() {
-                let found = database.account_of(question.whom);
-                let found = found.map_err(|error| database::sentence(database.state(), &error));
-                (question.answer)(found.as_deref().map(<[_]>::to_vec).map_err(String::as_str));
+                question.answer(&database);
             }
             let report = if is_sprawling { Report::Sprawling } else { Report::Written };
             if self.reports.blocking_send(report).is_err() {

@@ -235,7 +235,7 @@ fn the_daemon_is_found_by_a_file_with_faults() {
     let text = "[daemon]\nruntime = \"/tmp/run\"\nmode = \"enfroce\"\n[jails.dovecot]\nmax_retry = 0\n[jails.x\n";
 
     assert!(read(text, &Names::builtin()).is_err());
-    let Places { runtime, pins, ipv6_prefix } = places(text);
-    assert_eq!(ipv6_prefix, 64);
+    let Places { runtime, pins, state, ipv6_prefix } = places(text);
+    assert_eq!((state, ipv6_prefix), ("/var/lib/blocker".into(), 64));
     assert_eq!((runtime, pins), ("/tmp/run".into(), "/sys/fs/bpf/blocker".into()));
 }

@@ -131,3 +131,37 @@ fn a_login_read_late_forgives_only_what_was_before_it() {
 
     assert_eq!(counted(&engine, "192.0.2.9"), (10, 10), "and one without a time forgives nothing");
 }
+
+#[test]
+fn the_first_login_after_a_ban_by_a_log_is_noted_and_changes_nothing() {
+    let mut settings = settings();
+    settings.jails[0].forgives = false;
+    let mut engine = Engine::new(settings);
+    engine.track_changes();
+    let logins = |engine: &mut Engine| {
+        let notes = engine.take_changes().account.into_iter();
+        notes.filter(|note| matches!(note, Note::LoggedIn { .. })).collect::<Vec<_>>()
+    };
+    tell(&mut engine, &success("bob", "192.0.2.9"), 0);
+    tell(&mut engine, &ended("bob", "192.0.2.9", "abc", 3), 1);
+    assert_eq!(logins(&mut engine), [], "it came before the ban");
+
+    tell(&mut engine, &success("eve", "192.0.2.8"), 2);
+    tell(&mut engine, &success("bob", "192.0.2.9"), 3);
+    tell(&mut engine, &success("bob", "192.0.2.9"), 4);
+
+    assert_eq!(logins(&mut engine), [Note::LoggedIn { prefix: prefix("192.0.2.9"), at: secs(3) }]);
+    assert_eq!(engine.bans().len(), 1, "the ban stays");
+
+    // Over a restart, while the ban is in force; and when it is over.
+    tell(&mut engine, &ended("bob", "192.0.2.7", "abd", 3), 5);
+    let memory = Memory {
+        bans: engine.take_changes().bans.into_iter().filter_map(|(key, ban)| Some((key, ban?))).collect(),
+        ..Memory::default()
+    };
+    let mut restarted = Engine::new(super::settings());
+    restarted.track_changes();
+    restarted.restore(Vec::new(), false, memory, secs(6));
+    tell(&mut restarted, &success("bob", "192.0.2.7"), 7_000);
+    assert_eq!(logins(&mut restarted), [Note::LoggedIn { prefix: prefix("192.0.2.7"), at: secs(7_000) }]);
+}

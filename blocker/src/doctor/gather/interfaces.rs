@@ -99,7 +99,12 @@ mod tests {
     fn the_loopback_can_be_looked_at() {
         let mut config = Config::default();
         config.daemon.interfaces = config::Interfaces::Named(vec!["lo".to_owned(), "nonexistent0".to_owned()]);
-        let places = Places { runtime: "/nonexistent".into(), pins: "/nonexistent".into(), ipv6_prefix: 64 };
+        let places = Places {
+            runtime: "/nonexistent".into(),
+            pins: "/nonexistent".into(),
+            state: "/nonexistent".into(),
+            ipv6_prefix: 64,
+        };
 
         let interfaces = interfaces(&config, &places).unwrap();
 

@@ -90,7 +90,12 @@ mod tests {
 
     #[test]
     fn this_machine_is_looked_at() {
-        let places = Places { runtime: "/nonexistent".into(), pins: "/sys/fs/bpf/blocker".into(), ipv6_prefix: 64 };
+        let places = Places {
+            runtime: "/nonexistent".into(),
+            pins: "/sys/fs/bpf/blocker".into(),
+            state: "/nonexistent".into(),
+            ipv6_prefix: 64,
+        };
 
         let machine = machine(&Config::default(), &places, &Daemon::NotRunning);
 

@@ -121,7 +121,17 @@ fn status() -> Status {
             waiting: 2,
             error: Some("no route to host".to_owned()),
         }],
-        alarms: Alarms { refused_updates: 8, evicted_bans: 9, store_problems: 1, ..Alarms::default() },
+        alarms: Alarms {
+            refused_updates: 8,
+            evicted_bans: 9,
+            store_problems: 1,
+            held_bans: 12,
+            holding: true,
+            forgotten_sessions: 13,
+            unkept_accounts: 14,
+            connections_left: 15,
+            ..Alarms::default()
+        },
         problems: vec!["eth1 is not attached".to_owned()],
     }
 }
@@ -167,6 +177,11 @@ fn every_number_is_read_back_with_its_labels() {
         (r#"blocker_notifications_failing{receiver="webhook.chat"}"#, 1.0),
         ("blocker_refused_updates_total", 8.0),
         ("blocker_evicted_bans_total", 9.0),
+        ("blocker_held_bans_total", 12.0),
+        ("blocker_holding_bans", 1.0),
+        ("blocker_forgotten_sessions_total", 13.0),
+        ("blocker_unkept_accounts_total", 14.0),
+        ("blocker_connections_left_total", 15.0),
         ("blocker_store_problems", 1.0),
         ("blocker_problems", 1.0),
     ] {
@@ -210,5 +225,71 @@ fn every_metric_of_the_dashboard_and_of_the_alerts_exists() {
             assert!(read.kinds.contains_key(name), "no metric is called {name}");
         }
     }
-    serde_json::from_str::<serde_json::Value>(include_str!("../../../../dist/grafana-blocker.json")).expect("JSON");
+}
+
+/// What each panel shows: its expressions, each with how it is called.
+fn expressions() -> Vec<(String, String)> {
+    let text = include_str!("../../../../dist/grafana-blocker.json");
+    let dashboard: serde_json::Value = serde_json::from_str(text).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("a list");
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().expect("a list"));
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    targets.map(|target| (text(&target["expr"]), text(&target["legendFormat"]))).collect()
+}
+
+#[test]
+fn every_label_that_the_dashboard_goes_by_is_one_of_the_metrics_beside_it() {
+    let read = read();
+    let labels_of = |name: &str| -> BTreeSet<String> {
+        let samples = read.samples.keys().filter(|sample| sample.split('{').next() == Some(name));
+        let labels = samples.filter_map(|sample| sample.split_once('{'));
+        labels
+            .flat_map(|(_, labels)| labels.split(','))
+            .filter_map(|label| Some(label.split_once('=')?.0.to_owned()))
+            .collect()
+    };
+    let between = |text: &str, open: &str, close: &str| -> Vec<String> {
+        let pieces = text.split(open).skip(1).filter_map(|rest| Some(rest.split_once(close)?.0.to_owned()));
+        pieces.collect()
+    };
+
+    let mut looked_at = 0;
+    for (expression, legend) in expressions() {
+        assert!(!named(&expression).is_empty(), "{expression}");
+        for name in named(&expression) {
+            let known = labels_of(name);
+            let matched = between(&expression, "{", "}").join(",");
+            let matched =
+                matched.split(',').filter_map(|matcher| Some(matcher.split(['=', '!']).next()?.trim().to_owned()));
+            let grouped = between(&expression, "by (", ")").join(",");
+            let grouped = grouped.split(',').map(|label| label.trim().to_owned());
+            for label in matched.chain(grouped).chain(between(&legend, "{{", "}}")) {
+                // The first is Prometheus' own.
+                if !label.is_empty() && label != "instance" {
+                    assert!(known.contains(&label), "{expression}, {legend}: {name} has {known:?}, and no {label}");
+                    looked_at += 1;
+                }
+            }
+        }
+    }
+    assert!(looked_at > 30, "{looked_at}");
+}
+
+#[test]
+fn what_is_held_told_to_people_and_allowed_has_a_panel() {
+    let shown: BTreeSet<String> =
+        expressions().iter().flat_map(|(expression, _)| named(expression).into_iter().map(str::to_owned)).collect();
+    for name in [
+        "blocker_held_bans_total",
+        "blocker_holding_bans",
+        "blocker_notifications_sent_total",
+        "blocker_notifications_failed_total",
+        "blocker_notifications_dropped_total",
+        "blocker_notifications_waiting",
+        "blocker_allowed_prefixes",
+        "blocker_unkept_accounts_total",
+        "blocker_forgiven_attempts_total",
+    ] {
+        assert!(shown.contains(name), "no panel shows {name}");
+    }
 }

@@ -154,7 +154,7 @@ fn a_question_is_answered_behind_what_was_handed_over_with_it_and_refused_if_tha
         let answer = move |found: Result<Vec<PastBan>, &str>| {
             heard_in.send(found.map(|bans| bans.len()).map_err(str::to_owned)).expect("it is waited for");
         };
-        Questions::from(vec![Question { whom: prefix("192.0.2.9"), answer: Box::new(answer) }])
+        Questions::from(vec![Question::Account { whom: prefix("192.0.2.9"), answer: Box::new(answer) }])
     };
     let database = open_in(&dir).expect("it can be opened").0.database;
     database.limit_pages(1);
