@@ -13,6 +13,7 @@ mod lab;
 mod packages;
 mod provenance;
 mod run;
+mod systemd;
 mod test;
 mod toolchain;
 
@@ -34,6 +35,8 @@ enum Task {
     Test(test::Options),
     /// Runs the tests of the kernel's part on Debian's kernels 5.10, 6.1, 6.12 and 7, in virtual machines
     TestKernels(kernels::Options),
+    /// Runs the unit in `dist/` under a real systemd, in a virtual machine
+    TestSystemd(systemd::Options),
     /// Formatting, lints, licences, and whether the committed XDP object is the one its sources give
     Lint,
     /// Builds the XDP program and replaces the committed object
@@ -53,6 +56,7 @@ fn main() -> anyhow::Result<()> {
         Task::Run(options) => run::run(&options),
         Task::Test(options) => test::test(&options),
         Task::TestKernels(options) => kernels::test_kernels(&options),
+        Task::TestSystemd(options) => systemd::test_systemd(&options),
         Task::Lint => test::lint(),
         Task::Ebpf(options) => ebpf::ebpf(&options),
         Task::Lab(options) => lab::lab(&options),

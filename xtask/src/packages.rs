@@ -75,6 +75,13 @@ pub(crate) const KERNELS: &[Need] = &[
     Need { what: "xdp-filter", package: "xdp-tools" },
 ];
 
+/// To run a Debian with systemd in a virtual machine, besides: what installs it into an image.
+pub(crate) const SYSTEMD: &[Need] = &[
+    Need { what: "mmdebstrap", package: "mmdebstrap" },
+    Need { what: "tar2sqfs", package: "squashfs-tools-ng" },
+    Need { what: "/usr/sbin/mke2fs", package: "e2fsprogs" },
+];
+
 /// To read fail2ban's own files as it does itself: what fetches and unpacks two releases of it, and what runs them.
 pub(crate) const FAIL2BAN: &[Need] = &[
     Need { what: "dpkg-deb", package: "dpkg" },

@@ -181,4 +181,17 @@ pub struct JailLogs {
     pub jail: String,
     /// By pattern.
     pub patterns: Vec<Seen>,
+    /// The journal, if it reads that.
+    pub journal: Option<JailJournal>,
+    /// Whether lines come to it from a program or by syslog: nothing of that is looked at.
+    pub is_sent_lines: bool,
+}
+
+/// The journal that a jail reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JailJournal {
+    /// Which entries of it.
+    pub matches: String,
+    /// Whether there is one on this machine.
+    pub is_there: bool,
 }

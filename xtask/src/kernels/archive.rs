@@ -45,6 +45,16 @@ impl Mirror {
         Self::of(&sources(), codename).with_context(|| format!("no source of `{codename}` in /etc/apt: {hint}"))
     }
 
+    /// The lines of a sources.list for `suite`, and its security updates.
+    pub(crate) fn lines(&self, suite: &str) -> Vec<String> {
+        let mut lines = vec![format!("deb [signed-by={KEYRING}] {} {suite} main", self.main)];
+        // Releases in the making have no security updates of their own.
+        if let (Some(security), false) = (&self.security, suite == "sid") {
+            lines.push(format!("deb [signed-by={KEYRING}] {security} {suite}-security main"));
+        }
+        lines
+    }
+
     /// The sources of the release called `codename`.
     fn of(sources: &[Source], codename: &str) -> Option<Self> {
         let of_suite =
@@ -119,11 +129,7 @@ impl Archive {
         for folder in ["lists/partial", "cache/archives/partial", "packages"] {
             make(&directory.join(folder))?;
         }
-        let mut list = format!("deb [signed-by={KEYRING}] {} {suite} main\n", mirror.main);
-        // Releases in the making have no security updates of their own.
-        if let (Some(security), false) = (&mirror.security, suite == "sid") {
-            list.push_str(&format!("deb [signed-by={KEYRING}] {security} {suite}-security main\n"));
-        }
+        let list = mirror.lines(suite).join("\n") + "\n";
         write(&directory.join("sources.list"), list.as_bytes())?;
         write(&directory.join("status"), b"")?;
         run_as(&format!("apt-get update, of Debian's {suite} alone"), archive.apt("apt-get").args(["update", "-qq"]))?;

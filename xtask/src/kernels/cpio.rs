@@ -3,7 +3,7 @@
 
 /// An archive, growing.
 #[derive(Debug, Default)]
-pub(super) struct Cpio {
+pub(crate) struct Cpio {
     bytes: Vec<u8>,
     entries: u32,
 }
@@ -14,13 +14,18 @@ impl Cpio {
         self.entry(path, 0o040_755, &[]);
     }
 
+    /// Adds a file that nobody runs.
+    pub(super) fn plain(&mut self, path: &str, content: &[u8]) {
+        self.entry(path, 0o100_644, content);
+    }
+
     /// Adds a file that may be run.
     pub(super) fn file(&mut self, path: &str, content: &[u8]) {
         self.entry(path, 0o100_755, content);
     }
 
     /// The archive, ended. The kernel takes several, one after the other.
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    pub(crate) fn finish(mut self) -> Vec<u8> {
         self.entry("TRAILER!!!", 0, &[]);
         self.bytes
     }

@@ -10,25 +10,26 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::release::Kernel;
-use super::rootfs::Rootfs;
 
 /// A machine that is to be run.
-pub(super) struct Machine<'a> {
+pub(crate) struct Machine<'a> {
     /// What it boots.
-    pub(super) kernel: &'a Kernel,
+    pub(crate) kernel: &'a Kernel,
+    /// Its devices, as arguments of qemu: it has no others.
+    pub(crate) devices: Vec<String>,
     /// How long it may take.
-    pub(super) limit: Duration,
+    pub(crate) limit: Duration,
 }
 
 /// How the tests went.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Report {
+pub(crate) struct Report {
     /// Tests that passed.
-    pub(super) passed: u32,
+    pub(crate) passed: u32,
     /// Tests that did not.
-    pub(super) failed: u32,
+    pub(crate) failed: u32,
     /// What else was wrong, a sentence each.
-    pub(super) faults: Vec<String>,
+    pub(crate) faults: Vec<String>,
 }
 
 impl Report {
@@ -39,29 +40,24 @@ impl Report {
 }
 
 impl Machine<'_> {
-    /// Boots the kernel, runs the tests, and shows the console meanwhile.
+    /// Boots the kernel with this initial file system, which runs the tests, and shows the console meanwhile.
     ///
     /// # Errors
     ///
     /// If the machine cannot be started. What goes wrong in it is in the report.
-    pub(super) fn run(&self, rootfs: &Rootfs) -> Result<Report> {
-        let Self { kernel, limit } = self;
+    pub(crate) fn run(&self, initial: &[u8]) -> Result<Report> {
+        let Self { kernel, devices, limit } = self;
         let initrd = kernel.console.with_file_name("initrd");
-        fs::write(&initrd, rootfs.with_modules_of(kernel)?).with_context(|| format!("writing {}", initrd.display()))?;
+        fs::write(&initrd, initial).with_context(|| format!("writing {}", initrd.display()))?;
         eprintln!("Booting Linux {} (at most {} minutes)", kernel.version, limit.as_secs() / 60);
         let mut command = Command::new("qemu-system-x86_64");
-        // Alone of its kind: no devices but those named. `max` is all that the emulation has.
+        // No devices but those named. `max` is all that the emulation has.
         command.args(["-nodefaults", "-no-user-config", "-accel", "tcg", "-machine", "q35", "-cpu", "max"]);
         command.args(["-smp", "1", "-m", "2048", "-display", "none", "-monitor", "none", "-serial", "stdio"]);
-        command.arg("-no-reboot").arg("-kernel").arg(&kernel.image).arg("-initrd").arg(&initrd);
+        command.args(devices).arg("-kernel").arg(&kernel.image).arg("-initrd").arg(&initrd);
         // Its clock counts instructions: how busy this machine is changes no deadline, and what sleeps costs no time.
         command.args(["-icount", "shift=2,sleep=off", "-rtc", "clock=vm"]);
         command.args(["-append", "console=ttyS0 quiet panic=-1 rdinit=/init"]);
-        // Two network cards on one wire.
-        for (name, address) in [("left", "52:54:00:00:00:01"), ("right", "52:54:00:00:00:02")] {
-            command.arg("-netdev").arg(format!("hubport,id={name},hubid=0"));
-            command.arg("-device").arg(format!("virtio-net-pci,netdev={name},mac={address},romfile="));
-        }
         let mut child = Guest::start(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
         let mut console = Console::new(kernel)?;
         child.read_lines(*limit, |line| console.read(line))?;

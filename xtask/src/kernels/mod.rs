@@ -12,10 +12,10 @@
 //! ```
 
 pub(crate) mod archive;
-mod cpio;
-mod machine;
-mod release;
-mod rootfs;
+pub(crate) mod cpio;
+pub(crate) mod machine;
+pub(crate) mod release;
+pub(crate) mod rootfs;
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,7 +28,7 @@ use crate::packages;
 
 use self::archive::Mirror;
 use self::machine::{Machine, Report};
-use self::release::{Kernel, RELEASES, Release};
+use self::release::{Kernel, PART, RELEASES, Release};
 use self::rootfs::{Plan, Rootfs};
 
 /// Options of `cargo xtask test-kernels`.
@@ -63,13 +63,26 @@ pub(crate) fn test_kernels(options: &Options) -> Result<()> {
     packages::ensure(packages::BUILD)?;
     packages::ensure(packages::KERNELS)?;
     let mirror = Mirror::find(options.mirror.as_deref())?;
-    let kernels =
-        releases.iter().map(|release| release.kernel(&mirror, options.update)).collect::<Result<Vec<Kernel>>>()?;
+    let kernels = releases
+        .iter()
+        .map(|release| release.kernel(&PART, &mirror, options.update))
+        .collect::<Result<Vec<Kernel>>>()?;
     let rootfs = Rootfs::build(&options.plan)?;
-    let machine = |kernel| Machine { kernel, limit: Duration::from_secs(60 * options.limit) };
+    let limit = Duration::from_secs(60 * options.limit);
+    let machine = |kernel| Machine { kernel, devices: two_cards(), limit };
     let machines: Vec<Machine<'_>> = kernels.iter().map(machine).collect();
     let cpus = thread::available_parallelism().map_or(1, NonZero::get);
     summary(&run(&machines, &rootfs, options.jobs.unwrap_or(cpus))?)
+}
+
+/// Two network cards on one wire. A kernel that wants to boot again has ended.
+fn two_cards() -> Vec<String> {
+    let mut devices = vec!["-no-reboot".to_owned()];
+    for (name, address) in [("left", "52:54:00:00:00:01"), ("right", "52:54:00:00:00:02")] {
+        devices.extend(["-netdev".to_owned(), format!("hubport,id={name},hubid=0")]);
+        devices.extend(["-device".to_owned(), format!("virtio-net-pci,netdev={name},mac={address},romfile=")]);
+    }
+    devices
 }
 
 /// Runs so many machines at a time, and returns their reports in their order, with the time each took.
@@ -83,7 +96,7 @@ fn run<'a>(machines: &'a [Machine<'a>], rootfs: &Rootfs, jobs: usize) -> Result<
         };
         while let Some((number, machine)) = take() {
             let started = Instant::now();
-            let report = machine.run(rootfs)?;
+            let report = machine.run(&rootfs.with_modules_of(machine.kernel)?)?;
             tested.push((number, Tested { version: &machine.kernel.version, report, took: started.elapsed() }));
         }
         Ok(tested)
@@ -99,14 +112,17 @@ fn run<'a>(machines: &'a [Machine<'a>], rootfs: &Rootfs, jobs: usize) -> Result<
 }
 
 /// A kernel that was tested.
-struct Tested<'a> {
-    version: &'a str,
-    report: Report,
-    took: Duration,
+pub(crate) struct Tested<'a> {
+    /// Debian's package version of it.
+    pub(crate) version: &'a str,
+    /// How it went.
+    pub(crate) report: Report,
+    /// How long that took.
+    pub(crate) took: Duration,
 }
 
 /// The releases that are named, or all.
-fn chosen(names: &[String]) -> Result<Vec<&'static Release>> {
+pub(crate) fn chosen(names: &[String]) -> Result<Vec<&'static Release>> {
     if names.is_empty() {
         return Ok(RELEASES.iter().collect());
     }
@@ -121,7 +137,7 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Release>> {
 }
 
 /// Prints a line for each kernel, and fails unless all of its tests have passed.
-fn summary(all: &[Tested<'_>]) -> Result<()> {
+pub(crate) fn summary(all: &[Tested<'_>]) -> Result<()> {
     println!();
     for Tested { version, report: Report { passed, failed, faults }, took } in all {
         println!("Linux {version}: {passed} passed, {failed} failed, in {} s", took.as_secs());

@@ -14,13 +14,13 @@ use crate::command::{output, root, run_as};
 #[derive(Debug)]
 pub(crate) struct Release {
     /// The first numbers of its version; the name it is asked for by.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// The release of Debian that has it.
-    suite: &'static str,
+    pub(crate) suite: &'static str,
 }
 
 /// The oldest that is supported; two that are in wide use; whatever is newest.
-pub(super) const RELEASES: [Release; 4] = [
+pub(crate) const RELEASES: [Release; 4] = [
     Release { name: "5.10", suite: "bullseye" },
     Release { name: "6.1", suite: "bookworm" },
     Release { name: "6.12", suite: "trixie" },
@@ -30,48 +30,61 @@ pub(super) const RELEASES: [Release; 4] = [
 /// The package that depends on the newest kernel of a release, without drivers for hardware that no virtual machine has.
 const METAPACKAGE: &str = "linux-image-cloud-amd64";
 
+/// What is taken of a kernel, and where it is kept.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// A folder below `target/`.
+    pub(crate) folder: &'static str,
+    /// The modules that are loaded, if they are not part of the kernel itself.
+    pub(crate) modules: &'static [&'static str],
+}
+
 /// What the tests make devices of, and the devices of the virtual machine.
-const MODULES: [&str; 12] = [
-    "veth",
-    "8021q",
-    "bonding",
-    "bridge",
-    "macvlan",
-    "ipvlan",
-    "dummy",
-    "vrf",
-    "virtio_pci",
-    "virtio_net",
-    "sch_ingress",
-    "cls_bpf",
-];
+pub(super) const PART: Part = Part {
+    folder: "kernels",
+    modules: &[
+        "veth",
+        "8021q",
+        "bonding",
+        "bridge",
+        "macvlan",
+        "ipvlan",
+        "dummy",
+        "vrf",
+        "virtio_pci",
+        "virtio_net",
+        "sch_ingress",
+        "cls_bpf",
+    ],
+};
 
 /// A kernel that can be booted.
 #[derive(Debug)]
-pub(super) struct Kernel {
+pub(crate) struct Kernel {
     /// The name it is asked for by.
     pub(super) name: &'static str,
     /// Debian's package version of it.
-    pub(super) version: String,
+    pub(crate) version: String,
     /// The kernel itself.
     pub(super) image: PathBuf,
     /// Modules, uncompressed, in an order in which each finds those it needs.
     pub(super) modules: Vec<PathBuf>,
     /// Where the console's output is kept.
-    pub(super) console: PathBuf,
+    pub(crate) console: PathBuf,
 }
 
 impl Release {
-    /// The kernel, fetched if it is not there, or if there may be a newer one and `update` asks for it.
+    /// That part of the kernel, fetched if it is not there, or if there may be a newer one and `update` asks for it.
     ///
     /// # Errors
     ///
     /// apt's, or that a package is not what is expected.
-    pub(super) fn kernel(&self, mirror: &Mirror, update: bool) -> Result<Kernel> {
-        let place = root().join("target/kernels").join(self.name);
+    pub(crate) fn kernel(&self, part: &Part, mirror: &Mirror, update: bool) -> Result<Kernel> {
+        let place = root().join("target").join(part.folder).join(self.name);
         let ready = place.join("kernel");
-        if update || !ready.join("version").exists() {
-            self.fetch(mirror, &place, &ready)?;
+        let is_of = |modules: String| fs::read_to_string(ready.join("wanted")).is_ok_and(|wanted| wanted == modules);
+        if update || !is_of(part.modules.join("\n")) {
+            self.fetch(part, mirror, &place, &ready)?;
         }
         let read = |name: &str| {
             let path = ready.join(name);
@@ -86,7 +99,7 @@ impl Release {
         })
     }
 
-    fn fetch(&self, mirror: &Mirror, place: &Path, ready: &Path) -> Result<()> {
+    fn fetch(&self, part: &Part, mirror: &Mirror, place: &Path, ready: &Path) -> Result<()> {
         let (unpacked, state, next) = (place.join("unpacked"), place.join("apt"), place.join("next"));
         for leftover in [&unpacked, &state, &next] {
             remove(leftover)?;
@@ -98,13 +111,14 @@ impl Release {
         fs::create_dir_all(&next).with_context(|| format!("making {}", next.display()))?;
         copy(&image(&unpacked, &tree)?, &next.join("vmlinuz"))?;
         let mut order = String::new();
-        for module in in_order(&tree)? {
+        for module in in_order(&tree, part.modules)? {
             let name = uncompressed(&module, &next)?;
             order.push_str(&name);
             order.push('\n');
         }
         write(&next.join("order"), &order)?;
         write(&next.join("version"), &version)?;
+        write(&next.join("wanted"), &part.modules.join("\n"))?;
         remove(ready)?;
         fs::rename(&next, ready).with_context(|| format!("renaming {} to {}", next.display(), ready.display()))?;
         remove(&unpacked)?;
@@ -146,8 +160,8 @@ fn image(unpacked: &Path, tree: &Path) -> Result<PathBuf> {
     found.with_context(|| format!("no kernel in {}", unpacked.display()))
 }
 
-/// The files of [`MODULES`] that are not part of the kernel, and of what they need, which comes first.
-fn in_order(tree: &Path) -> Result<Vec<PathBuf>> {
+/// The files of those of `modules` that are not part of the kernel, and of what they need, which comes first.
+fn in_order(tree: &Path, modules: &[&str]) -> Result<Vec<PathBuf>> {
     // depmod looks for lib/modules below the folder it is given.
     let base = tree.ancestors().nth(3).context("the modules are below lib/modules")?;
     let release = tree.file_name().context("the modules' folder has a name")?;
@@ -160,7 +174,7 @@ fn in_order(tree: &Path) -> Result<Vec<PathBuf>> {
         .map(|(file, needs)| (module_name(file), (file, needs.split_whitespace().collect())))
         .collect();
     let mut files: Vec<&str> = Vec::new();
-    for (file, below) in MODULES.iter().filter_map(|name| needs.get(name)) {
+    for (file, below) in modules.iter().filter_map(|name| needs.get(name)) {
         // Those that others need come last in a line of modules.dep.
         for file in below.iter().rev().chain([file]) {
             if !files.contains(file) {

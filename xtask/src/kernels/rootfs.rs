@@ -15,7 +15,7 @@ use crate::command::{cargo, find_program, output, root, run as run_command};
 use crate::run;
 
 /// How the tests and the daemon are built.
-const BUILD: run::Build = run::Build::Emulated;
+pub(crate) const BUILD: run::Build = run::Build::Emulated;
 
 /// The first process.
 const INIT: &str = include_str!("init.sh");
@@ -97,29 +97,42 @@ impl Rootfs {
     ///
     /// If a module cannot be read.
     pub(super) fn with_modules_of(&self, kernel: &Kernel) -> Result<Vec<u8>> {
-        let mut cpio = Cpio::default();
-        let mut order = String::new();
-        for module in &kernel.modules {
-            let name = module.file_name().unwrap_or_default().to_string_lossy();
-            cpio.file(&format!("/modules/{name}"), &read(module)?);
-            order.push_str(&name);
-            order.push('\n');
-        }
-        cpio.file("/modules/order", order.as_bytes());
-        Ok([self.archive.as_slice(), &cpio.finish()].concat())
+        Ok([self.archive.as_slice(), &modules(kernel)?].concat())
     }
+}
+
+/// An archive of a kernel's modules in `/modules`, with their order.
+///
+/// # Errors
+///
+/// If a module cannot be read.
+pub(crate) fn modules(kernel: &Kernel) -> Result<Vec<u8>> {
+    let mut cpio = Cpio::default();
+    let mut order = String::new();
+    for module in &kernel.modules {
+        let name = module.file_name().unwrap_or_default().to_string_lossy();
+        cpio.file(&format!("/modules/{name}"), &read(module)?);
+        order.push_str(&name);
+        order.push('\n');
+    }
+    cpio.file("/modules/order", order.as_bytes());
+    Ok(cpio.finish())
 }
 
 /// A file system in the making.
 #[derive(Default)]
-struct Tree {
+pub(crate) struct Tree {
     cpio: Cpio,
     there: BTreeSet<String>,
 }
 
 impl Tree {
     /// Adds the program `from` and the libraries it is linked to.
-    fn program(&mut self, path: &str, from: &Path) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// If one of them cannot be read.
+    pub(crate) fn program(&mut self, path: &str, from: &Path) -> Result<()> {
         self.copy(path, from)?;
         for library in libraries(from)? {
             self.copy(&library.display().to_string(), &library)?;
@@ -127,20 +140,39 @@ impl Tree {
         Ok(())
     }
 
-    fn copy(&mut self, path: &str, from: &Path) -> Result<()> {
+    /// Adds a copy of the file `from`, which may be run.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read.
+    pub(crate) fn copy(&mut self, path: &str, from: &Path) -> Result<()> {
         if self.is_new(path) {
             self.cpio.file(path, &read(from)?);
         }
         Ok(())
     }
 
-    fn text(&mut self, path: &str, text: &str) {
+    /// Adds a script.
+    pub(crate) fn text(&mut self, path: &str, text: &str) {
         if self.is_new(path) {
             self.cpio.file(path, text.as_bytes());
         }
     }
 
-    fn folder(&mut self, path: &str) {
+    /// Adds a text that nobody runs.
+    pub(crate) fn plain(&mut self, path: &str, text: &str) {
+        if self.is_new(path) {
+            self.cpio.plain(path, text.as_bytes());
+        }
+    }
+
+    /// The archive, ended.
+    pub(crate) fn finish(self) -> Vec<u8> {
+        self.cpio.finish()
+    }
+
+    /// Adds a folder, with those that it lies in.
+    pub(crate) fn folder(&mut self, path: &str) {
         if self.is_new(path) {
             self.cpio.folder(path);
         }
@@ -182,7 +214,11 @@ fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// A copy of a program without what debuggers read: it is held in the machine's memory.
-fn stripped(program: &Path, folder: &Path) -> Result<PathBuf> {
+///
+/// # Errors
+///
+/// strip's.
+pub(crate) fn stripped(program: &Path, folder: &Path) -> Result<PathBuf> {
     let copy = folder.join(program.file_name().context("a program has a name")?);
     let done = output(Command::new("strip").arg("--strip-debug").arg("-o").arg(&copy).arg(program));
     done.with_context(|| format!("strip does not copy {} to {}", program.display(), copy.display()))?;
@@ -190,7 +226,11 @@ fn stripped(program: &Path, folder: &Path) -> Result<PathBuf> {
 }
 
 /// Builds a test program of the package `blocker-tests`, and returns where it is.
-fn test_program(name: &str) -> Result<PathBuf> {
+///
+/// # Errors
+///
+/// Cargo's.
+pub(crate) fn test_program(name: &str) -> Result<PathBuf> {
     let build = || {
         let mut command = cargo();
         let words =

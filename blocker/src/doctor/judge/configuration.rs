@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use blocker_core::config::{Config, Enabled, Jail, Ports, Protocol};
 
-use super::super::facts::{Configuration, Daemon, Facts, JailLogs};
+use super::super::facts::{Configuration, Daemon, Facts, JailJournal, JailLogs};
 use super::super::finding::{Finding, Level};
 
 /// Most files named in a finding; beyond that only how many there are.
@@ -72,7 +72,11 @@ fn daemon(daemon: &Daemon) -> Vec<Finding> {
 /// Judges the logs and the ports.
 pub(super) fn judge_logs(facts: &Facts) -> Vec<Finding> {
     let mut findings: Vec<Finding> = facts.logs.iter().flat_map(|logs| jail(logs, facts.machine.is_root)).collect();
-    let is_any_read = facts.logs.iter().flat_map(|logs| &logs.patterns).any(|pattern| !pattern.files.is_empty());
+    let is_read = |logs: &JailLogs| {
+        let has_file = logs.patterns.iter().any(|pattern| !pattern.files.is_empty());
+        has_file || logs.is_sent_lines || logs.journal.as_ref().is_some_and(|journal| journal.is_there)
+    };
+    let is_any_read = facts.logs.iter().any(is_read);
     if !facts.logs.is_empty() && !is_any_read {
         let text = "there is not one log of any jail: nothing is noticed until one appears";
         findings
@@ -89,8 +93,16 @@ pub(super) fn judge_logs(facts: &Facts) -> Vec<Finding> {
 fn jail(logs: &JailLogs, is_root: bool) -> Vec<Finding> {
     let subject = format!("log of {}", logs.jail);
     let mut findings = Vec::new();
+    let finding = |level, text: String| Finding::new(level, subject.as_str(), text);
+    findings.extend(logs.journal.as_ref().map(|JailJournal { matches, is_there }| {
+        let matches = matches.escape_debug();
+        if *is_there {
+            Finding::ok(subject.as_str(), format!("the journal: {matches}"))
+        } else {
+            finding(Level::Hint, format!("there is no systemd journal; it is waited for: {matches}"))
+        }
+    }));
     for seen in &logs.patterns {
-        let finding = |level, text: String| Finding::new(level, subject.as_str(), text);
         findings.extend(seen.problems.iter().map(|problem| finding(Level::Warn, problem.clone())));
         if seen.files.is_empty() {
             findings.push(finding(Level::Hint, format!("{} matches no file; it is waited for", seen.pattern)));
@@ -148,7 +160,7 @@ mod tests {
 
     fn logs(files: Vec<SeenFile>) -> Vec<JailLogs> {
         let seen = Seen { pattern: "/var/log/mail.log".to_owned(), files, problems: Vec::new() };
-        vec![JailLogs { jail: "dovecot".to_owned(), patterns: vec![seen] }]
+        vec![JailLogs { jail: "dovecot".to_owned(), patterns: vec![seen], journal: None, is_sent_lines: false }]
     }
 
     fn log(length: u64, refusal: Option<&str>) -> SeenFile {
@@ -183,6 +195,27 @@ mod tests {
 
         facts.logs = logs(vec![log(9, None)]);
         assert!(!levels(&facts).iter().any(|(subject, _)| subject == "logs"));
+    }
+
+    #[test]
+    fn a_journal_or_what_sends_lines_is_a_log_too() {
+        let mut facts = well();
+        let journal = |is_there| Some(JailJournal { matches: "_SYSTEMD_UNIT=dovecot.service".to_owned(), is_there });
+        let found = |facts: &Facts| {
+            levels(facts).iter().map(|(subject, level)| format!("{subject} {level:?}")).collect::<Vec<_>>()
+        };
+
+        facts.logs = logs(vec![]);
+        facts.logs[0].journal = journal(true);
+        let said = found(&facts).join(", ");
+        assert!(said.contains("log of dovecot Ok") && !said.contains("logs Warn"), "{said}");
+
+        facts.logs[0].journal = journal(false);
+        let said = found(&facts).join(", ");
+        assert!(!said.contains("log of dovecot Ok") && said.contains("logs Warn"), "{said}");
+
+        facts.logs[0].is_sent_lines = true;
+        assert!(!found(&facts).join(", ").contains("logs Warn"));
     }
 
     #[test]
