@@ -317,7 +317,7 @@ mod tests {
                 assert!(found.is_err_and(|why| why.contains("too many")));
                 refused.fetch_add(1, Ordering::Relaxed);
             };
-            keeper.ask(Question { whom: "192.0.2.9".parse().expect("an address"), answer: Box::new(answer) });
+            keeper.ask(Question::Account { whom: "192.0.2.9".parse().expect("an address"), answer: Box::new(answer) });
         }
 
         assert_eq!((keeper.questions.len(), refused.load(Ordering::Relaxed)), (MAX_QUESTIONS, 3));

@@ -49,7 +49,8 @@ fn is_long(request: &Request) -> bool {
         Request::Status | Request::Bans | Request::UnbanAll | Request::Allowed | Request::Confirm | Request::Reload => {
             0
         }
-        Request::Why { .. } | Request::TestNotify | Request::Attempt { .. } => 0,
+        Request::Why { .. } | Request::Watch { .. } | Request::Report { .. } => 0,
+        Request::TestNotify | Request::Attempt { .. } => 0,
     };
     prefixes >= LONG
 }

@@ -20,8 +20,8 @@ use super::schema::{self, Refusal};
 use super::wall::{Offset, Stamp, boot_id};
 use super::{FILE_NAME, Loaded, PastBan, Transaction, account, grants, history, printed, rows, sessions, twins};
 use crate::clock::Reading;
-use crate::source::{JournalMark, Mark, Marks};
 use crate::control::report::Report;
+use crate::source::{JournalMark, Mark, Marks};
 
 /// Most files remembered of one source; beyond it the one first read is forgotten. A source remembers fewer itself.
 const MAX_LOGS: i64 = 2048;

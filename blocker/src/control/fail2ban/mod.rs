@@ -8,8 +8,8 @@
 //! Who may ask for what is decided as on the control socket: a command is one or two of its requests.
 
 mod admit;
-mod lookup;
 mod ignore;
+mod lookup;
 mod pickle;
 mod server;
 mod values;

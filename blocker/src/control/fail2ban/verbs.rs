@@ -11,8 +11,8 @@ use blocker_core::whom::Whom;
 use serde_pickle::Value;
 use tokio::sync::{mpsc, oneshot};
 
-use super::lookup::Lookup;
 use super::ignore;
+use super::lookup::Lookup;
 use super::pickle::{Exception, Word, dict, int, list, string};
 use super::values::{self, Flavor};
 use crate::control::access::Right;
@@ -393,7 +393,7 @@ mod tests {
     async fn asked(bans: u32, words: Vec<Word>) -> Answer {
         let (calls, mut asked) = mpsc::channel::<Call>(1);
         let daemon = tokio::spawn(async move {
-            while let Some(Call { request, uid: _, reply }) = asked.recv().await {
+            while let Some(Call { request, uid: _, reply, is_behind: _ }) = asked.recv().await {
                 let replies = if let Request::Unban { prefixes } = request {
                     let change = |prefix| Change { prefix, outcome: "unbanned".into(), why: None };
                     prefixes.into_iter().map(|prefix| Reply::Change(change(prefix))).collect()
