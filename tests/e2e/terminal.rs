@@ -13,6 +13,7 @@ use std::{
 use anyhow::{Context, Result};
 use blocker_tests::{process, wait};
 use nix::{
+    fcntl::{FcntlArg, FdFlag, fcntl},
     pty::{Winsize, openpty},
     sys::{
         signal::{Signal, kill},
@@ -41,20 +42,9 @@ struct Seen {
 impl Terminal {
     /// Runs `command` on a terminal of this size.
     pub(crate) fn run(command: &Command, (columns, rows): (u16, u16)) -> Result<Self> {
-        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        let pty = openpty(Some(&size), None).context("opening a terminal")?;
-        let (keyboard, line) = (File::from(pty.master), File::from(pty.slave));
+        let (keyboard, line) = open((columns, rows))?;
         let before = state(&line)?;
-        let mut on_terminal = Command::new("setsid");
-        on_terminal.arg("--ctty").arg(command.get_program()).args(command.get_args()).env("TERM", "xterm-256color");
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => on_terminal.env(name, value),
-                None => on_terminal.env_remove(name),
-            };
-        }
-        on_terminal.stdin(line.try_clone()?).stdout(line.try_clone()?).stderr(line.try_clone()?);
-        let child = on_terminal.spawn().context("starting a command on a terminal")?;
+        let child = spawn(command, &line)?;
         let screen = vt100::Parser::new(at_least_one(rows), at_least_one(columns), 0);
         let seen = Arc::new(Mutex::new(Seen { screen, bytes: Vec::new() }));
         let (mut shown, sees) = (keyboard.try_clone()?, Arc::clone(&seen));
@@ -139,6 +129,56 @@ impl Drop for Terminal {
             }
         }
     }
+}
+
+/// Runs `command` on a terminal that goes away, as that of a broken connection does, when `word` is on it. Returns how it ended.
+pub(crate) fn lose(command: &Command, word: &str) -> Result<ExitStatus> {
+    let (mut keyboard, line) = open((80, 24))?;
+    let mut child = spawn(command, &line)?;
+    drop(line);
+    let mut screen = vt100::Parser::new(at_least_one(24), at_least_one(80), 0);
+    let mut piece = [0; 4096];
+    while !screen.screen().contents().contains(word) {
+        match keyboard.read(&mut piece) {
+            Ok(size @ 1..) => screen.process(&piece[..size]),
+            Ok(0) | Err(_) => break,
+        }
+    }
+    drop(keyboard);
+    let ended = wait::until("the end of the command", LIMIT, || match child.try_wait() {
+        Ok(Some(status)) => Ok(status),
+        Ok(None) => Err("it still runs".to_owned()),
+        Err(error) => Err(error.to_string()),
+    });
+    if ended.is_err() {
+        child.kill().and_then(|()| child.wait()).context("killing the command")?;
+    }
+    ended
+}
+
+/// Both ends of a new terminal: where it is typed and read, and where commands run.
+fn open((columns, rows): (u16, u16)) -> Result<(File, File)> {
+    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    let pty = openpty(Some(&size), None).context("opening a terminal")?;
+    // A command that had the other end itself would never lose it.
+    for end in [&pty.master, &pty.slave] {
+        fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).context("keeping a terminal from commands")?;
+    }
+    Ok((File::from(pty.master), File::from(pty.slave)))
+}
+
+/// Runs `command` on a terminal that it controls.
+fn spawn(command: &Command, line: &File) -> Result<Child> {
+    let mut on_terminal = Command::new("setsid");
+    on_terminal.arg("--ctty").arg(command.get_program()).args(command.get_args()).env("TERM", "xterm-256color");
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => on_terminal.env(name, value),
+            None => on_terminal.env_remove(name),
+        };
+    }
+    on_terminal.stdin(line.try_clone()?).stdout(line.try_clone()?).stderr(line.try_clone()?);
+    on_terminal.spawn().context("starting a command on a terminal")
 }
 
 /// How a terminal treats what is typed and printed.

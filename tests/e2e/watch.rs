@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::{
     groups::{CHANGE, RunAs as _, Who, gid, share},
     siege::{LIMIT, Siege, VILLAIN},
-    terminal::Terminal,
+    terminal::{self, Terminal},
 };
 
 /// Clears the screen, gives it a title, rings, and turns writing round.
@@ -111,6 +111,17 @@ fn every_way_to_end_it_gives_the_terminal_back_and_no_colour_is_heeded() -> Resu
         ensure!(terminal.await_end()?.success(), "{signal}: {}", terminal.screen());
     }
     daemon.check_alive()
+}
+
+#[test]
+fn it_ends_with_its_terminal() -> Result<()> {
+    let net = Net::new()?;
+    let daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
+    for _ in 0..5 {
+        let ended = terminal::lose(&daemon.command(&["watch"]), "q quit")?;
+        ensure!(ended.success(), "{ended}");
+    }
+    Ok(())
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::env;
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, TryRecvError};
@@ -10,6 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use tokio::signal::unix::{SignalKind, signal};
@@ -116,9 +119,11 @@ pub(super) fn run(mut asker: Asker, interval: Duration) -> Result<()> {
     shown.take(first);
     // Restores the terminal on a panic, too, before what that says.
     let mut terminal = Terminal(ratatui::try_init().context("setting up the terminal")?);
-    let result = turn(&mut terminal.0, &mut shown, &news, &ended, interval);
-    drop(terminal);
-    result
+    if turn(&mut terminal.0, &mut shown, &news, &ended, interval)? == Input::Gone {
+        // There is nothing to give back, and ratatui would panic for want of somebody to tell.
+        std::mem::forget(terminal);
+    }
+    Ok(())
 }
 
 /// Given back when this is dropped.
@@ -136,21 +141,27 @@ fn turn(
     news: &Receiver<Result<News>>,
     ended: &AtomicBool,
     interval: Duration,
-) -> Result<()> {
+) -> Result<Input> {
     let mut frozen: Option<Shown> = None;
     let mut answered = Instant::now();
     let mut is_new = true;
     while !ended.load(Ordering::Relaxed) {
         if is_new {
             let visible = frozen.as_ref().unwrap_or(shown);
-            terminal.draw(|frame| draw::draw(frame, visible)).context("drawing on the terminal")?;
+            match terminal.draw(|frame| draw::draw(frame, visible)) {
+                Err(error) if error.raw_os_error() == Some(Errno::EIO as i32) => return Ok(Input::Gone),
+                drawn => drop(drawn.context("drawing on the terminal")?),
+            }
         }
         is_new = false;
-        if event::poll(LOOK_EVERY).or_else(if_interrupted).context("waiting for a key")? {
+        if wait_for_key()? == Input::Gone {
+            return Ok(Input::Gone);
+        }
+        if event::poll(Duration::ZERO).or_else(if_interrupted).context("waiting for a key")? {
             is_new = true;
             match event::read().context("reading a key")? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => match action(key) {
-                    Some(Action::Quit) => return Ok(()),
+                    Some(Action::Quit) => return Ok(Input::There),
                     Some(Action::Pause) => {
                         frozen = match frozen {
                             None => Some(Shown { is_paused: true, ..shown.clone() }),
@@ -186,7 +197,7 @@ fn turn(
             is_new = true;
         }
     }
-    Ok(())
+    Ok(Input::There)
 }
 
 enum Action {
@@ -204,6 +215,28 @@ fn action(key: KeyEvent) -> Option<Action> {
         's' | 'S' => Some(Action::Sort),
         _ => None,
     }
+}
+
+/// Whether there still is a terminal to read keys from.
+#[derive(PartialEq, Eq)]
+enum Input {
+    There,
+    Gone,
+}
+
+/// Waits until a key may have been pressed, for [`LOOK_EVERY`] at most. A terminal that is gone has to be seen here: crossterm (0.29)
+/// would read its end again and again, and never come back.
+fn wait_for_key() -> Result<Input> {
+    let stdin = io::stdin();
+    let mut waiting = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+    let within = PollTimeout::try_from(LOOK_EVERY).unwrap_or(PollTimeout::MAX);
+    match poll(&mut waiting, within) {
+        Ok(_) | Err(Errno::EINTR) => {}
+        Err(error) => return Err(error).context("waiting for a key"),
+    }
+    let [input] = waiting;
+    let is_gone = input.revents().is_some_and(|found| found.intersects(PollFlags::POLLHUP | PollFlags::POLLERR));
+    Ok(if is_gone { Input::Gone } else { Input::There })
 }
 
 /// A signal has come: there is no key, and the loop sees whether it was to end.
