@@ -121,11 +121,11 @@ fn a_new_program_takes_over_without_a_gap() -> Result<()> {
     ensure!(!reaches(villain)?, "the old process runs on");
     let dropped =
         |text: &str| text.lines().filter(|line| line.contains("drop_banned")).map(str::to_owned).collect::<Vec<_>>();
+    let before = process()?;
     shell("systemctl restart --no-block blocker")?;
-    let before = process().ok();
     await_that("the new program", || {
         ensure!(!reaches(villain)?, "the ban holds while it is started");
-        Ok(property("ActiveState")? == "active" && process().ok() != before)
+        Ok(property("ActiveState")? == "active" && process()? != before)
     })?;
 
     ensure!(is_banned(villain)?, "the ban is known again");
