@@ -150,7 +150,7 @@ fn turn(
             let visible = frozen.as_ref().unwrap_or(shown);
             match terminal.draw(|frame| draw::draw(frame, visible)) {
                 Err(error) if error.raw_os_error() == Some(Errno::EIO as i32) => return Ok(Input::Gone),
-                drawn => drop(drawn.context("drawing on the terminal")?),
+                drawn => _ = drawn.context("drawing on the terminal")?,
             }
         }
         is_new = false;
