@@ -16,6 +16,14 @@ fn nothing_was_refused_to_the_daemon() -> Result<()> {
 }
 
 #[test]
+fn a_stop_is_no_problem_of_the_journal() -> Result<()> {
+    let log = shell("journalctl --unit blocker --output cat --boot")?;
+    let ended: Vec<&str> = log.lines().filter(|line| line.contains("journalctl ended")).collect();
+    ensure!(ended.is_empty(), "{ended:#?}");
+    Ok(())
+}
+
+#[test]
 fn z_a_ban_for_the_second_boot() -> Result<()> {
     fresh(PLAIN)?;
     shell(&format!("blocker ban {REMEMBERED} --for 10h --reason 'over the boot'"))?;
