@@ -243,7 +243,7 @@ fn what_each_command_prints_and_how_it_ends_is_what_it_has_done_in_the_kernel() 
                 let answer: Value = serde_json::from_str(&detached)?;
                 answer["found"] == true && answer["interfaces"].as_array().is_some_and(|found| found.len() == 1)
             } else {
-                detached.starts_with("detached from interfaces ") && detached.ends_with(" removed\n")
+                detached.starts_with("detached from eth0; ") && detached.ends_with(" removed\n")
             },
             "{detached}"
         );
