@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use blocker_tests::{
+    answers::Status,
     clock,
     daemon::{self, Daemon, Settings, covers},
     fail2ban::{Fail2ban, RELEASES},
@@ -90,8 +91,8 @@ fn the_how_to_of_2015_works_to_the_letter() -> Result<()> {
         assert!(imported.contains(said), "{imported}");
     }
 
-    let status = daemon.start()?;
-    assert_eq!(status.jail("dovecot").files, [log], "{status:?}");
+    daemon.start()?;
+    let status = await_log(&daemon, &log)?;
     assert!(
         status.problems.iter().any(|problem| problem.contains("jail dovecot: action: sendmail-whois: mails to root")),
         "{status:?}"
@@ -130,10 +131,7 @@ fn the_how_to_of_2015_works_beside_what_the_packages_bring() -> Result<()> {
 
         daemon.start()?;
 
-        wait::until("the log to be read", LIMIT, || {
-            let status = daemon.status().map_err(|error| format!("{error:#}"))?;
-            if status.jail("dovecot").files == [log.clone()] { Ok(()) } else { Err(format!("{version}: {status:?}")) }
-        })?;
+        await_log(&daemon, &log).context(version)?;
         for _ in 0..10 {
             daemon.log().append(refused_of_2015(STRANGER).as_bytes())?;
         }
@@ -141,6 +139,14 @@ fn the_how_to_of_2015_works_beside_what_the_packages_bring() -> Result<()> {
         assert_eq!((ban.jail.as_str(), ban.remaining_s, ban.attempts), ("dovecot", None, 10.0), "{version}: {ban:?}");
     }
     Ok(())
+}
+
+/// Waits until the jail reads its log, which may be after the interfaces are guarded.
+fn await_log(daemon: &Daemon<'_>, log: &str) -> Result<Status> {
+    wait::until("the log to be read", LIMIT, || {
+        let status = daemon.status().map_err(|error| format!("{error:#}"))?;
+        if status.jail("dovecot").files == [log] { Ok(status) } else { Err(format!("{status:?}")) }
+    })
 }
 
 /// Lines by which the stock filters of both releases know a failure of `source`.
