@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::{IpAddr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -247,15 +247,21 @@ fn the_stock_jails_of_two_releases_ban_by_their_own_filters_and_are_reloaded() -
     Ok(())
 }
 
+/// Has the package's jail of sshd read a journal of the daemon's own, and says where that is.
+pub(crate) fn journal_of_sshd(package: &Fail2ban, daemon: &Daemon<'_>) -> Result<PathBuf> {
+    let journal = daemon.directory().join("journal");
+    let jail = format!("[sshd]\nenabled = true\nbackend = systemd[journalpath={}]\nmaxretry = 3\n", journal.display());
+    package.write("jail.local", &jail)?;
+    Ok(journal)
+}
+
 /// As Debian 13 has it, but for the place of the journal's files.
 #[test]
 fn a_stock_jail_reads_the_journal_as_its_filter_wants_it() -> Result<()> {
     let package = Fail2ban::of(RELEASES[1].0)?;
     let net = Net::new()?;
     let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
-    let journal = daemon.directory().join("journal");
-    let jail = format!("[sshd]\nenabled = true\nbackend = systemd[journalpath={}]\nmaxretry = 3\n", journal.display());
-    package.write("jail.local", &jail)?;
+    let journal = journal_of_sshd(&package, &daemon)?;
     configure(&daemon, &package.directory(), "")?;
     let mut file = JournalFile::create(&journal, "system")?;
     daemon.start()?;

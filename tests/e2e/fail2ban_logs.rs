@@ -21,6 +21,7 @@ use blocker_tests::{
 use serde_json::Value;
 
 use crate::fail2ban::Running;
+use crate::fail2ban_jails;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -190,9 +191,7 @@ fn entries_of_the_journal_that_fail2ban_has_read_are_not_read_again_and_those_be
     let package = Fail2ban::of(RELEASES[1].0)?;
     let net = Net::new()?;
     let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
-    let journal = daemon.directory().join("journal");
-    let jail = format!("[sshd]\nenabled = true\nbackend = systemd[journalpath={}]\nmaxretry = 3\n", journal.display());
-    package.write("jail.local", &jail)?;
+    let journal = fail2ban_jails::journal_of_sshd(&package, &daemon)?;
     let directory = package.directory().display().to_string();
     let text = daemon.configuration(&Settings::default());
     daemon.write_configuration(&text.replacen("[daemon]\n", &format!("[daemon]\nfail2ban = '{directory}'\n"), 1))?;

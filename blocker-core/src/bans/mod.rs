@@ -27,6 +27,7 @@ mod ban;
 mod fresh;
 mod latest;
 pub(crate) mod lengths;
+mod outcome;
 mod recent;
 mod table;
 
@@ -45,49 +46,8 @@ use recent::Recent;
 use table::{Ends, Table};
 
 pub use ban::{Ban, Kind, MAX_USER_BYTES, Origin, Refusal, Uid};
+pub use outcome::{Entry, Insertion, Merged, Removal, Renewal};
 pub use recent::{LATE_LINES, MAX_RECENT};
-
-/// All that is in force for one prefix: what the kernel is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Merged {
-    /// The jails that ban it; not empty.
-    pub jails: JailSet,
-    /// The latest end of their bans.
-    pub until: Until,
-}
-
-/// What a ban that is in force already means for a new one by the same jail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Renewal {
-    /// Its end becomes the new one: what an administrator says holds.
-    Exactly,
-    /// It ends when the later of the two does: a log never shortens a ban.
-    Longest,
-}
-
-/// What became of a ban that was entered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Insertion {
-    /// Whether the jail banned the prefix already.
-    pub renewed: bool,
-    /// What was in force for the prefix.
-    pub before: Option<Merged>,
-    /// What is in force for it now.
-    pub after: Merged,
-    /// The prefixes whose bans gave way to it.
-    pub gave_way: Vec<Removal>,
-}
-
-/// Bans of one prefix that are over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Removal {
-    /// The prefix.
-    pub prefix: Prefix,
-    /// The jails whose bans are over.
-    pub jails: JailSet,
-    /// What is still in force for the prefix.
-    pub left: Option<Merged>,
-}
 
 /// All bans in force.
 #[derive(Debug)]
@@ -105,18 +65,6 @@ pub struct Book {
     /// For the store.
     pub(crate) touched: Touched<(Prefix, JailId)>,
     fresh: Fresh,
-}
-
-/// What the book has of one prefix and jail, and a store keeps of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Entry {
-    /// It is banned.
-    InForce(Ban),
-    /// It was banned, and lines about the time before may still come.
-    Ended {
-        /// When that ban began.
-        started: Timestamp,
-    },
 }
 
 /// What there is of keys now; `None` if there is nothing any more.

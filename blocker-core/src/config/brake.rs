@@ -36,30 +36,50 @@ const PERCENT: Kind<Option<u8>> = Kind {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt;
+
     use super::*;
     use crate::config::{Names, read};
 
     #[test]
     fn the_brake_is_on_unless_it_is_off() {
-        let brake = |text: &str| read(text, &Names::builtin()).map(|config| config.brake.per_minute);
-        assert_eq!(brake("").unwrap(), Some(DEFAULT_BANS_PER_MINUTE));
-        assert_eq!(brake("[brake]\nbans_per_minute = 7\n").unwrap(), Some(7));
-        assert_eq!(brake("[brake]\nbans_per_minute = \"off\"\n").unwrap(), None);
-        for wrong in ["0", "-1", "1000001", "\"none\"", "1.5", "true"] {
-            let errors = brake(&format!("[brake]\nbans_per_minute = {wrong}\n")).expect_err(wrong);
-            assert!(errors[0].to_string().starts_with("line 2: `brake.bans_per_minute` is "), "{}", errors[0]);
-        }
+        let per_minute = |brake: Limits| brake.per_minute;
+        holds(
+            "bans_per_minute",
+            per_minute,
+            DEFAULT_BANS_PER_MINUTE,
+            7,
+            ["0", "-1", "1000001", "\"none\"", "1.5", "true"],
+        );
     }
 
     #[test]
     fn the_share_of_who_logged_in_is_limited_unless_it_is_off() {
-        let brake = |text: &str| read(text, &Names::builtin()).map(|config| config.brake.logged_in_percent);
-        assert_eq!(brake("").unwrap(), Some(DEFAULT_LOGGED_IN_PERCENT));
-        assert_eq!(brake("[brake]\nlogged_in_percent = 99\n").unwrap(), Some(99));
-        assert_eq!(brake("[brake]\nlogged_in_percent = \"off\"\n").unwrap(), None);
-        for wrong in ["0", "-1", "100", "\"10%\"", "0.5", "true"] {
-            let errors = brake(&format!("[brake]\nlogged_in_percent = {wrong}\n")).expect_err(wrong);
-            assert!(errors[0].to_string().starts_with("line 2: `brake.logged_in_percent` is "), "{}", errors[0]);
+        let percent = |brake: Limits| brake.logged_in_percent;
+        holds(
+            "logged_in_percent",
+            percent,
+            DEFAULT_LOGGED_IN_PERCENT,
+            99,
+            ["0", "-1", "100", "\"10%\"", "0.5", "true"],
+        );
+    }
+
+    /// A limit is `usual`, or what is said, or off; and nothing `wrong`.
+    fn holds<T: Copy + fmt::Debug + fmt::Display + PartialEq>(
+        key: &str,
+        limit: fn(Limits) -> Option<T>,
+        usual: T,
+        said: T,
+        wrong: [&str; 6],
+    ) {
+        let read = |text: &str| read(text, &Names::builtin()).map(|config| limit(config.brake));
+        assert_eq!(read("").unwrap(), Some(usual));
+        assert_eq!(read(&format!("[brake]\n{key} = {said}\n")).unwrap(), Some(said));
+        assert_eq!(read(&format!("[brake]\n{key} = \"off\"\n")).unwrap(), None);
+        for wrong in wrong {
+            let errors = read(&format!("[brake]\n{key} = {wrong}\n")).expect_err(wrong);
+            assert!(errors[0].to_string().starts_with(&format!("line 2: `brake.{key}` is ")), "{}", errors[0]);
         }
     }
 }

@@ -17,7 +17,7 @@
 //! per prefix in it, for a timeout or a new allowlist some per ban.
 //!
 //! Whoever applies [`Command::Enforce`], [`Command::Lift`], [`Command::LiftAll`], [`Command::Allow`] and [`Command::Disallow`] in order to an
-//! empty table has, at any time, exactly the bans in force: `tests/engine_model.rs` holds it to that.
+//! empty table has, at any time, exactly the bans in force: `tests/engine_model` holds it to that.
 
 pub mod account;
 mod aggregate;

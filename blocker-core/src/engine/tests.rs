@@ -1,10 +1,13 @@
-//! The engine from outside: lines and requests in, commands out. Random sequences are in `tests/engine_model.rs`.
+//! The engine from outside: lines and requests in, commands out. Random sequences are in `tests/engine_model`.
 
 mod aggregate;
 mod attempts;
 mod brake;
+mod by_command;
 mod evidence;
 mod fail2ban;
+mod past;
+mod repetitions;
 mod why;
 
 use std::net::Ipv4Addr;
@@ -99,102 +102,6 @@ fn an_address_of_a_64_bans_the_64() {
     line(&mut engine, "2001:db8::77", 1, 0);
 
     assert_eq!(for_kernel(&mut engine), [enforce("2001:db8::/64", &[DOVECOT], at(3_600))]);
-}
-
-#[test]
-fn unbanning_an_ipv6_address_from_the_log_lifts_its_64() {
-    let mut engine = engine();
-    line(&mut engine, "2001:db8::9", 3, 0);
-    for_kernel(&mut engine);
-
-    let rows = unban(&mut engine, &["2001:db8::9", "192.0.2.1"]);
-
-    assert_eq!(rows, [(prefix("2001:db8::/64"), true), (prefix("192.0.2.1"), false)]);
-    assert_eq!(for_kernel(&mut engine), [lift("2001:db8::/64")]);
-}
-
-#[test]
-fn an_ipv6_address_is_banned_by_command_as_the_log_would_have_it() {
-    let mut engine = engine();
-
-    let rows = |engine: &mut Engine, named: &str| {
-        let request = Request::Ban { whom: vec![whom(named)], jail: None, ban_time: None, reason: None };
-        let response = engine.handle_request(request, secs(0));
-        let Response::Ban(rows) = response else { panic!("{response:?}") };
-        rows
-    };
-    assert_eq!(rows(&mut engine, "2001:db8::9"), [(prefix("2001:db8::/64"), BanOutcome::Banned)]);
-    assert_eq!(rows(&mut engine, "2001:db8::9/128"), [(prefix("2001:db8::9"), BanOutcome::Banned)]);
-    assert_eq!(rows(&mut engine, "64:ff9b::192.0.2.9"), [(prefix("64:ff9b::192.0.2.9"), BanOutcome::Banned)]);
-
-    engine.reconfigure(Settings { ipv6_prefix: 56, ..settings() }, secs(1));
-    line(&mut engine, "2001:db8:0:1ff::9", 3, 1);
-    assert_eq!(rows(&mut engine, "2001:db8:0:200::9"), [(prefix("2001:db8:0:200::/56"), BanOutcome::Banned)]);
-    let banned: Vec<String> = engine.bans().iter().map(|ban| ban.prefix.to_string()).collect();
-    assert!(banned.contains(&"2001:db8:0:100::/56".to_owned()), "{banned:?}");
-    assert_eq!(unban(&mut engine, &["2001:db8:0:1ff::7"]), [(prefix("2001:db8:0:100::/56"), true)]);
-}
-
-#[test]
-fn no_neighbour_is_banned_for_an_allowed_ipv6_address() {
-    let mut engine = engine();
-    let friend = Allowed { prefix: prefix("2001:db8::7"), why: AllowReason::Configured };
-    engine.reconfigure(Settings { allow: vec![friend], ..settings() }, secs(0));
-
-    assert_eq!(ban(&mut engine, "2001:db8::7", None), BanOutcome::Refused(Refusal::AllowListed(friend)));
-    assert_eq!(engine.bans().len(), 0);
-    assert_eq!(ban(&mut engine, "2001:db8::9", None), BanOutcome::Banned);
-}
-
-#[test]
-fn unbanning_forgets_what_was_counted() {
-    let mut engine = engine();
-    line(&mut engine, "192.0.2.9", 2, 0);
-    line(&mut engine, "2001:db8::9", 2, 0);
-
-    unban(&mut engine, &["192.0.2.9", "2001:db8::1"]);
-
-    assert_eq!(engine.stats().tracked, 0);
-}
-
-#[test]
-fn unbanning_all_lifts_every_ban_and_count() {
-    let mut engine = engine();
-    line(&mut engine, "192.0.2.9", 3, 0);
-    ban(&mut engine, "192.0.2.9", None);
-    ban(&mut engine, "198.51.100.0/24", None);
-    line(&mut engine, "192.0.2.10", 1, 0);
-    for_kernel(&mut engine);
-
-    assert_eq!(engine.handle_request(Request::UnbanAll, secs(1)), Response::UnbanAll(3));
-
-    assert_eq!(for_kernel(&mut engine), [lift("192.0.2.9"), lift("198.51.100.0/24")]);
-    assert_eq!((engine.stats().tracked, engine.poll_timeout()), (0, None));
-}
-
-#[test]
-fn unbanning_very_many_is_one_command_and_what_is_banned_later_stays() {
-    let mut engine = engine();
-    engine.track_changes();
-    let many = u32::try_from(MAX_LIFTED_SINGLY).unwrap() + 1;
-    let whom = (0..many).map(|number| Whom::Address(Ipv4Addr::from_bits(0x0a00_0000 + number).into())).collect();
-    engine.handle_request(Request::Ban { whom, jail: None, ban_time: None, reason: None }, secs(0));
-    line(&mut engine, "192.0.2.9", 3, 0);
-    line(&mut engine, "192.0.2.10", 1, 0);
-    for_kernel(&mut engine);
-    engine.take_changes();
-    let bans = MAX_LIFTED_SINGLY + 2;
-
-    assert_eq!(engine.handle_request(Request::UnbanAll, secs(1)), Response::UnbanAll(bans));
-    ban(&mut engine, "192.0.2.9", Some(60));
-
-    assert_eq!(for_kernel(&mut engine), [Command::LiftAll { bans }, enforce("192.0.2.9", &[MANUAL], at(61))]);
-    let stats = engine.stats();
-    assert_eq!((stats.bans_v4, stats.tracked, engine.poll_timeout()), (1, 0, Some(secs(61))));
-    let changes = engine.take_changes();
-    assert!(changes.all_bans && changes.bans.len() == 1, "a store forgets all others");
-    let dovecot = stats.jails.iter().find(|jail| jail.id == DOVECOT).expect("it is there");
-    assert_eq!(dovecot.bans_in_force, 0);
 }
 
 #[test]
@@ -406,136 +313,6 @@ fn a_long_user_name_is_cut() {
 
     let Origin::Log { user: Some(user), .. } = &engine.bans()[0].origin else { panic!("from a log, with a user") };
     assert_eq!(user.len(), MAX_USER_BYTES);
-}
-
-#[test]
-fn past_lines_count_from_when_they_were_written_and_their_ban_begins_now() {
-    let mut engine = engine_at_noon();
-    for (stamp, from) in [
-        ("Nov 23 11:49:59", "192.0.2.1"),
-        ("Nov 23 11:50:01", "192.0.2.2"),
-        ("Nov 23 11:50:02", "192.0.2.2"),
-        ("Nov 23 11:59:59", "192.0.2.2"),
-    ] {
-        past(&mut engine, stamp, &failed(from, 1));
-    }
-
-    assert_eq!(for_kernel(&mut engine), [enforce("192.0.2.2", &[DOVECOT], at(NOON + 3_600))]);
-    let stats = engine.stats();
-    assert_eq!((stats.failures, stats.jails[0].failures, stats.jails[0].too_old), (4, 3, 1));
-    assert_eq!(stats.tracked, 0, "the one of ten minutes ago and a second is too old");
-}
-
-#[test]
-fn a_past_line_from_the_future_counts_now() {
-    let mut engine = engine_at_noon();
-    past(&mut engine, "Nov 23 12:05:00", &failed("192.0.2.9", 1));
-
-    let [Event::Found(found)] = &for_people(&mut engine)[..] else { panic!("found") };
-    assert_eq!(found.made, secs(NOON));
-}
-
-#[test]
-fn a_past_line_without_a_time_is_ignored_and_counted() {
-    let mut engine = engine_at_noon();
-    let bytes = format!("mx1 dovecot: {}", failed("192.0.2.9", 9));
-    engine.handle_line(Line { past: true, ..live(bytes.as_bytes()) }, secs(NOON));
-
-    let events = for_people(&mut engine);
-    assert!(matches!(events[..], [Event::Ignored { why: IgnoreReason::Undated, .. }]), "{events:?}");
-    assert_eq!((engine.stats().jails[0].ignored, engine.stats().jails[0].too_old), (1, 1));
-    engine.handle_line(live(bytes.as_bytes()), secs(NOON));
-    assert_eq!(for_kernel(&mut engine).len(), 1, "live it counts");
-}
-
-#[test]
-fn a_live_line_is_judged_at_its_arrival_whatever_it_says() {
-    let mut engine = engine_at_noon();
-    for stamp in ["Jan  1 00:00:00", "2099-11-23T12:00:00Z", "1000000000.5"] {
-        let bytes = format!("{stamp} mx1 dovecot: {}", failed("192.0.2.9", 1));
-        engine.handle_line(live(bytes.as_bytes()), secs(NOON));
-    }
-
-    assert_eq!(for_kernel(&mut engine), [enforce("192.0.2.9", &[DOVECOT], at(NOON + 3_600))]);
-}
-
-#[test]
-fn past_and_live_lines_add_up() {
-    let mut engine = engine_at_noon();
-    past(&mut engine, "Nov 23 11:55:00", &failed("192.0.2.9", 1));
-    line(&mut engine, "192.0.2.9", 1, NOON + 10);
-    assert_eq!(for_kernel(&mut engine), []);
-    line(&mut engine, "192.0.2.9", 1, NOON + 299);
-
-    assert_eq!(for_kernel(&mut engine), [enforce("192.0.2.9", &[DOVECOT], at(NOON + 299 + 3_600))]);
-}
-
-#[test]
-fn a_clock_that_was_set_moves_no_past_line_that_is_read_after_the_calendar_was() {
-    let mut engine = engine_at_noon();
-    // An hour later on the engine's clock the wall clock has been set back to noon.
-    let later = Calendar::new(secs(NOON + 3_600), "2026-11-23T12:00:00Z".parse().unwrap(), TimeZone::UTC);
-    engine.set_calendar(later);
-    let bytes = format!("Nov 23 11:59:00 mx1 dovecot: {}", failed("192.0.2.9", 1));
-    engine.handle_line(Line { past: true, ..live(bytes.as_bytes()) }, secs(NOON + 3_600));
-
-    let [Event::Found(found)] = &for_people(&mut engine)[..] else { panic!("found") };
-    assert_eq!(found.made, secs(NOON + 3_540));
-}
-
-#[test]
-fn rsyslog_s_repeated_message_counts_as_often_as_it_says() {
-    let mut engine = engine();
-    engine.handle_line(live(syslog(&format!("mx1 dovecot: {}", failed("192.0.2.9", 1))).as_bytes()), secs(0));
-    let again = format!("mx1 dovecot: message repeated 2 times: [ {}]", failed("192.0.2.9", 1));
-    engine.handle_line(live(syslog(&again).as_bytes()), secs(1));
-
-    let [ban] = &engine.bans()[..] else { panic!("one ban") };
-    assert!(matches!(ban.origin, Origin::Log { attempts, .. } if attempts == Attempts::whole(3)), "{ban:?}");
-}
-
-#[test]
-fn the_last_message_s_repetition_is_its_host_s_in_its_log() {
-    let failure = |host: &str| syslog(&format!("{host} dovecot: {}", failed("192.0.2.9", 1)));
-    let other = LogId::new(4);
-    let harmless = |host: &str| syslog(&format!("{host} postfix/smtpd[7]: connect from unknown[192.0.2.11]"));
-    let again = |text: &str| syslog(text);
-    // Lines of logs, and what the last one adds to the first failure.
-    for (lines, attempts) in [
-        (vec![(LOG, failure("mx1")), (LOG, again("mx1 last message repeated 1 times"))], 2),
-        (vec![(LOG, failure("mx1")), (LOG, again("last message repeated 1 time"))], 2),
-        (vec![(LOG, failure("mx1")), (LOG, again("mx2 last message repeated 1 times"))], 1),
-        (vec![(LOG, failure("mx1")), (other, again("mx1 last message repeated 1 times"))], 1),
-        (vec![(LOG, failure("mx1")), (LOG, harmless("mx1")), (LOG, again("mx1 last message repeated 1 times"))], 1),
-        (vec![(LOG, failure("mx1")), (LOG, harmless("mx2")), (LOG, again("mx1 last message repeated 1 times"))], 2),
-        (vec![(LOG, failure("mx1")), (LOG, harmless("mx2")), (LOG, again("last message repeated 1 times"))], 1),
-        (vec![(LOG, failure("mx1")), (other, harmless("mx1")), (LOG, again("mx1 last message repeated 1 times"))], 2),
-        (vec![(LOG, failure("mx1")), (LOG, again("mx1 dovecot: last message repeated 9 times"))], 1),
-        (vec![(LOG, failure("mx1")), (LOG, again("mx1 dovecot: imap-login: last message repeated 9 times"))], 1),
-        (vec![(LOG, failure("mx1")), (LOG, "rubbish".into()), (LOG, again("mx1 last message repeated 1 times"))], 1),
-        (vec![(LOG, failure("mx1")), (LOG, again("mx1 last message repeated 0 times"))], 1),
-    ] {
-        let mut engine = engine();
-        for (log, text) in &lines {
-            engine.handle_line(Line { log: *log, ..live(text.as_bytes()) }, secs(0));
-        }
-        assert_eq!(engine.stats().jails[0].attempts, Attempts::whole(attempts), "{lines:?}");
-    }
-}
-
-#[test]
-fn repetitions_repeat_themselves_and_are_bounded() {
-    let mut settings = settings();
-    settings.jails[0].limits.max_retry = 1_000;
-    let mut engine = Engine::new(settings);
-    engine.handle_line(live(syslog(&format!("mx1 dovecot: {}", failed("192.0.2.9", 1))).as_bytes()), secs(0));
-    for (times, attempts) in [("3", 4), ("5", 9), ("99999999999", 1_009)] {
-        let again = syslog(&format!("mx1 last message repeated {times} times"));
-        engine.handle_line(live(again.as_bytes()), secs(1));
-        assert_eq!(engine.stats().jails[0].attempts, Attempts::whole(attempts));
-    }
-    engine.handle_line(live(syslog("mx1 last message repeated 9 times").as_bytes()), secs(1));
-    assert_eq!(engine.stats().jails[0].attempts, Attempts::whole(1_009), "banned already");
 }
 
 fn engine() -> Engine {

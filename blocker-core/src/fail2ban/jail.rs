@@ -1,5 +1,6 @@
 //! Jails: what `jail.conf` and its kin say of each.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::action::Action;
@@ -276,12 +277,19 @@ impl Reader<'_> {
         }
     }
 
-    fn number(&mut self, key: &str) -> Option<u32> {
-        let number = self.text(key)?.parse().ok();
-        if number.is_none() {
-            self.unexpected(key, "a whole number");
+    /// The value of a key, or a fault that says what was `expected`.
+    fn parsed<T: FromStr>(&mut self, key: &str, expected: &'static str) -> Option<T> {
+        match self.text(key)?.parse() {
+            Ok(value) => Some(value),
+            Err(_) => {
+                self.unexpected(key, expected);
+                None
+            }
         }
-        number
+    }
+
+    fn number(&mut self, key: &str) -> Option<u32> {
+        self.parsed(key, "a whole number")
     }
 
     fn ban_time(&mut self, key: &str) -> Option<BanTime> {
@@ -406,13 +414,7 @@ impl Reader<'_> {
 
     fn increment(&mut self) -> Increment {
         let numbers = |text: &str| text.split_whitespace().map(|word| word.parse().ok()).collect::<Option<Vec<f64>>>();
-        let factor = self.text("bantime.factor").and_then(|text| {
-            let factor = text.parse().ok();
-            if factor.is_none() {
-                self.unexpected("bantime.factor", "a number");
-            }
-            factor
-        });
+        let factor = self.parsed("bantime.factor", "a number");
         let multipliers = self.text("bantime.multipliers").and_then(|text| {
             let multipliers = numbers(&text);
             if multipliers.is_none() {

@@ -43,6 +43,7 @@ mod status;
 mod supervisor;
 mod sweep;
 mod taken;
+mod told;
 mod trial;
 mod turns;
 mod unsettled;
@@ -59,7 +60,7 @@ use blocker_core::engine::{AdoptedBan, Engine, JailSet, Memory};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::clock::{self, Reading};
+use crate::clock;
 use crate::control::access::Access;
 use crate::control::fail2ban;
 use crate::control::server::{Call, Server};
@@ -70,7 +71,7 @@ use crate::network::allow_files::AllowFiles;
 use crate::network::changes::Changes;
 use crate::network::{Found, default_routes};
 use crate::notify::Notifier;
-use crate::source::{Printed, SourceEvent};
+use crate::source::SourceEvent;
 
 use carried::Batch;
 use closer::Closer;
@@ -80,7 +81,7 @@ use interfaces::Interfaces;
 use jails::Numbered;
 use keeper::Keeper;
 use looks::Looks;
-use sources::{Begin, Sources};
+use sources::Sources;
 use supervisor::Supervisor;
 use sweep::Sweeping;
 use trial::{Capped, Trial};
@@ -382,70 +383,6 @@ impl<'a> Daemon<'a> {
         let stats = self.engine.stats();
         let bans = stats.bans_v4 + stats.bans_v6 + stats.networks;
         tracing::info!(bans, counts = stats.tracked, took = ?began.elapsed(), "goes on from where an earlier run ended");
-    }
-
-    /// Ends the sources that nobody wants, and begins the others where they were left.
-    fn start_sources(&mut self) -> Result<()> {
-        self.keeper.source_names = self.sources.names();
-        let Keeper { logs, cursors, printed, hash_key, .. } = &mut self.keeper;
-        let begin = Begin {
-            logs: &|name| logs.marks(name),
-            journals: &|name| cursors.mark(name),
-            commands: &|name| Printed::new(*hash_key, printed.lines(name)),
-        };
-        self.sources.start(&begin)?;
-        logs.retain(|name| self.sources.has(name));
-        cursors.retain(|name| self.sources.has_journal(name));
-        printed.retain(|name| self.sources.has(name));
-        Ok(())
-    }
-
-    fn handle_source(&mut self, event: SourceEvent) {
-        match event {
-            SourceEvent::Lines(batch) => {
-                if batch.is_past() {
-                    self.engine.set_calendar(Reading::take().calendar());
-                }
-                if tracing::enabled!(tracing::Level::TRACE) {
-                    for bytes in batch.lines() {
-                        tracing::trace!(line = %bytes.escape_ascii(), "judges");
-                    }
-                }
-                self.engine.tell_failures(self.events.wants_failures());
-                let mut lines = batch.to_judge();
-                // They have arrived together.
-                let arrived = clock::now();
-                loop {
-                    let may_be_more = self.engine.handle_next(&mut lines, arrived);
-                    self.carry_out();
-                    if !may_be_more {
-                        break;
-                    }
-                }
-                // With all that the lines have caused, and not before.
-                if let (Some(name), Some(mark)) = (self.sources.name(batch.source()), batch.mark()) {
-                    self.keeper.logs.note(name, mark.clone());
-                }
-                if let Some(name) = self.sources.name(batch.source()) {
-                    self.keeper.printed.note(name, batch.printed());
-                }
-                if let (Some(name), Some(mark)) = (self.sources.journal_name(batch.source()), batch.journal_mark()) {
-                    self.keeper.cursors.note(name, mark.clone());
-                }
-            }
-            SourceEvent::Lost(id, marks) => {
-                if let Some(name) = self.sources.name(id) {
-                    self.keeper.logs.lose(name, &marks);
-                }
-            }
-            SourceEvent::State(id, state) => {
-                if let Some(name) = self.sources.name(id) {
-                    self.keeper.logs.begin(name);
-                }
-                self.sources.set_state(id, state);
-            }
-            SourceEvent::End => self.is_over = true,
-        }
     }
 
     fn handle_timeout(&mut self) {

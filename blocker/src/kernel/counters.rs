@@ -5,6 +5,37 @@ use blocker_common::{Counter, Outcome};
 
 use super::{Maps, slots};
 
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It goes no further.
+    Dropped,
+    /// It goes on, and would not if what bans it were not only observed.
+    WouldBeDropped,
+    /// It goes on.
+    Passed,
+}
+
+impl Fate {
+    /// That of packets with an outcome.
+    #[must_use]
+    pub fn of(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::DropBanned | Outcome::DropHidden => Self::Dropped,
+            Outcome::PassObserved => Self::WouldBeDropped,
+            Outcome::PassUnprotected
+            | Outcome::PassClean
+            | Outcome::PassExpired
+            | Outcome::PassOutOfScope
+            | Outcome::PassAllowed
+            | Outcome::PassNotIp
+            | Outcome::PassTruncated
+            | Outcome::PassMalformed
+            | Outcome::PassVlanTooDeep => Self::Passed,
+        }
+    }
+}
+
 /// Packets and bytes by outcome, in the order of [`Outcome::ALL`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Totals(pub Vec<(Outcome, Counter)>);
@@ -15,7 +46,7 @@ impl Totals {
     pub fn dropped(&self) -> u64 {
         self.0
             .iter()
-            .filter(|(outcome, _)| matches!(outcome, Outcome::DropBanned | Outcome::DropHidden))
+            .filter(|(outcome, _)| Fate::of(*outcome) == Fate::Dropped)
             .map(|(_, counter)| counter.packets)
             .sum()
     }

@@ -46,7 +46,7 @@ pub use blocklist::KernelBan;
 pub use bpffs::{Bpffs, bpffs};
 pub use capabilities::{may_raise_limits, missing_capabilities, require as require_capabilities};
 pub use capacity::Capacity;
-pub use counters::{Totals, by_interface};
+pub use counters::{Fate, Totals, by_interface};
 pub use detach::{Detached, detach};
 pub use inspect::{OurLink, our_links, program_name};
 pub use jails::{JailPorts, MANUAL_JAIL, NumberedPorts};

@@ -9,6 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::control::status::{JailStatus, PacketCount, ReceiverStatus, SourceStatus, Status};
+use crate::kernel::Fate;
 
 /// All metrics in Prometheus' text format. `started` is when the daemon did, in seconds since 1970.
 ///
@@ -258,18 +259,10 @@ fn interfaces(status: &Status) -> Vec<Family> {
 /// What is done with a packet, and why.
 fn action(outcome: Outcome) -> (&'static str, &'static str) {
     let name = outcome.name();
-    match outcome {
-        Outcome::PassObserved => ("would_drop", "observed"),
-        Outcome::DropBanned | Outcome::DropHidden => ("drop", name.trim_start_matches("drop_")),
-        Outcome::PassUnprotected
-        | Outcome::PassClean
-        | Outcome::PassExpired
-        | Outcome::PassOutOfScope
-        | Outcome::PassAllowed
-        | Outcome::PassNotIp
-        | Outcome::PassTruncated
-        | Outcome::PassMalformed
-        | Outcome::PassVlanTooDeep => ("pass", name.trim_start_matches("pass_")),
+    match Fate::of(outcome) {
+        Fate::Dropped => ("drop", name.trim_start_matches("drop_")),
+        Fate::WouldBeDropped => ("would_drop", name.trim_start_matches("pass_")),
+        Fate::Passed => ("pass", name.trim_start_matches("pass_")),
     }
 }
 

@@ -17,11 +17,11 @@ use super::begin::{Known, Places};
 use super::lists::{self, Lists};
 use super::report::{self, Span};
 use super::schema::{self, Refusal};
-use super::wall::{Offset, Stamp, boot_id};
+use super::wall::{self, Offset, Stamp, boot_id};
 use super::{FILE_NAME, Loaded, PastBan, Transaction, account, grants, history, printed, rows, sessions, twins};
 use crate::clock::Reading;
 use crate::control::report::Report;
-use crate::source::{JournalMark, Mark, Marks};
+use crate::source::{JournalMark, Marks};
 
 /// Most files remembered of one source; beyond it the one first read is forgotten. A source remembers fewer itself.
 const MAX_LOGS: i64 = 2048;
@@ -257,7 +257,7 @@ impl Database {
         if !is_of_a_daemon {
             written.execute_batch("DELETE FROM logs; DELETE FROM sources; DELETE FROM cursors")?;
         }
-        put_logs(&written, &places.logs, noted)?;
+        rows::put_logs(&written, &places.logs, noted)?;
         for (source, mark) in &places.cursors {
             rows::put_cursor(&written, source, mark)?;
         }
@@ -306,7 +306,7 @@ impl Database {
 
         let written = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if let Some(step) = step {
-            move_rows(&written, step)?;
+            wall::move_rows(&written, step)?;
         }
         for (is_all, table) in [
             (all_bans, "bans"),
@@ -371,7 +371,7 @@ impl Database {
         for (source, device, inode) in lost_logs {
             rows::remove_mark(&written, source, *device, *inode)?;
         }
-        put_logs(&written, logs, *collected)?;
+        rows::put_logs(&written, logs, *collected)?;
         for (source, mark) in cursors {
             rows::put_cursor(&written, source, mark)?;
         }
@@ -429,47 +429,11 @@ impl Database {
     }
 }
 
-fn put_logs(connection: &Connection, logs: &[(String, Vec<Mark>)], noted: i64) -> Result<()> {
-    for (source, marks) in logs {
-        connection.prepare_cached("INSERT OR IGNORE INTO sources (source) VALUES (?1)")?.execute([source])?;
-        for mark in marks {
-            rows::put_mark(connection, source, mark, noted)?;
-        }
-    }
-    Ok(())
-}
-
 /// Whose a row is, if it is somebody's.
 pub(super) fn key(row: &rusqlite::Row<'_>, jail: impl Fn(&str) -> Option<JailId>) -> Result<Option<Key>> {
     let prefix = row.get_ref(0)?.as_str()?.parse().ok();
     let jail = jail(row.get_ref(1)?.as_str()?);
     Ok(prefix.zip(jail))
-}
-
-/// Moves all times by `step` nanoseconds: the clock was set.
-fn move_rows(connection: &Connection, step: i64) -> Result<()> {
-    // An end so far away that it cannot be moved stays the farthest there is.
-    let (latest, earliest) = (i64::MAX.saturating_sub(step.max(0)), i64::MIN.saturating_sub(step.min(0)));
-    let moved = |column: &str| format!("{column} = max(min({column}, ?2), ?3) + ?1");
-    let bans = format!("UPDATE bans SET {}, {}", moved("started"), moved("until"));
-    let failures = format!("UPDATE failures SET {}", moved("latest"));
-    let lists = format!("UPDATE lists SET {}, {}", moved("started"), moved("until"));
-    connection.execute(&bans, [step, latest, earliest])?;
-    let [history, twins, sessions] =
-        ["history", "twins", "sessions"].map(|table| format!("UPDATE {table} SET {}", moved("last")));
-    let allowed = format!("UPDATE allowed SET {}, {}", moved("since"), moved("until"));
-    connection.execute(&allowed, [step, latest, earliest])?;
-    connection.execute(&lists, [step, latest, earliest])?;
-    connection.execute(&failures, [step, latest, earliest])?;
-    connection.execute(&history, [step, latest, earliest])?;
-    connection.execute(&twins, [step, latest, earliest])?;
-    connection.execute(&sessions, [step, latest, earliest])?;
-    for (table, columns) in account::TIMES {
-        let columns: Vec<String> = columns.iter().map(|column| moved(column)).collect();
-        let times = format!("UPDATE {table} SET {}", columns.join(", "));
-        connection.execute(&times, [step, latest, earliest])?;
-    }
-    Ok(())
 }
 
 /// The texts of keys, in a buffer that serves them all.

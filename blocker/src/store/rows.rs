@@ -177,6 +177,17 @@ pub(super) fn put_mark(connection: &Connection, source: &str, mark: &Mark, now: 
     put.execute(params![source, path, numbers.0, numbers.1, numbers.2, before, skipping, now]).map(drop)
 }
 
+/// Writes places in logs, and whose sources' they are.
+pub(super) fn put_logs(connection: &Connection, logs: &[(String, Vec<Mark>)], noted: i64) -> Result<()> {
+    for (source, marks) in logs {
+        connection.prepare_cached("INSERT OR IGNORE INTO sources (source) VALUES (?1)")?.execute([source])?;
+        for mark in marks {
+            put_mark(connection, source, mark, noted)?;
+        }
+    }
+    Ok(())
+}
+
 pub(super) const CURSORS: &str = "SELECT source, cursor FROM cursors LIMIT ?1";
 
 /// Writes a place in a journal in place of an earlier one.

@@ -1,6 +1,7 @@
 //! Tests on real files: what is written is read back, by the same boot and by another, whatever happens in between.
 
 use std::fs;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use blocker_core::attempts::Attempts;
 use blocker_core::bans::Uid;
-use blocker_core::engine::{Ban, Counted, Entry, Key, Origin};
+use blocker_core::engine::{Ban, Counted, Entry, Evidence, Key, Origin};
 use blocker_core::keyed::Tag;
 use blocker_core::prefix::Prefix;
 use blocker_core::time::{Timestamp, Until};
@@ -456,6 +457,21 @@ fn counted(failures: &[(i64, u32)]) -> Counted {
         .iter()
         .map(|&(at, tenths)| Tries { at: secs(at), attempts: Attempts::tenths(tenths), user: Tag::new(tenths - 1) })
         .collect()
+}
+
+fn evidence(addr: IpAddr, line: &[u8], user: &[u8]) -> Evidence {
+    Evidence {
+        line: line.into(),
+        is_cut: false,
+        addr,
+        user: Some(user.into()),
+        filter: "dovecot".into(),
+        pattern: "auth failed".into(),
+        made: secs(90),
+        attempts: Attempts::whole(2),
+        count: Attempts::whole(5),
+        of: 5,
+    }
 }
 
 fn mark(path: &str, inode: u64) -> Mark {

@@ -10,7 +10,9 @@
 use std::fs;
 
 use blocker_core::time::Timestamp;
+use rusqlite::{Connection, Result};
 
+use super::account;
 use crate::clock::Reading;
 
 /// The clock was set if it differs from before by more than this, in nanoseconds. It is also adjusted by small steps all the
@@ -69,6 +71,32 @@ impl Offset {
 #[must_use]
 pub fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or_else(|_| String::new(), |id| id.trim().to_owned())
+}
+
+/// Moves all times by `step` nanoseconds: the clock was set.
+pub(super) fn move_rows(connection: &Connection, step: i64) -> Result<()> {
+    // An end so far away that it cannot be moved stays the farthest there is.
+    let (latest, earliest) = (i64::MAX.saturating_sub(step.max(0)), i64::MIN.saturating_sub(step.min(0)));
+    let moved = |column: &str| format!("{column} = max(min({column}, ?2), ?3) + ?1");
+    let bans = format!("UPDATE bans SET {}, {}", moved("started"), moved("until"));
+    let failures = format!("UPDATE failures SET {}", moved("latest"));
+    let lists = format!("UPDATE lists SET {}, {}", moved("started"), moved("until"));
+    connection.execute(&bans, [step, latest, earliest])?;
+    let [history, twins, sessions] =
+        ["history", "twins", "sessions"].map(|table| format!("UPDATE {table} SET {}", moved("last")));
+    let allowed = format!("UPDATE allowed SET {}, {}", moved("since"), moved("until"));
+    connection.execute(&allowed, [step, latest, earliest])?;
+    connection.execute(&lists, [step, latest, earliest])?;
+    connection.execute(&failures, [step, latest, earliest])?;
+    connection.execute(&history, [step, latest, earliest])?;
+    connection.execute(&twins, [step, latest, earliest])?;
+    connection.execute(&sessions, [step, latest, earliest])?;
+    for (table, columns) in account::TIMES {
+        let columns: Vec<String> = columns.iter().map(|column| moved(column)).collect();
+        let times = format!("UPDATE {table} SET {}", columns.join(", "));
+        connection.execute(&times, [step, latest, earliest])?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Jails of fail2ban's that are run with their own filters.
 
+use super::properties::options;
 use super::*;
 use crate::config::{Config, Whose};
 use crate::filter::Filter;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::places::Log;
 use crate::control::status::{Alarms, BanCounts, Confirmation, InterfaceStatus, JailStatus, PacketCount, TableStatus};
 use crate::control::watch::{Attacker, JournalPlace, NewBan, Watch};
+use crate::kernel::Fate;
 
 /// How it is, and how fast it changes. Rates are per second; there are none the first time, nor after a restart of the daemon.
 #[derive(Clone, Debug, Serialize)]
@@ -217,9 +218,9 @@ impl Since {
             }
         };
         Packets {
-            dropped: flow(|outcome| fate(outcome) == Fate::Dropped),
-            would_drop: flow(|outcome| fate(outcome) == Fate::WouldBeDropped),
-            passed: flow(|outcome| fate(outcome) == Fate::Passed),
+            dropped: flow(|outcome| Fate::of(outcome) == Fate::Dropped),
+            would_drop: flow(|outcome| Fate::of(outcome) == Fate::WouldBeDropped),
+            passed: flow(|outcome| Fate::of(outcome) == Fate::Passed),
         }
     }
 
@@ -233,29 +234,6 @@ impl Since {
                 Fought { attacker: attacker.clone(), packets_per_s }
             })
             .collect()
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Dropped,
-    WouldBeDropped,
-    Passed,
-}
-
-fn fate(outcome: Outcome) -> Fate {
-    match outcome {
-        Outcome::DropBanned | Outcome::DropHidden => Fate::Dropped,
-        Outcome::PassObserved => Fate::WouldBeDropped,
-        Outcome::PassUnprotected
-        | Outcome::PassClean
-        | Outcome::PassExpired
-        | Outcome::PassOutOfScope
-        | Outcome::PassAllowed
-        | Outcome::PassNotIp
-        | Outcome::PassTruncated
-        | Outcome::PassMalformed
-        | Outcome::PassVlanTooDeep => Fate::Passed,
     }
 }
 

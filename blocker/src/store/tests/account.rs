@@ -1,12 +1,13 @@
 //! The account of single bans: what is told of it, and how long.
 
-use std::net::IpAddr;
-
 use blocker_core::allowlist::{AllowReason, Allowed};
+use blocker_core::engine::UnbanReason;
 use blocker_core::engine::account::Note;
-use blocker_core::engine::{Evidence, UnbanReason};
 
 use super::*;
+
+/// Who failed: not every name is a text.
+const USER: &[u8] = b"bob\0\xff";
 
 const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -132,7 +133,7 @@ fn no_more_bans_than_the_bound_are_kept_and_the_first_ones_go() {
         jail: DOVECOT,
         ban: ban(100, Until::Forever),
         limits: None,
-        evidence: [evidence(host(n).addr(), b"line")].into(),
+        evidence: [evidence(host(n).addr(), b"line", USER)].into(),
     });
     note(&dir, notes.collect());
 
@@ -188,24 +189,9 @@ fn told(dir: &TempDir, of: &str) -> Vec<PastBan> {
 
 fn began(of: &str, started: i64, lines: &[&[u8]]) -> Note {
     let prefix = prefix(of);
-    let evidence = lines.iter().map(|line| evidence(prefix.addr(), line)).collect();
+    let evidence = lines.iter().map(|line| evidence(prefix.addr(), line, USER)).collect();
     let ban = ban(started, Until::At(secs(started + 100)));
     Note::Began { prefix, jail: DOVECOT, ban, limits: Some((5, secs_long(600))), evidence }
-}
-
-fn evidence(addr: IpAddr, line: &[u8]) -> Evidence {
-    Evidence {
-        line: line.into(),
-        is_cut: false,
-        addr,
-        user: Some((*b"bob\0\xff").into()),
-        filter: "dovecot".into(),
-        pattern: "auth failed".into(),
-        made: secs(90),
-        attempts: Attempts::whole(2),
-        count: Attempts::whole(5),
-        of: 5,
-    }
 }
 
 fn secs_long(secs: u64) -> Duration {

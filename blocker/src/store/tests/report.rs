@@ -112,8 +112,9 @@ fn a_full_account_is_summed_up_in_seconds_and_says_from_when_on_it_is_whole() {
     let many = u32::try_from(crate::store::account::MAX_BANS).unwrap() + 5;
     for first in (0..many).step_by(16_384) {
         let notes = (first..many.min(first + 16_384)).map(|n| {
-            let lines: Vec<Evidence> =
-                (0..10).map(|line| evidence(host(n), &format!("user{}", n * 10 + line))).collect();
+            let lines: Vec<Evidence> = (0..10)
+                .map(|line| evidence(host(n).addr(), b"a line", format!("user{}", n * 10 + line).as_bytes()))
+                .collect();
             let limits = Some((5, Duration::from_secs(600)));
             let started = 100 + i64::from(n) / 100;
             Note::Began {
@@ -206,20 +207,11 @@ fn began(of: &str, started: i64, jail: JailId, user: &str) -> Note {
     let prefix = prefix(of);
     let origin = Origin::Log { attempts: Attempts::whole(5), user: None, pattern: "auth failed".into() };
     let ban = Ban { started: secs(started), until: Until::At(secs(started + 100)), origin };
-    Note::Began { prefix, jail, ban, limits: None, evidence: [evidence(prefix, user)].into() }
-}
-
-fn evidence(prefix: Prefix, user: &str) -> Evidence {
-    Evidence {
-        line: b"a line"[..].into(),
-        is_cut: false,
-        addr: prefix.addr(),
-        user: Some(user.as_bytes().into()),
-        filter: "dovecot".into(),
-        pattern: "auth failed".into(),
-        made: secs(90),
-        attempts: Attempts::whole(2),
-        count: Attempts::whole(5),
-        of: 5,
+    Note::Began {
+        prefix,
+        jail,
+        ban,
+        limits: None,
+        evidence: [evidence(prefix.addr(), b"a line", user.as_bytes())].into(),
     }
 }
