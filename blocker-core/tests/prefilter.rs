@@ -78,7 +78,10 @@ fn commands(engine: &mut Engine) -> Vec<Command> {
 
 /// Judges the lines of a batch, which end as they end in a file, as the daemon does.
 fn judge(engine: &mut Engine, bytes: &[u8], ends: &[usize], now: Timestamp) -> Vec<Command> {
-    let mut lines = Lines::new(SOURCE, LOG, false, bytes, ends);
+    judge_all(engine, Lines::new(SOURCE, LOG, false, bytes, ends), now)
+}
+
+fn judge_all(engine: &mut Engine, mut lines: Lines<'_>, now: Timestamp) -> Vec<Command> {
     let mut got = Vec::new();
     loop {
         let may_be_more = engine.handle_next(&mut lines, now);
@@ -148,7 +151,8 @@ proptest! {
         let all: Vec<Filter> = Filters::builtin().iter().cloned().chain(of_fail2ban()).collect();
         let mut filters: Vec<Filter> = which.iter().map(|index| index.get(&all).clone()).collect();
         filters.dedup_by(|a, b| a.name() == b.name());
-        let (mut each, mut some, mut untold) = (engine(&filters), engine(&filters), engine(&filters));
+        let [mut each, mut some, mut untold, mut newlines] = [(); 4].map(|()| engine(&filters));
+        let mut empty = 0;
         untold.tell_failures(false);
         for (second, batch) in (0..).zip(&batches) {
             let now = Timestamp::from_secs(second);
@@ -165,6 +169,12 @@ proptest! {
                 ends.push(bytes.len());
             }
             prop_assert_eq!(&judge(&mut some, &bytes, &ends, now), &expected);
+            // A line that has no end gets one here, and an empty line behind it.
+            let text: Vec<&[u8]> =
+                batch.iter().flat_map(|(line, end)| [line.as_slice(), if end.is_empty() { b"\n\r\n" } else { *end }]).collect();
+            empty += batch.iter().filter(|(_, end)| end.is_empty()).count() as u64;
+            let text = text.concat();
+            prop_assert_eq!(&judge_all(&mut newlines, Lines::by_newlines(SOURCE, LOG, false, &text), now), &expected);
             let is_of_one = |command: &Command| {
                 matches!(command, Command::Notify(Event::Found(_) | Event::Ignored { .. }))
             };
@@ -173,5 +183,8 @@ proptest! {
         }
         prop_assert_eq!(comparable(some.stats()), comparable(each.stats()));
         prop_assert_eq!(untold.stats(), some.stats());
+        let Stats { lines, no_match, .. } = comparable(some.stats());
+        let expected = Stats { lines: lines + empty, no_match: no_match + empty, ..comparable(some.stats()) };
+        prop_assert_eq!(comparable(newlines.stats()), expected);
     }
 }

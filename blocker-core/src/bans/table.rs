@@ -20,7 +20,7 @@ use crate::time::{Timestamp, Until};
 pub(super) struct Table {
     v4: BTreeMap<Key4, Held>,
     v6: BTreeMap<Key6, Held>,
-    /// Keys of `v4`: of whole addresses, those entered last.
+    /// Whole addresses of `v4`, those entered last.
     latest: Latest,
     /// What the ban entered last came from: the next one probably does too.
     last: Option<Arc<Origin>>,
@@ -91,9 +91,9 @@ fn unpacked(addr: IpAddr, low: u64) -> Option<(Prefix, JailId)> {
 }
 
 impl Key4 {
-    /// Whether the prefix is a whole address; then the key is not zero.
-    fn is_host(self) -> bool {
-        self.0 >> 8 & 0xff == 32
+    /// The address and the jail, in 40 bits, if the prefix is a whole address.
+    fn of_host(self) -> Option<u64> {
+        (self.0 >> 8 & 0xff == 32).then_some(self.0 >> 16 << 8 | self.0 & 0xff)
     }
 
     fn unpack(self) -> Option<(Prefix, JailId)> {
@@ -116,8 +116,8 @@ impl Table {
         let held = Held { started, end: until.into(), origin: self.shared(origin) };
         match key(prefix, jail) {
             Key::V4(key) => {
-                if key.is_host() {
-                    self.latest.insert(key.0);
+                if let Some(host) = key.of_host() {
+                    self.latest.insert(host);
                 }
                 self.v4.insert(key, held).is_some()
             }
@@ -129,7 +129,9 @@ impl Table {
     pub(super) fn remove(&mut self, prefix: Prefix, jail: JailId) -> Option<Timestamp> {
         let held = match key(prefix, jail) {
             Key::V4(key) => {
-                self.latest.remove(key.0);
+                if let Some(host) = key.of_host() {
+                    self.latest.remove(host);
+                }
                 self.v4.remove(&key)
             }
             Key::V6(key) => self.v6.remove(&key),
@@ -145,7 +147,10 @@ impl Table {
     /// Whether `jail` bans exactly `prefix`.
     pub(super) fn has(&self, prefix: Prefix, jail: JailId) -> bool {
         match key(prefix, jail) {
-            Key::V4(key) => self.latest.has(key.0) || self.v4.contains_key(&key),
+            Key::V4(key) => {
+                let known = key.of_host().and_then(|host| self.latest.has(host));
+                known.unwrap_or_else(|| self.v4.contains_key(&key))
+            }
             Key::V6(key) => self.v6.contains_key(&key),
         }
     }
@@ -349,6 +354,22 @@ mod tests {
         }
         assert_eq!(Until::from(End::from(Until::Forever)), Until::Forever);
         assert!(End::from(Until::At(Timestamp::from_nanos(i64::MAX))) < End::from(Until::Forever));
+    }
+
+    #[test]
+    fn of_so_many_that_some_are_driven_out_it_is_still_known_who_is_banned() {
+        let mut table = Table::default();
+        let spread = |n: u32| Prefix::host(Ipv4Addr::from_bits(n.wrapping_mul(0x0101_0101)).into());
+        for n in 0..70_000 {
+            table.insert(spread(n), JailId::MIN, ban(Origin::Adopted, Until::Forever));
+        }
+        for n in (0..70_000).step_by(2) {
+            table.remove(spread(n), JailId::MIN);
+        }
+        for n in 0..80_000 {
+            assert_eq!(table.has(spread(n), JailId::MIN), n % 2 == 1 && n < 70_000, "{n}");
+            assert!(!table.has(spread(n), JailId::MAX));
+        }
     }
 
     proptest! {

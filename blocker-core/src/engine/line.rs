@@ -1,6 +1,6 @@
 //! From a line to what the filters of the jails make of it.
 
-use std::ops::Range;
+use memchr::{memchr, memchr_iter, memrchr};
 
 use super::logs::Log;
 use super::stats::Counters;
@@ -33,8 +33,8 @@ pub struct Lines<'a> {
     log: LogId,
     past: bool,
     text: Text<'a>,
-    /// How many of them have been judged or passed over.
-    judged: usize,
+    /// The first that has neither been judged nor passed over.
+    next: Place,
     found: Found,
 }
 
@@ -44,49 +44,123 @@ impl<'a> Lines<'a> {
     /// Ends must ascend and lie within `bytes`: a line of which that is not true is empty.
     #[must_use]
     pub fn new(source: SourceId, log: LogId, past: bool, bytes: &'a [u8], ends: &'a [usize]) -> Self {
-        Self { source, log, past, text: Text { bytes, ends }, judged: 0, found: Found::default() }
+        Self::of(source, log, past, Text { bytes, ends: Some(ends) })
     }
 
-    /// Goes to the next line that `prefilter` is for, or to the end. Returns the numbers of those passed over.
-    fn pass(&mut self, prefilter: &Prefilter) -> Range<usize> {
-        let first = self.judged;
-        let ends = self.text.ends.get(first..).unwrap_or_default();
-        let passed_over = match prefilter.find(self.text.bytes, self.text.start(first), &mut self.found) {
-            Some(at) => ends.iter().take_while(|end| **end <= at).count(),
-            None => ends.len(),
-        };
-        self.judged += passed_over;
-        first..self.judged
+    /// The lines in `bytes`, each of which ends with its newline; empty ones may be among them.
+    ///
+    /// Cheaper where most are passed over, since nobody need know where each of those ends.
+    #[must_use]
+    pub fn by_newlines(source: SourceId, log: LogId, past: bool, bytes: &'a [u8]) -> Self {
+        Self::of(source, log, past, Text { bytes, ends: None })
+    }
+
+    fn of(source: SourceId, log: LogId, past: bool, text: Text<'a>) -> Self {
+        Self { source, log, past, text, next: Place::default(), found: Found::default() }
+    }
+
+    /// Goes to the next line that `prefilter` is for, or to the end.
+    fn pass(&mut self, prefilter: &Prefilter) -> Passed<'a> {
+        let from = self.next;
+        let worth_it = prefilter.find(self.text.bytes, from.at, &mut self.found);
+        self.next = self.text.pass(from, worth_it);
+        Passed { text: self.text, from, to: self.next }
     }
 
     /// Takes the next line.
     fn take(&mut self) -> Option<Line<'a>> {
-        let index = self.judged;
-        self.text.ends.get(index)?;
-        self.judged += 1;
-        Some(Line { source: self.source, log: self.log, bytes: self.text.line(index), past: self.past })
+        let (bytes, next) = self.text.line(self.next)?;
+        self.next = next;
+        Some(Line { source: self.source, log: self.log, bytes, past: self.past })
+    }
+
+    /// Whether all have been judged or passed over.
+    fn is_over(&self) -> bool {
+        match self.text.ends {
+            Some(ends) => self.next.number >= ends.len(),
+            None => self.next.at >= self.text.bytes.len(),
+        }
     }
 }
 
-/// The bytes of lines, and where each ends.
+/// Where a line begins, and how many are before it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    at: usize,
+    number: usize,
+}
+
+/// The bytes of lines, and where each ends: behind its newline if nothing is said.
 #[derive(Clone, Copy, Debug)]
 struct Text<'a> {
     bytes: &'a [u8],
-    ends: &'a [usize],
+    ends: Option<&'a [usize]>,
 }
 
 impl<'a> Text<'a> {
-    /// Where the line numbered `index` begins.
-    fn start(self, index: usize) -> usize {
-        index.checked_sub(1).map_or(0, |before| self.ends.get(before).copied().unwrap_or(usize::MAX))
+    /// The line at a place, without its newline, and the place of the next; `None` behind the last.
+    fn line(self, Place { at, number }: Place) -> Option<(&'a [u8], Place)> {
+        let end = match self.ends {
+            Some(ends) => *ends.get(number)?,
+            None => {
+                let rest = self.bytes.get(at..).filter(|rest| !rest.is_empty())?;
+                memchr(b'\n', rest).map_or(self.bytes.len(), |newline| at + newline + 1)
+            }
+        };
+        let line = self.bytes.get(at..end).unwrap_or_default();
+        let line = line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line));
+        Some((line, Place { at: end, number: number + 1 }))
     }
 
-    /// The line numbered `index`, without its newline; empty if there is none.
-    fn line(self, index: usize) -> &'a [u8] {
-        let start = self.start(index);
-        let end = self.ends.get(index).copied().unwrap_or(start);
-        let line = self.bytes.get(start..end).unwrap_or_default();
-        line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line))
+    /// The first place at or behind `from` whose line has the byte at `worth_it`; the end if there is none.
+    fn pass(self, from: Place, worth_it: Option<usize>) -> Place {
+        let Some(ends) = self.ends else {
+            let rest = self.bytes.get(from.at..).unwrap_or_default();
+            let passed = match worth_it.and_then(|worth_it| rest.get(..worth_it.checked_sub(from.at)?)) {
+                Some(before) => &rest[..memrchr(b'\n', before).map_or(0, |newline| newline + 1)],
+                None => rest,
+            };
+            let unended = passed.last().is_some_and(|&last| last != b'\n');
+            let lines = memchr_iter(b'\n', passed).count() + usize::from(unended);
+            return Place { at: from.at + passed.len(), number: from.number + lines };
+        };
+        let rest = ends.get(from.number..).unwrap_or_default();
+        let passed = match worth_it {
+            Some(worth_it) => rest.iter().take_while(|end| **end <= worth_it).count(),
+            None => rest.len(),
+        };
+        let at = passed.checked_sub(1).and_then(|last| rest.get(last)).copied().unwrap_or(from.at);
+        Place { at, number: from.number + passed }
+    }
+}
+
+/// Lines that have been passed over, one after the other.
+#[derive(Clone, Copy, Debug)]
+struct Passed<'a> {
+    text: Text<'a>,
+    from: Place,
+    to: Place,
+}
+
+impl<'a> Passed<'a> {
+    const NONE: Self = Self {
+        text: Text { bytes: &[], ends: None },
+        from: Place { at: 0, number: 0 },
+        to: Place { at: 0, number: 0 },
+    };
+
+    /// How many.
+    fn count(self) -> u64 {
+        (self.to.number - self.from.number) as u64
+    }
+
+    fn lines(self) -> impl Iterator<Item = &'a [u8]> {
+        let mut place = self.from;
+        std::iter::from_fn(move || {
+            let (line, next) = self.text.line(place).filter(|_| place.number < self.to.number)?;
+            place = next;
+            Some(line)
+        })
     }
 }
 
@@ -96,31 +170,36 @@ impl Engine {
     ///
     /// Past lines are looked at one by one: each tells when the next was written.
     pub fn handle_next(&mut self, lines: &mut Lines<'_>, now: Timestamp) -> bool {
-        let mut passed_over = lines.judged..lines.judged;
+        let mut passed = Passed::NONE;
         if !lines.past
             && let Some(prefilter) = self.prefilters.get(&lines.source)
         {
-            passed_over = lines.pass(prefilter);
-            self.counters.lines += passed_over.len() as u64;
-            self.counters.no_match += passed_over.len() as u64;
+            passed = lines.pass(prefilter);
+            self.counters.lines += passed.count();
+            self.counters.no_match += passed.count();
         }
         match lines.take() {
-            Some(line) => self.judge_line(line, lines.text, passed_over, now),
-            None => self.logs.of(lines.log).note_all(lines.text, passed_over),
+            Some(line) => self.judge_line(line, passed, now),
+            None => self.logs.of(lines.log).note_all(passed),
         }
-        lines.judged < lines.text.ends.len()
+        !lines.is_over()
     }
 
     /// Judges a line, by each jail that has its source.
     pub fn handle_line(&mut self, line: Line<'_>, now: Timestamp) {
-        self.judge_line(line, Text { bytes: &[], ends: &[] }, 0..0, now);
+        self.judge_line(line, Passed::NONE, now);
     }
 
-    /// The same for a line that comes behind those of `text` that were `passed_over`.
-    fn judge_line(&mut self, line: Line<'_>, text: Text<'_>, passed_over: Range<usize>, now: Timestamp) {
+    /// The same for a line that comes behind those that were `passed` over.
+    fn judge_line(&mut self, line: Line<'_>, passed: Passed<'_>, now: Timestamp) {
         self.advance(now);
         self.counters.lines += 1;
         let Line { source, log, bytes, past } = line;
+        if bytes.is_empty() {
+            // No log daemon writes one; to what may come again it is as if it were not there.
+            self.counters.malformed += 1;
+            return self.logs.of(log).note_all(passed);
+        }
         match record::read(bytes, &mut self.logs.of(log).learnt) {
             Ok(Entry::Record(record)) => {
                 let stamp = if past { self.find_stamp(source, bytes, record.stamp) } else { record.stamp };
@@ -130,7 +209,7 @@ impl Engine {
                 let log = self.logs.of(log);
                 // Else it does not matter whose those lines are: only this host has a last one, and this is it.
                 if !log.last.is_only_of(record.host) {
-                    log.note_all(text, passed_over);
+                    log.note_all(passed);
                 }
                 log.last.note(record.host, bytes, seen.is_failure());
             }
@@ -138,7 +217,7 @@ impl Engine {
                 let made = self.made(log, stamp, past, now);
                 let log_id = log;
                 let log = self.logs.of(log);
-                log.note_all(text, passed_over);
+                log.note_all(passed);
                 let again = log.last.of(host).map(<[u8]>::to_vec);
                 let line = again.as_deref().unwrap_or_default();
                 match again.as_deref().map(|line| record::read(line, &mut Learnt::default())) {
@@ -243,12 +322,15 @@ impl Engine {
 
 impl Log {
     /// Notes whose the lines are that were passed over, as far as that matters to what may come again.
-    fn note_all(&mut self, text: Text<'_>, passed_over: Range<usize>) {
-        for index in passed_over {
+    fn note_all(&mut self, passed: Passed<'_>) {
+        if self.last.is_empty() {
+            return;
+        }
+        for line in passed.lines().filter(|line| !line.is_empty()) {
             if self.last.is_empty() {
                 return;
             }
-            match record::read(text.line(index), &mut self.learnt) {
+            match record::read(line, &mut self.learnt) {
                 Ok(Entry::Record(record)) => self.last.note(record.host, b"", false),
                 Ok(Entry::Again { .. }) | Err(_) => self.last.note_unreadable(),
             }

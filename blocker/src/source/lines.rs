@@ -111,6 +111,18 @@ impl LineSplitter {
     }
 }
 
+/// Whether one of `lines`, which end with their newlines, has more than `max_bytes` in front of its.
+pub(super) fn has_overlong(mut lines: &[u8], max_bytes: usize) -> bool {
+    // Of so many bytes as an overlong line begins with, none is a newline; and behind the last newline of so many a line begins.
+    while let Some(window) = lines.get(..=max_bytes) {
+        match memrchr(b'\n', window) {
+            Some(newline) => lines = &lines[newline + 1..],
+            None => return true,
+        }
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use blocker_core::engine::{LogId, SourceId};
@@ -199,6 +211,17 @@ mod tests {
             let pieces: Vec<_> = cuts.windows(2).map(|cut| &text[cut[0]..cut[1]]).collect();
 
             prop_assert_eq!(split(LineSplitter::new(MAX), &pieces), split(LineSplitter::new(MAX), &[&text]));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_overlong_line_is_found_wherever_it_is(
+            lengths in prop::collection::vec(prop_oneof![4 => 0..20_usize, 1 => 95..106_usize], 0..60),
+        ) {
+            let lines: Vec<u8> = lengths.iter().flat_map(|&length| [vec![b'x'; length], b"\n".to_vec()].concat()).collect();
+
+            prop_assert_eq!(has_overlong(&lines, 100), lengths.iter().any(|&length| length > 100));
         }
     }
 

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use blocker_core::engine::{Lines, LogId, SourceId};
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 
 mod command;
 mod family;
@@ -101,8 +101,9 @@ pub struct Batch {
     bytes: Vec<u8>,
     /// Where in `bytes` the first line begins.
     begin: usize,
-    /// Where each line ends, behind its newline, from there; ascending.
-    ends: Vec<usize>,
+    /// Where each line ends, behind its newline, from there; ascending. `None`: behind each newline, and some lines may be empty,
+    /// which then are none.
+    ends: Option<Vec<usize>>,
     mark: Option<Mark>,
     journal_mark: Option<JournalMark>,
     printed: Vec<u64>,
@@ -117,7 +118,7 @@ impl Batch {
             past,
             bytes: Vec::new(),
             begin: 0,
-            ends: Vec::new(),
+            ends: Some(Vec::new()),
             mark: None,
             journal_mark: None,
             printed: Vec::new(),
@@ -127,7 +128,7 @@ impl Batch {
     /// Makes room for lines of so many bytes together.
     pub(crate) fn reserve(&mut self, bytes: usize) {
         self.bytes.reserve(bytes);
-        self.ends.reserve(bytes / USUAL_LINE_BYTES);
+        self.to_ends().1.reserve(bytes / USUAL_LINE_BYTES);
     }
 
     /// Appends a line, which is given without its newline. A carriage return at its end is dropped, an empty line is not
@@ -137,13 +138,17 @@ impl Batch {
         if line.is_empty() {
             return;
         }
-        self.bytes.extend_from_slice(line);
-        self.ends.push(self.bytes.len() - self.begin);
+        let begin = self.begin;
+        let (bytes, ends) = self.to_ends();
+        bytes.extend_from_slice(line);
+        ends.push(bytes.len() - begin);
     }
 
     /// Appends all of `lines`, each of which ends with its newline; but for empty ones, and those that have more than
     /// `max_bytes` in front of it. Returns how many these are.
     pub(crate) fn push_whole(&mut self, lines: &[u8], max_bytes: usize) -> u64 {
+        let begin = self.begin;
+        let (bytes, ends) = self.to_ends();
         let mut overlong = 0;
         // Where the line begins; and where that does which is to be copied, together with those in between.
         let (mut start, mut run) = (0, 0);
@@ -152,38 +157,21 @@ impl Batch {
             let is_overlong = line.len() > max_bytes;
             if is_overlong || matches!(line, b"" | b"\r") {
                 overlong += u64::from(is_overlong);
-                self.bytes.extend_from_slice(&lines[run..start]);
+                bytes.extend_from_slice(&lines[run..start]);
                 run = next;
             } else {
-                self.ends.push(self.bytes.len() - self.begin + next - run);
+                ends.push(bytes.len() - begin + next - run);
             }
             start = next;
         }
-        self.bytes.extend_from_slice(&lines[run..start]);
+        bytes.extend_from_slice(&lines[run..start]);
         overlong
     }
 
-    /// Notes where `lines` end, each with its newline, to be given to it by [`Batch::own`]. Returns whether all of them are to
-    /// be judged as they are; if one is empty or has more than `max_bytes` in front of its newline, none is noted.
-    pub(crate) fn note_ends(&mut self, lines: &[u8], max_bytes: usize) -> bool {
-        self.ends.reserve(lines.len() / USUAL_LINE_BYTES);
-        let mut start = 0;
-        for newline in memchr_iter(b'\n', lines) {
-            let line = &lines[start..newline];
-            if line.len() > max_bytes || matches!(line, b"" | b"\r") {
-                self.ends.clear();
-                return false;
-            }
-            start = newline + 1;
-            self.ends.push(start);
-        }
-        true
-    }
-
-    /// Takes `bytes` for its own, where the lines are of which it knows the ends.
+    /// Takes `bytes` for its own, in place of what it has: all of `lines` there, each of which ends with its newline.
     pub(crate) fn own(&mut self, mut bytes: Vec<u8>, lines: Range<usize>) {
         bytes.truncate(lines.end);
-        (self.bytes, self.begin) = (bytes, lines.start);
+        (self.bytes, self.begin, self.ends) = (bytes, lines.start, None);
     }
 
     /// The source that read the lines.
@@ -231,25 +219,35 @@ impl Batch {
         &self.printed
     }
 
-    /// How many lines there are.
+    /// How many lines there are; of a large piece of a file, with the empty ones.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.ends.as_ref().map_or_else(|| memchr_iter(b'\n', self.text()).count(), Vec::len)
     }
 
     /// Whether there is no line.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.ends.as_ref().map_or_else(|| self.text().is_empty(), Vec::is_empty)
+    }
+
+    /// The bytes, and where each line ends in them: looked for now if nobody knows.
+    fn to_ends(&mut self) -> (&mut Vec<u8>, &mut Vec<usize>) {
+        let Self { bytes, begin, ends, .. } = self;
+        let text = bytes.get(*begin..).unwrap_or_default();
+        let ends = ends.get_or_insert_with(|| memchr_iter(b'\n', text).map(|newline| newline + 1).collect());
+        (bytes, ends)
     }
 
     /// Keeps the lines of which `keep` is true.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&[u8]) -> bool) {
-        let Self { bytes, begin, ends, .. } = self;
-        let text = bytes.get_mut(*begin..).unwrap_or_default();
+        let begin = self.begin;
+        let (bytes, ends) = self.to_ends();
+        let text = bytes.get_mut(begin..).unwrap_or_default();
         let (mut start, mut kept) = (0, 0);
         ends.retain_mut(|end| {
             let line = start..*end;
             start = *end;
-            if !keep(without_end(&text[line.clone()])) {
+            let content = without_end(&text[line.clone()]);
+            if content.is_empty() || !keep(content) {
                 return false;
             }
             text.copy_within(line.clone(), kept);
@@ -257,18 +255,30 @@ impl Batch {
             *end = kept;
             true
         });
-        bytes.truncate(*begin + kept);
+        bytes.truncate(begin + kept);
     }
 
     /// The lines, to be judged.
     pub fn to_judge(&self) -> Lines<'_> {
-        Lines::new(self.source, self.log, self.past, self.text(), &self.ends)
+        match &self.ends {
+            Some(ends) => Lines::new(self.source, self.log, self.past, self.text(), ends),
+            None => Lines::by_newlines(self.source, self.log, self.past, self.text()),
+        }
     }
 
     /// The lines in their order, without their ends.
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, &end)| without_end(&self.text()[start..end]))
+        let (text, mut start, mut number) = (self.text(), 0, 0);
+        let all = std::iter::from_fn(move || {
+            let end = match &self.ends {
+                Some(ends) => *ends.get(number)?,
+                None => start + memchr(b'\n', text.get(start..)?)? + 1,
+            };
+            let line = text.get(start..end)?;
+            (start, number) = (end, number + 1);
+            Some(without_end(line))
+        });
+        all.filter(|line| !line.is_empty())
     }
 
     fn text(&self) -> &[u8] {

@@ -31,7 +31,7 @@ use memchr::memrchr;
 use nix::fcntl::OFlag;
 
 use super::Batch;
-use super::lines::LineSplitter;
+use super::lines::{LineSplitter, has_overlong};
 
 /// Bytes read at once. Bounds how long a read keeps the thread, and how long a [`Batch`] gets: this and one line.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -102,6 +102,18 @@ impl Buffer {
 
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Reads up to `wanted` bytes of `file` from `offset` on, with room for `ahead` in front of them, and returns how many these are
+    /// and all of it. What is read into is not filled with zeros before: of the large pieces each is read into a new buffer.
+    fn read_at(&mut self, file: &File, ahead: usize, wanted: usize, offset: u64) -> io::Result<(usize, &mut [u8])> {
+        self.0.clear();
+        self.0.reserve_exact(ahead + wanted);
+        self.0.resize(ahead, 0);
+        rustix::io::retry_on_intr(|| rustix::io::pread(file, rustix::buffer::spare_capacity(&mut self.0), offset))?;
+        // There may have been more room than was wanted.
+        self.0.truncate(ahead + wanted);
+        Ok((self.0.len() - ahead, &mut self.0))
     }
 
     fn room(&mut self, bytes: usize) -> &mut [u8] {
@@ -266,15 +278,14 @@ impl Tail {
         let wanted = if past == 0 { CHUNK_BYTES } else { past.min(CHUNK_BYTES) };
         // In front there is room for what is known of the unfinished line, should the lines stay where they are read into.
         let ahead = self.lines.partial().len().saturating_sub(known);
-        let room = buffer.room(ahead + known + wanted);
-        let length = read_at(&self.file, &mut room[ahead..], self.offset - known as u64)?;
+        let (length, room) = buffer.read_at(&self.file, ahead, known + wanted, self.offset - known as u64)?;
         let end = ahead + length;
         if length < known || room[ahead..ahead + known] != self.before {
             return self.begin_again();
         }
 
         let new = ahead + known..end;
-        let stays = self.find_whole_lines(room, new.clone(), batch);
+        let stays = if batch.is_empty() { self.find_whole_lines(room, new.clone()) } else { None };
         let mut text = &room[new.clone()];
         let overlong_lines = if let Some(lines) = &stays {
             text = &room[lines.end..end];
@@ -313,16 +324,16 @@ impl Tail {
     }
 
     /// Where in `room` the lines are that end in the `new` bytes, if these are so many that a batch had better have them where
-    /// they are than copied. `batch` is told where they end. In front of the new bytes, the unfinished line is completed.
-    fn find_whole_lines(&self, room: &mut [u8], new: Range<usize>, batch: &mut Batch) -> Option<Range<usize>> {
-        if new.len() < CHUNK_BYTES / 2 || self.in_hole || self.lines.is_skipping() || !batch.is_empty() {
+    /// they are than copied. In front of the new bytes, the unfinished line is completed.
+    fn find_whole_lines(&self, room: &mut [u8], new: Range<usize>) -> Option<Range<usize>> {
+        if new.len() < CHUNK_BYTES / 2 || self.in_hole || self.lines.is_skipping() {
             return None;
         }
         let partial = self.lines.partial();
         let start = new.start.checked_sub(partial.len())?;
         room[start..new.start].copy_from_slice(partial);
         let end = new.start + memrchr(b'\n', &room[new.clone()])? + 1;
-        batch.note_ends(&room[start..end], self.lines.max_bytes()).then_some(start..end)
+        (!has_overlong(&room[start..end], self.lines.max_bytes())).then_some(start..end)
     }
 
     /// Whether the first bytes are certainly a text's; an error if they are UTF-16.

@@ -42,9 +42,15 @@ pub(super) enum Hides {
     AtLeastOne,
 }
 
-/// No wording begins another; no event stands twice.
+/// The two that most lines have come first. No wording begins another; no event stands twice.
 pub(super) const TABLE: &[Row] = &[
     Row { name: "auth failed", words: &[b"auth failed"], events: &[b"auth_failed"], cause: Cause::Refused },
+    Row {
+        name: "no auth attempts",
+        words: &[b"no auth attempts"],
+        events: &[b"no_auth_attempts"],
+        cause: Cause::Harmless("no auth attempts"),
+    },
     Row {
         name: "proxy dest auth failed",
         words: &[b"proxy dest auth failed", b"proxy dest authentication failure"],
@@ -131,12 +137,6 @@ pub(super) const TABLE: &[Row] = &[
         ],
         events: &[b"client_ssl_not_started", b"client_ssl_cert_missing", b"client_ssl_cert_untrusted"],
         cause: Cause::Once { tenths: 1 },
-    },
-    Row {
-        name: "no auth attempts",
-        words: &[b"no auth attempts"],
-        events: &[b"no_auth_attempts"],
-        cause: Cause::Harmless("no auth attempts"),
     },
     Row {
         name: "disconnected during TLS handshake",
