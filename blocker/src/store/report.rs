@@ -152,6 +152,16 @@ fn known_from(connection: &Connection, span: Span) -> Result<Option<String>> {
     Ok(first.filter(|first| count >= account::MAX_BANS && *first > span.from).map(rfc3339))
 }
 
+/// Bans of long lists that are in force. A list that was loaded again has another row, of what began when the first did: of these the longest
+/// counts. What of a list is too little for a row of its own has rows like single bans, and no account.
+const LISTED: &str = "SELECT (SELECT coalesce(sum(longest), 0) FROM (
+            SELECT max(size) AS longest FROM lists
+            WHERE started >= ?1 AND origin = 'command' AND (until IS NULL OR until > ?2) GROUP BY jail, started))
+        + (SELECT count(*) FROM bans
+            WHERE started >= ?1 AND origin = 'command' AND NOT ended AND (until IS NULL OR until > ?2)
+            AND NOT EXISTS (SELECT 1 FROM account AS known
+                WHERE known.prefix = bans.prefix AND known.jail = bans.jail AND known.started = bans.started))";
+
 fn totals(connection: &Connection, span: Span) -> Result<Totals> {
     let mut totals = connection.query_row(
         "SELECT count(*), count(*) FILTER (WHERE origin = 'log'), count(*) FILTER (WHERE origin = 'command'),
@@ -175,8 +185,7 @@ fn totals(connection: &Connection, span: Span) -> Result<Totals> {
             })
         },
     )?;
-    let listed = "SELECT coalesce(sum(size), 0) FROM lists WHERE started >= ?1";
-    totals.by_list = connection.query_row(listed, [span.from], |row| number(row, 0))?;
+    totals.by_list = connection.query_row(LISTED, [span.from, span.to], |row| number(row, 0))?;
     Ok(totals)
 }
 

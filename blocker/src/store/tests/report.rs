@@ -87,6 +87,44 @@ fn what_happened_is_summed_up_by_jail_time_network_and_user() {
 }
 
 #[test]
+fn of_long_lists_each_ban_in_force_counts_once_however_often_they_are_loaded() {
+    let dir = TempDir::new();
+    let listed = |numbers: std::ops::Range<u32>, started, until, origin: Origin| {
+        numbers.map(move |n| {
+            ((host(n), MANUAL), Some(Entry::InForce(Ban { started: secs(started), until, origin: origin.clone() })))
+        })
+    };
+    let by_hand = || Origin::Command { reason: Some("a list".into()), by: Some(Uid(0)) };
+    let end = |at| Until::At(secs(at));
+    // A command of as many as have an account, each.
+    let few: Vec<_> = listed(0..64, 6_000, Until::Forever, by_hand()).collect();
+    let notes = few.iter().map(|((prefix, jail), entry)| {
+        let Some(Entry::InForce(ban)) = entry else { panic!("it is in force") };
+        Note::Began { prefix: *prefix, jail: *jail, ban: ban.clone(), limits: None, evidence: Arc::default() }
+    });
+    note(&dir, Changes { account: notes.collect(), bans: few.clone(), ..Changes::default() });
+    // A list, loaded twice more with other ends; the last time with some more, too few for a row of their own.
+    for (until, more) in [(20_000, 0), (30_000, 0), (40_000, 3)] {
+        let list = listed(1_000..1_100, 7_000, end(until), by_hand());
+        let bans = list.chain(listed(2_000..2_000 + more, 9_000, end(until), by_hand())).collect();
+        note(&dir, Changes { bans, ..Changes::default() });
+    }
+    // One that is over, one from before, and what was found in the kernel.
+    for (first, started, until, origin) in [
+        (3_000, 7_500, end(8_000), by_hand()),
+        (4_000, 100, Until::Forever, by_hand()),
+        (5_000, 9_000, Until::Forever, Origin::Adopted),
+    ] {
+        let bans = listed(first..first + 100, started, until, origin).collect();
+        note(&dir, Changes { bans, ..Changes::default() });
+    }
+
+    let bans = report(&dir, Span::new(7_200, 0, at(9_900))).bans;
+
+    assert_eq!((bans.made, bans.by_list), (64, 103));
+}
+
+#[test]
 fn hours_and_days_are_those_of_the_zone_of_who_asks_and_there_are_never_too_many() {
     let dir = TempDir::new();
     note(&dir, Changes { account: vec![began("192.0.2.1", 5_000, DOVECOT, "alice")], ..Changes::default() });
