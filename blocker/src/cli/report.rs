@@ -102,6 +102,9 @@ fn gather(globals: &Globals, since: Duration) -> Result<Whole> {
         Ok(client) => client,
         Err(error) if matches!(error.downcast_ref(), Some(Failure::NotRunning(_))) => {
             let span = store::Span::new(since_s, utc_offset_s, Reading::take());
+            // A faulty configuration keeps nobody from a report, which then does not tell what is forgotten for its age.
+            let config = settings::load(&globals.config).ok();
+            let span = config.map_or(span, |config| span.remembered(config.daemon.remember_bans));
             let report = store::read_report(&places.state, span)?;
             return Ok(Whole { host, report, daemon: None });
         }

@@ -29,7 +29,7 @@ pub(super) fn of(whole: &Whole) -> String {
     ));
     page.paragraph("soft", &format!("From {} to {}", report.from, report.to));
     if let Some(known_from) = &report.known_from {
-        let words = format!("Of what was before {known_from} not every ban is kept: there were too many.");
+        let words = format!("Of what was before {known_from} not every ban is kept: they were too many, or too long ago.");
         page.paragraph("problem", &words);
     }
     for sum in sums(report.bans) {

@@ -18,7 +18,9 @@ pub(super) fn of(whole: &Whole) -> String {
     let mut text = Text(String::new());
     text.line(&format!("blocker on {}, from {} to {}", shown(host), report.from, report.to));
     if let Some(known_from) = &report.known_from {
-        text.line(&format!("of what was before {known_from} not every ban is kept: there were too many"));
+        text.line(&format!(
+            "of what was before {known_from} not every ban is kept: they were too many, or too long ago"
+        ));
     }
     text.totals(report.bans);
     match daemon {

@@ -178,6 +178,19 @@ fn a_full_account_is_summed_up_in_seconds_and_says_from_when_on_it_is_whole() {
 }
 
 #[test]
+fn what_is_forgotten_for_its_age_is_said_where_it_was_asked_for() {
+    let dir = TempDir::new();
+    note(&dir, Changes { account: vec![began("192.0.2.1", 5_000, DOVECOT, "alice")], ..Changes::default() });
+    let known_from = |since_s| {
+        let span = Span::new(since_s, 0, at(9_900)).remembered(Duration::from_secs(3_600));
+        report(&dir, span).known_from
+    };
+
+    assert_eq!(known_from(3_600), None);
+    assert_eq!(known_from(7_200).as_deref(), Some("1970-01-01T02:01:40Z"));
+}
+
+#[test]
 fn a_database_that_nobody_has_is_read_and_left_byte_by_byte_as_it_is_also_after_a_crash() {
     let dir = TempDir::new();
     let mut database = open_in(&dir).expect("it can be opened").0.database;
@@ -218,9 +231,12 @@ fn a_database_that_is_not_this_version_s_or_not_there_is_refused_with_what_to_do
 
     write(&dir, &txn());
     let connection = Connection::open(dir.path("state/blocker.db")).expect("it is there");
-    connection.pragma_update(None, "user_version", 7).expect("it can be set");
-    drop(connection);
+    let set = |version| connection.pragma_update(None, "user_version", version).expect("it can be set");
+    set(7);
     assert!(refused().contains("of version 7") && refused().contains("start the daemon"), "{}", refused());
+    set(99);
+    assert!(refused().contains("of version 99") && refused().contains("later blocker"), "{}", refused());
+    drop(connection);
 
     fs::write(dir.path("state/blocker.db"), "no database at all, but long enough to look at")
         .expect("it can be written");
