@@ -142,11 +142,16 @@ fn counted(status: Status) -> Counted {
         dropped: sum(&DROPS),
         would_drop: sum(&WOULD_DROP),
         in_force: status.bans,
-        forgiven_attempts: status.jails.iter().map(|jail| jail.forgiven).sum(),
+        forgiven_attempts: all_attempts(status.jails.iter().map(|jail| jail.forgiven)),
         held_bans: status.alarms.held_bans,
         mode: status.mode,
         problems: status.problems,
     }
+}
+
+/// A sum of attempts, which come in tenths: a tenth and two of them are three, and no more.
+fn all_attempts(attempts: impl Iterator<Item = f64>) -> f64 {
+    (attempts.fold(0.0, |sum, some| sum + some) * 10.0).round() / 10.0
 }
 
 /// The outcomes of packets that are dropped, by name.

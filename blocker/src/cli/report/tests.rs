@@ -130,3 +130,9 @@ fn a_quiet_time_is_told_in_a_line_and_has_no_picture() {
     assert_eq!(text.lines().count(), 3, "{text}");
     assert!(page.contains("no bans began") && !page.contains("<svg"), "{page}");
 }
+
+#[test]
+fn attempts_are_summed_up_in_tenths() {
+    assert_eq!(all_attempts([0.1, 0.2].into_iter()).to_string(), "0.3");
+    assert_eq!(all_attempts([].into_iter()).to_string(), "0");
+}
