@@ -103,10 +103,10 @@ fn a_unix_socket_serves_until_the_daemon_ends_and_is_taken_over_from_a_killed_on
     daemon.stop()?;
     ensure!(!socket.exists(), "it goes with the daemon");
 
-    std::fs::write(&socket, "not a socket")?;
+    fs::write(&socket, "not a socket")?;
     let refused = daemon.cli(&["run"])?;
     ensure!(refused.code == Some(1) && refused.stderr.contains("no socket is there"), "{refused:?}");
-    ensure!(std::fs::read(&socket)? == b"not a socket", "what is no socket stays");
+    ensure!(fs::read(&socket)? == b"not a socket", "what is no socket stays");
     Ok(())
 }
 
