@@ -158,6 +158,25 @@ fn without_a_terminal_it_says_what_else_there_is_and_objects_go_through_a_pipe()
 }
 
 #[test]
+fn the_bans_of_a_daemon_that_was_started_again_between_two_looks_are_told() -> Result<()> {
+    let net = Net::new()?;
+    let mut daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
+    daemon.cli(&["ban", "198.51.100.7"])?.success()?;
+    let watcher = Process::spawn("watch", daemon.command(&["watch", "--json", "--interval", "8s"]))?;
+    let told = |words: &'static str| {
+        wait::until_true(words, LIMIT, || watcher.printed().contains(words), || watcher.printed())
+    };
+    told("198.51.100.7")?;
+
+    daemon.kill9()?;
+    daemon.start()?;
+    daemon.cli(&["ban", "198.51.100.8"])?.success()?;
+
+    // Its number is that of the ban of the run before. Where all this takes longer than the interval, it is told in any case.
+    told("198.51.100.8")
+}
+
+#[test]
 fn who_may_look_may_watch_and_who_may_not_hears_so_in_a_line() -> Result<()> {
     let net = Net::new()?;
     let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
