@@ -113,6 +113,23 @@ fn every_way_to_end_it_gives_the_terminal_back_and_no_colour_is_heeded() -> Resu
     daemon.check_alive()
 }
 
+/// As many a serial console.
+#[test]
+fn a_terminal_that_does_not_tell_its_size_shows_something() -> Result<()> {
+    let net = Net::new()?;
+    let daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
+    let mut terminal = Terminal::run(&daemon.command(&["watch"]), (0, 0))?;
+
+    wait::until("the keys to be shown", LIMIT, || {
+        let bytes = String::from_utf8_lossy(&terminal.bytes()).into_owned();
+        if bytes.contains("ENFORCE") && bytes.contains("quit") { Ok(()) } else { Err(bytes) }
+    })?;
+
+    terminal.press("q")?;
+    ensure!(terminal.await_end()?.success());
+    Ok(())
+}
+
 #[test]
 fn it_ends_with_its_terminal() -> Result<()> {
     let net = Net::new()?;
