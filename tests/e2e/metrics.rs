@@ -1,6 +1,8 @@
 //! Metrics: what they tell a real client, over loopback and over a unix socket, and that no client harms anybody.
 
 use std::{
+    collections::BTreeSet,
+    fs,
     io::{Read as _, Write as _},
     os::unix::{fs::PermissionsExt as _, net::UnixStream},
     path::Path,
@@ -101,10 +103,10 @@ fn a_unix_socket_serves_until_the_daemon_ends_and_is_taken_over_from_a_killed_on
     daemon.stop()?;
     ensure!(!socket.exists(), "it goes with the daemon");
 
-    std::fs::write(&socket, "not a socket")?;
+    fs::write(&socket, "not a socket")?;
     let refused = daemon.cli(&["run"])?;
     ensure!(refused.code == Some(1) && refused.stderr.contains("no socket is there"), "{refused:?}");
-    ensure!(std::fs::read(&socket)? == b"not a socket", "what is no socket stays");
+    ensure!(fs::read(&socket)? == b"not a socket", "what is no socket stays");
     Ok(())
 }
 
@@ -248,6 +250,24 @@ fn promtool(text: &str) -> Result<()> {
 fn the_example_of_alerts_is_valid() -> Result<()> {
     let mut promtool = Command::new("promtool");
     promtool.args(["check", "rules", concat!(env!("CARGO_MANIFEST_DIR"), "/../dist/prometheus-alerts.yml")]);
+    process::run(promtool, LIMIT)?.success()?;
+    Ok(())
+}
+
+/// A rule may be valid and never sound: its two sides must have the same labels.
+#[test]
+fn each_example_of_an_alert_sounds_when_it_should_and_not_when_all_is_well() -> Result<()> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/metrics/alerts.yml");
+    let names = |text: &str, before: &str, behind: &str| -> BTreeSet<String> {
+        let pieces = text.split(before).skip(1).filter_map(|rest| rest.split_once(behind));
+        pieces.map(|(name, _)| name.trim().to_owned()).collect()
+    };
+    let rules = fs::read_to_string(tests.with_file_name("../../../dist/prometheus-alerts.yml"))?;
+    let tested = names(&fs::read_to_string(&tests)?, "{alertname=\"", "\"");
+    assert_eq!(tested, names(&rules, "- alert: ", "\n"), "all that there are");
+
+    let mut promtool = Command::new("promtool");
+    promtool.args(["test", "rules"]).arg(&tests);
     process::run(promtool, LIMIT)?.success()?;
     Ok(())
 }

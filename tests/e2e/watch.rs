@@ -113,6 +113,23 @@ fn every_way_to_end_it_gives_the_terminal_back_and_no_colour_is_heeded() -> Resu
     daemon.check_alive()
 }
 
+/// As many a serial console.
+#[test]
+fn a_terminal_that_does_not_tell_its_size_shows_something() -> Result<()> {
+    let net = Net::new()?;
+    let daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
+    let mut terminal = Terminal::run(&daemon.command(&["watch"]), (0, 0))?;
+
+    wait::until("the keys to be shown", LIMIT, || {
+        let bytes = String::from_utf8_lossy(&terminal.bytes()).into_owned();
+        if bytes.contains("ENFORCE") && bytes.contains("quit") { Ok(()) } else { Err(bytes) }
+    })?;
+
+    terminal.press("q")?;
+    ensure!(terminal.await_end()?.success());
+    Ok(())
+}
+
 #[test]
 fn it_ends_with_its_terminal() -> Result<()> {
     let net = Net::new()?;
@@ -155,6 +172,25 @@ fn without_a_terminal_it_says_what_else_there_is_and_objects_go_through_a_pipe()
     let log = &told[0]["logs"][0];
     ensure!(log["behind_bytes"] == 0 && log["path"].as_str().is_some_and(|path| path.ends_with("mail.log")), "{log}");
     daemon.check_alive()
+}
+
+#[test]
+fn the_bans_of_a_daemon_that_was_started_again_between_two_looks_are_told() -> Result<()> {
+    let net = Net::new()?;
+    let mut daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
+    daemon.cli(&["ban", "198.51.100.7"])?.success()?;
+    let watcher = Process::spawn("watch", daemon.command(&["watch", "--json", "--interval", "8s"]))?;
+    let told = |words: &'static str| {
+        wait::until_true(words, LIMIT, || watcher.printed().contains(words), || watcher.printed())
+    };
+    told("198.51.100.7")?;
+
+    daemon.kill9()?;
+    daemon.start()?;
+    daemon.cli(&["ban", "198.51.100.8"])?.success()?;
+
+    // Its number is that of the ban of the run before. Where all this takes longer than the interval, it is told in any case.
+    told("198.51.100.8")
 }
 
 #[test]

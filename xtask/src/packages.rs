@@ -171,3 +171,19 @@ fn missing(needs: &[Need]) -> Vec<&Need> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_names_every_package_that_run_and_test_install() {
+        let readme = include_str!("../../README.md");
+        let (_, named) = readme.split_once("they install with").expect("it says so");
+        let named = named.split("\n\n").next().unwrap_or_default();
+
+        for need in [BUILD, TESTS, LAB, END_TO_END, FAIL2BAN].into_iter().flatten() {
+            assert!(named.contains(&format!("`{}`", need.package)), "{} in {named}", need.package);
+        }
+    }
+}

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use blocker_core::time::parse_span;
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, Zoned};
 use serde::Serialize;
 
@@ -48,6 +48,9 @@ struct Whole {
     report: Report,
     /// What the daemon has counted since its start; none if it does not run.
     daemon: Option<Counted>,
+    /// What was added to universal time where days begin, in seconds: the zone's, as it was when it was asked.
+    #[serde(skip)]
+    utc_offset_s: i32,
 }
 
 /// What the daemon has counted since its start.
@@ -102,8 +105,11 @@ fn gather(globals: &Globals, since: Duration) -> Result<Whole> {
         Ok(client) => client,
         Err(error) if matches!(error.downcast_ref(), Some(Failure::NotRunning(_))) => {
             let span = store::Span::new(since_s, utc_offset_s, Reading::take());
+            // A faulty configuration keeps nobody from a report, which then does not tell what is forgotten for its age.
+            let config = settings::load(&globals.config).ok();
+            let span = config.map_or(span, |config| span.remembered(config.daemon.remember_bans));
             let report = store::read_report(&places.state, span)?;
-            return Ok(Whole { host, report, daemon: None });
+            return Ok(Whole { host, report, daemon: None, utc_offset_s });
         }
         Err(error) => return Err(error),
     };
@@ -123,7 +129,7 @@ fn gather(globals: &Globals, since: Duration) -> Result<Whole> {
     let (Some(status), Some(report)) = (status, report) else {
         bail!("the daemon's answer tells nothing: is it of another version?")
     };
-    Ok(Whole { host, report: *report, daemon: Some(counted(*status)) })
+    Ok(Whole { host, report: *report, daemon: Some(counted(*status)), utc_offset_s })
 }
 
 fn counted(status: Status) -> Counted {
@@ -139,11 +145,16 @@ fn counted(status: Status) -> Counted {
         dropped: sum(&DROPS),
         would_drop: sum(&WOULD_DROP),
         in_force: status.bans,
-        forgiven_attempts: status.jails.iter().map(|jail| jail.forgiven).sum(),
+        forgiven_attempts: all_attempts(status.jails.iter().map(|jail| jail.forgiven)),
         held_bans: status.alarms.held_bans,
         mode: status.mode,
         problems: status.problems,
     }
+}
+
+/// A sum of attempts, which come in tenths: a tenth and two of them are three, and no more.
+fn all_attempts(attempts: impl Iterator<Item = f64>) -> f64 {
+    (attempts.fold(0.0, |sum, some| sum + some) * 10.0).round() / 10.0
 }
 
 /// The outcomes of packets that are dropped, by name.
@@ -153,11 +164,15 @@ pub(super) const DROPS: [&str; 2] =
 /// Of those that would be.
 pub(super) const WOULD_DROP: [&str; 1] = [blocker_common::Outcome::PassObserved.name()];
 
-/// A time of the report in the machine's zone: `Nov 26 03:00`, or `Nov 26` if it stands for a day or more.
-fn local(time: &str, step_s: u64) -> String {
-    let form = if step_s < 86_400 { "%b %d %H:%M" } else { "%b %d" };
-    time.parse::<Timestamp>()
-        .map_or_else(|_| time.to_owned(), |time| time.to_zoned(TimeZone::system()).strftime(form).to_string())
+/// What a time of [`Report::times`] is called in the machine's zone: `Nov 26 03:00`, or `Nov 26` if it stands for a day or more.
+fn local(time: &str, step_s: u64, utc_offset_s: i32) -> String {
+    let Ok(at) = time.parse::<Timestamp>() else { return time.to_owned() };
+    if step_s < 86_400 {
+        return at.to_zoned(TimeZone::system()).strftime("%b %d %H:%M").to_string();
+    }
+    // A day has the same offset throughout the report. By that of its own time it would begin in the day before, over a change of the clocks.
+    let day = Offset::from_seconds(utc_offset_s).map_or(TimeZone::UTC, TimeZone::fixed);
+    at.to_zoned(day).strftime("%b %d").to_string()
 }
 
 /// What an hour, a day or more is called.

@@ -13,7 +13,7 @@ pub struct Report {
     pub from: String,
     /// Where it ends: when it was asked.
     pub to: String,
-    /// The first time from which on every ban is known, if that is later: what was before is forgotten.
+    /// The first time from which on every ban is known, if that is later: of what was before some are forgotten.
     pub known_from: Option<String>,
     /// Bans that began.
     pub bans: Totals,

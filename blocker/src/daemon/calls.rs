@@ -53,7 +53,8 @@ impl Daemon<'_> {
             return self.list_bans(reply);
         }
         if let Request::Report { since_s, utc_offset_s } = request {
-            return self.tell_report(Span::new(since_s, utc_offset_s, Reading::take()), reply);
+            let span = Span::new(since_s, utc_offset_s, Reading::take());
+            return self.tell_report(span.remembered(self.config.daemon.remember_bans), reply);
         }
         // Bans are in the kernel, too; what is allowed is nowhere else.
         let is_of_allowed = matches!(request, Request::Allow { .. } | Request::Disallow { .. });

@@ -129,11 +129,7 @@ fn whole(status: &Status, started: f64) -> Vec<Family> {
             "Counts of failures forgotten because too many addresses failed at once",
             alarms.forgotten_counts,
         ),
-        gauge(
-            "blocker_holding_bans",
-            "1 while bans are held because too many fell due within a minute",
-            [sample([], alarms.holding.into())],
-        ),
+        gauge("blocker_holding_bans", "1 while the brake holds bans", [sample([], alarms.holding.into())]),
         alarm(
             "blocker_forgotten_sessions",
             "Connections forgotten early: what is still told of them counts again",

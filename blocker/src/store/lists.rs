@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use blocker_core::bans::Uid;
+use blocker_core::engine::account::MAX_NOTED_SINGLY;
 use blocker_core::engine::{Ban, Entry, JailId, Key, Origin};
 use blocker_core::prefix::Prefix;
 use blocker_core::time::{Timestamp, Until};
@@ -22,8 +23,8 @@ use rusqlite::{Connection, Result, params};
 use super::Loaded;
 use super::wall::Offset;
 
-/// Bans in common from which on they are a list.
-pub(super) const FEWEST: usize = 64;
+/// Bans in common from which on they are a list: of fewer by one command there is an account of each.
+pub(super) const FEWEST: usize = MAX_NOTED_SINGLY + 1;
 
 /// Most prefixes of one row: about a megabyte.
 const MOST: usize = 65_536;

@@ -37,6 +37,8 @@ pub struct Span {
     utc_offset: i64,
     /// In nanoseconds.
     step: i64,
+    /// From when on nothing was forgotten for its age.
+    kept_from: i64,
 }
 
 impl Span {
@@ -50,7 +52,14 @@ impl Span {
         let utc_offset = i64::from(utc_offset_s.clamp(-86_400, 86_400)) * SECOND;
         let fits = |step: &i64| seconds / step + 2 <= MAX_TIMES;
         let step = STEPS.into_iter().find(fits).unwrap_or(STEPS[STEPS.len() - 1]);
-        Self { from, to, utc_offset, step: step * SECOND }
+        Self { from, to, utc_offset, step: step * SECOND, kept_from: i64::MIN }
+    }
+
+    /// The same where what was over for so long is forgotten: `daemon.remember_bans`.
+    #[must_use]
+    pub fn remembered(self, remember_bans: Duration) -> Self {
+        let age = i64::try_from(remember_bans.as_nanos()).unwrap_or(i64::MAX);
+        Self { kept_from: self.to.saturating_sub(age), ..self }
     }
 
     /// The number of the hour or day in which `at` is.
@@ -130,11 +139,16 @@ pub fn read(state: &Path, span: Span) -> anyhow::Result<Report> {
     };
     match read() {
         Ok(Ok(report)) => Ok(report),
-        Ok(Err(version)) => bail!(
-            "{}: its tables are of version {version}, this version of blocker knows {}: start the daemon, which brings them up to date",
-            path.display(),
-            MIGRATIONS.len()
-        ),
+        Ok(Err(version)) => {
+            let is_later = usize::try_from(version).is_ok_and(|version| version > MIGRATIONS.len());
+            let remedy =
+                if is_later { "use the later blocker" } else { "start the daemon, which brings them up to date" };
+            bail!(
+                "{}: its tables are of version {version}, this version of blocker knows {}: {remedy}",
+                path.display(),
+                MIGRATIONS.len()
+            )
+        }
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
             bail!("{}: a daemon has it, which does not answer: is it about to start or stop?", path.display())
         }
@@ -145,12 +159,23 @@ pub fn read(state: &Path, span: Span) -> anyhow::Result<Report> {
     }
 }
 
-/// From when on every ban is known, if that is later than what was asked: the account may be full.
+/// From when on every ban is known, if that is later than what was asked: the account may be full, and what is old is forgotten.
 fn known_from(connection: &Connection, span: Span) -> Result<Option<String>> {
     let (count, first): (i64, Option<i64>) =
         connection.query_row("SELECT count(*), min(started) FROM account", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(first.filter(|first| count >= account::MAX_BANS && *first > span.from).map(rfc3339))
+    let first = first.filter(|_| count >= account::MAX_BANS);
+    Ok(first.max(Some(span.kept_from)).filter(|known_from| *known_from > span.from).map(rfc3339))
 }
+
+/// Bans of long lists that are in force. A list that was loaded again has another row, of what began when the first did: of these the longest
+/// counts. What of a list is too little for a row of its own has rows like single bans, and no account.
+const LISTED: &str = "SELECT (SELECT coalesce(sum(longest), 0) FROM (
+            SELECT max(size) AS longest FROM lists
+            WHERE started >= ?1 AND origin = 'command' AND (until IS NULL OR until > ?2) GROUP BY jail, started))
+        + (SELECT count(*) FROM bans
+            WHERE started >= ?1 AND origin = 'command' AND NOT ended AND (until IS NULL OR until > ?2)
+            AND NOT EXISTS (SELECT 1 FROM account AS known
+                WHERE known.prefix = bans.prefix AND known.jail = bans.jail AND known.started = bans.started))";
 
 fn totals(connection: &Connection, span: Span) -> Result<Totals> {
     let mut totals = connection.query_row(
@@ -175,8 +200,7 @@ fn totals(connection: &Connection, span: Span) -> Result<Totals> {
             })
         },
     )?;
-    let listed = "SELECT coalesce(sum(size), 0) FROM lists WHERE started >= ?1";
-    totals.by_list = connection.query_row(listed, [span.from], |row| number(row, 0))?;
+    totals.by_list = connection.query_row(LISTED, [span.from, span.to], |row| number(row, 0))?;
     Ok(totals)
 }
 

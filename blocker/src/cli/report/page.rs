@@ -19,7 +19,7 @@ td{overflow-wrap:anywhere}td.number,th.number{text-align:right}svg text{fill:var
 
 /// All of it.
 pub(super) fn of(whole: &Whole) -> String {
-    let Whole { host, report, daemon } = whole;
+    let Whole { host, report, daemon, utc_offset_s } = whole;
     let host = escaped(host);
     let mut page = Page(format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -29,7 +29,8 @@ pub(super) fn of(whole: &Whole) -> String {
     ));
     page.paragraph("soft", &format!("From {} to {}", report.from, report.to));
     if let Some(known_from) = &report.known_from {
-        let words = format!("Of what was before {known_from} not every ban is kept: there were too many.");
+        let words =
+            format!("Of what was before {known_from} not every ban is kept: they were too many, or too long ago.");
         page.paragraph("problem", &words);
     }
     for sum in sums(report.bans) {
@@ -45,7 +46,7 @@ pub(super) fn of(whole: &Whole) -> String {
             .paragraph("problem", "The daemon does not run: what it counts, packets and what was held, is not known."),
     }
     if report.bans.made > 0 {
-        let time = |Time { start, bans }: &Time| (local(start, report.step_s), *bans);
+        let time = |Time { start, bans }: &Time| (local(start, report.step_s, *utc_offset_s), *bans);
         let times: Vec<(String, u64)> = report.times.iter().map(time).collect();
         let title = format!("Bans by {}", step_name(report.step_s));
         page.section(&title, &chart::columns(&title, &times));

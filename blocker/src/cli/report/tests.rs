@@ -58,6 +58,7 @@ fn whole() -> Whole {
             held_bans: 6,
             problems: vec![format!("something is wrong with {HOSTILE}")],
         }),
+        utc_offset_s: 0,
     }
 }
 
@@ -121,6 +122,21 @@ fn a_page_fetches_nothing_runs_nothing_and_every_element_is_closed() {
 }
 
 #[test]
+fn a_day_is_called_by_its_own_date_though_the_clocks_were_changed_since() {
+    // Asked in summer, at two hours ahead: the days before the 29th were an hour ahead only.
+    let days = [("2026-03-27T22:00:00Z", 1), ("2026-03-28T22:00:00Z", 2), ("2026-03-29T22:00:00Z", 3)];
+    let times = days.map(|(start, bans)| Time { start: start.to_owned(), bans });
+    let report = Report { step_s: 86_400, times: times.into(), ..whole().report };
+    let text = text::of(&Whole { report, utc_offset_s: 7_200, ..whole() });
+
+    for row in ["\n  Mar 28  1  ", "\n  Mar 29  2  ", "\n  Mar 30  3  "] {
+        assert!(text.contains(row), "{row} in\n{text}");
+    }
+    let night = local("2026-10-24T23:00:00Z", 86_400, 3_600);
+    assert_eq!((night.as_str(), local("no time", 86_400, 0).as_str()), ("Oct 25", "no time"));
+}
+
+#[test]
 fn a_quiet_time_is_told_in_a_line_and_has_no_picture() {
     let quiet = Whole { report: Report { step_s: 3_600, ..Report::default() }, daemon: None, ..whole() };
 
@@ -129,4 +145,10 @@ fn a_quiet_time_is_told_in_a_line_and_has_no_picture() {
     assert!(text.contains("no bans began\n") && text.contains("the daemon does not run"), "{text}");
     assert_eq!(text.lines().count(), 3, "{text}");
     assert!(page.contains("no bans began") && !page.contains("<svg"), "{page}");
+}
+
+#[test]
+fn attempts_are_summed_up_in_tenths() {
+    assert_eq!(all_attempts([0.1, 0.2].into_iter()).to_string(), "0.3");
+    assert_eq!(all_attempts([].into_iter()).to_string(), "0");
 }

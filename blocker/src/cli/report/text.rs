@@ -14,11 +14,13 @@ const WIDTH: u64 = 40;
 
 /// All of it.
 pub(super) fn of(whole: &Whole) -> String {
-    let Whole { host, report, daemon } = whole;
+    let Whole { host, report, daemon, utc_offset_s } = whole;
     let mut text = Text(String::new());
     text.line(&format!("blocker on {}, from {} to {}", shown(host), report.from, report.to));
     if let Some(known_from) = &report.known_from {
-        text.line(&format!("of what was before {known_from} not every ban is kept: there were too many"));
+        text.line(&format!(
+            "of what was before {known_from} not every ban is kept: they were too many, or too long ago"
+        ));
     }
     text.totals(report.bans);
     match daemon {
@@ -29,7 +31,7 @@ pub(super) fn of(whole: &Whole) -> String {
         report.jails.iter().map(|Jail { jail, bans, attempts: _ }| (shown(jail), *bans)).collect();
     text.bars("bans by jail", &jails);
     if report.bans.made > 0 {
-        let time = |Time { start, bans }: &Time| (local(start, report.step_s), *bans);
+        let time = |Time { start, bans }: &Time| (local(start, report.step_s, *utc_offset_s), *bans);
         let times: Vec<(String, u64)> = report.times.iter().map(time).collect();
         text.bars(&format!("bans by {}", step_name(report.step_s)), &times);
     }

@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use ratatui::DefaultTerminal;
+use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::layout::{Rect, Size};
+use ratatui::{DefaultTerminal, TerminalOptions, Viewport};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::draw;
@@ -117,8 +119,7 @@ pub(super) fn run(mut asker: Asker, interval: Duration) -> Result<()> {
     // The standard: <https://no-color.org>.
     let mut shown = Shown::new(env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()));
     shown.take(first);
-    // Restores the terminal on a panic, too, before what that says.
-    let mut terminal = Terminal(ratatui::try_init().context("setting up the terminal")?);
+    let mut terminal = Terminal::set_up().context("setting up the terminal")?;
     if turn(&mut terminal.0, &mut shown, &news, &ended, interval)? == Input::Gone {
         // There is nothing to give back, and ratatui would panic for want of somebody to tell.
         std::mem::forget(terminal);
@@ -128,6 +129,23 @@ pub(super) fn run(mut asker: Asker, interval: Duration) -> Result<()> {
 
 /// Given back when this is dropped.
 struct Terminal(DefaultTerminal);
+
+impl Terminal {
+    /// What a terminal is taken for that does not tell its size, as many a serial line does not: as by other programs.
+    const UNKNOWN: Rect = Rect::new(0, 0, 80, 24);
+
+    fn set_up() -> io::Result<Self> {
+        // Restores the terminal on a panic, too, before what that says.
+        let mut terminal = Self(ratatui::try_init()?);
+        let Size { width, height } = terminal.0.size()?;
+        if width == 0 || height == 0 {
+            let viewport = Viewport::Fixed(Self::UNKNOWN);
+            terminal.0 =
+                DefaultTerminal::with_options(CrosstermBackend::new(io::stdout()), TerminalOptions { viewport })?;
+        }
+        Ok(terminal)
+    }
+}
 
 impl Drop for Terminal {
     fn drop(&mut self) {

@@ -87,6 +87,44 @@ fn what_happened_is_summed_up_by_jail_time_network_and_user() {
 }
 
 #[test]
+fn of_long_lists_each_ban_in_force_counts_once_however_often_they_are_loaded() {
+    let dir = TempDir::new();
+    let listed = |numbers: std::ops::Range<u32>, started, until, origin: Origin| {
+        numbers.map(move |n| {
+            ((host(n), MANUAL), Some(Entry::InForce(Ban { started: secs(started), until, origin: origin.clone() })))
+        })
+    };
+    let by_hand = || Origin::Command { reason: Some("a list".into()), by: Some(Uid(0)) };
+    let end = |at| Until::At(secs(at));
+    // A command of as many as have an account, each.
+    let few: Vec<_> = listed(0..64, 6_000, Until::Forever, by_hand()).collect();
+    let notes = few.iter().map(|((prefix, jail), entry)| {
+        let Some(Entry::InForce(ban)) = entry else { panic!("it is in force") };
+        Note::Began { prefix: *prefix, jail: *jail, ban: ban.clone(), limits: None, evidence: Arc::default() }
+    });
+    note(&dir, Changes { account: notes.collect(), bans: few.clone(), ..Changes::default() });
+    // A list, loaded twice more with other ends; the last time with some more, too few for a row of their own.
+    for (until, more) in [(20_000, 0), (30_000, 0), (40_000, 3)] {
+        let list = listed(1_000..1_100, 7_000, end(until), by_hand());
+        let bans = list.chain(listed(2_000..2_000 + more, 9_000, end(until), by_hand())).collect();
+        note(&dir, Changes { bans, ..Changes::default() });
+    }
+    // One that is over, one from before, and what was found in the kernel.
+    for (first, started, until, origin) in [
+        (3_000, 7_500, end(8_000), by_hand()),
+        (4_000, 100, Until::Forever, by_hand()),
+        (5_000, 9_000, Until::Forever, Origin::Adopted),
+    ] {
+        let bans = listed(first..first + 100, started, until, origin).collect();
+        note(&dir, Changes { bans, ..Changes::default() });
+    }
+
+    let bans = report(&dir, Span::new(7_200, 0, at(9_900))).bans;
+
+    assert_eq!((bans.made, bans.by_list), (64, 103));
+}
+
+#[test]
 fn hours_and_days_are_those_of_the_zone_of_who_asks_and_there_are_never_too_many() {
     let dir = TempDir::new();
     note(&dir, Changes { account: vec![began("192.0.2.1", 5_000, DOVECOT, "alice")], ..Changes::default() });
@@ -140,6 +178,19 @@ fn a_full_account_is_summed_up_in_seconds_and_says_from_when_on_it_is_whole() {
 }
 
 #[test]
+fn what_is_forgotten_for_its_age_is_said_where_it_was_asked_for() {
+    let dir = TempDir::new();
+    note(&dir, Changes { account: vec![began("192.0.2.1", 5_000, DOVECOT, "alice")], ..Changes::default() });
+    let known_from = |since_s| {
+        let span = Span::new(since_s, 0, at(9_900)).remembered(Duration::from_secs(3_600));
+        report(&dir, span).known_from
+    };
+
+    assert_eq!(known_from(3_600), None);
+    assert_eq!(known_from(7_200).as_deref(), Some("1970-01-01T02:01:40Z"));
+}
+
+#[test]
 fn a_database_that_nobody_has_is_read_and_left_byte_by_byte_as_it_is_also_after_a_crash() {
     let dir = TempDir::new();
     let mut database = open_in(&dir).expect("it can be opened").0.database;
@@ -180,9 +231,12 @@ fn a_database_that_is_not_this_version_s_or_not_there_is_refused_with_what_to_do
 
     write(&dir, &txn());
     let connection = Connection::open(dir.path("state/blocker.db")).expect("it is there");
-    connection.pragma_update(None, "user_version", 7).expect("it can be set");
-    drop(connection);
+    let set = |version| connection.pragma_update(None, "user_version", version).expect("it can be set");
+    set(7);
     assert!(refused().contains("of version 7") && refused().contains("start the daemon"), "{}", refused());
+    set(99);
+    assert!(refused().contains("of version 99") && refused().contains("later blocker"), "{}", refused());
+    drop(connection);
 
     fs::write(dir.path("state/blocker.db"), "no database at all, but long enough to look at")
         .expect("it can be written");
