@@ -26,6 +26,7 @@ mod fail2ban_client;
 mod fail2ban_jails;
 mod fail2ban_logs;
 mod fail2ban_regex;
+mod fill;
 mod filters;
 mod groups;
 mod hostile;
