@@ -52,5 +52,6 @@ mod siege;
 mod supervision;
 mod terminal;
 mod test_command;
+mod two_jails;
 mod watch;
 mod why;
