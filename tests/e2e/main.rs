@@ -53,5 +53,7 @@ mod supervision;
 mod terminal;
 mod test_command;
 mod two_jails;
+mod upgrade;
 mod watch;
+mod watchdog;
 mod why;
