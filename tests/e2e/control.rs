@@ -134,36 +134,6 @@ fn an_application_may_tell_of_an_ipv4_address_as_ipv6_has_it() -> Result<()> {
 }
 
 #[test]
-fn a_table_that_is_nearly_full_is_told() -> Result<()> {
-    let net = Net::new()?;
-    let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
-    let small =
-        daemon.configuration(&Settings::default()).replacen("[daemon]\n", "[daemon]\nmax_bans_ipv4 = 1024\n", 1);
-    daemon.write_configuration(&small)?;
-    daemon.start()?;
-    let ban = |from: u32, count: u32| -> Result<()> {
-        let list: Vec<String> = (from..from + count).map(|n| format!("10.0.{}.{}", n >> 8, n & 0xff)).collect();
-        let arguments: Vec<&str> = ["ban", "--for", "1h"].into_iter().chain(list.iter().map(String::as_str)).collect();
-        daemon.cli(&arguments)?.success().map(drop)
-    };
-    let problem = || -> Result<Option<String>> {
-        Ok(daemon.status()?.problems.into_iter().find(|problem| problem.contains("max_bans_ipv4")))
-    };
-
-    ban(0, 800)?;
-    assert_eq!(problem()?, None);
-    ban(800, 100)?;
-    assert!(problem()?.is_some_and(|problem| problem.contains("900 of 1024")), "{:?}", problem()?);
-
-    // Beyond its room the bans soonest to end give way.
-    ban(900, 200)?;
-    assert_eq!(daemon.status()?.bans.ipv4, 1024);
-    assert!(!daemon.kernel_bans()?.iter().any(|ban| ban.prefix == "10.0.0.0"), "the first gave way");
-    assert!(daemon.kernel_bans()?.iter().any(|ban| ban.prefix == "10.0.4.75"), "the last is there");
-    Ok(())
-}
-
-#[test]
 fn addresses_that_are_none_are_refused() -> Result<()> {
     let net = Net::new()?;
     let daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;

@@ -124,7 +124,7 @@ fn beside_a_running_daemon_it_says_what_runs_and_without_it_what_is_pinned() -> 
 }
 
 #[test]
-fn another_xdp_program_is_named_and_tcx_offered() -> Result<()> {
+fn another_xdp_program_is_named_and_both_ways_beside_it_are_offered() -> Result<()> {
     let net = Net::new()?;
     let other = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
     let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
@@ -135,7 +135,9 @@ fn another_xdp_program_is_named_and_tcx_offered() -> Result<()> {
     assert_eq!((eth0.mode.as_deref(), eth0.attached, said.level.as_str()), (Some("tcx"), Some(false), "warn"));
     let number = eth0.xdp_program.context("the other program has a number")?;
     assert!(said.text.contains(&format!("another XDP program is there, number {number}, blocker")), "{said:?}");
-    assert_eq!(said.help.as_deref(), Some(format!("bpftool prog show id {number}").as_str()));
+    let help = said.help.clone().unwrap_or_default();
+    assert!(help.starts_with(&format!("bpftool prog show id {number}\n")), "{said:?}");
+    assert!(help.contains("\"dispatcher\""), "it would be by tcx, and this is the other way: {said:?}");
 
     daemon.start()?;
     let report = doctor(&daemon, 0)?;
@@ -154,9 +156,15 @@ fn another_xdp_program_is_named_and_tcx_offered() -> Result<()> {
     let report = doctor(&daemon, 1)?;
     let said = report.about("interface eth0");
     assert!(
-        !report.good && said.level == "problem" && said.help.as_ref().is_some_and(|help| help.contains("tcx")),
+        !report.good
+            && said.level == "problem"
+            && said.help.as_ref().is_some_and(|help| help.contains("tcx") && help.contains("dispatcher")),
         "{said:?}"
     );
+    let status = daemon.start_unattached()?;
+    let why = status.interfaces[0].error.as_deref().unwrap_or_default();
+    assert!(why.contains(&format!("number {number} (`bpftool prog show id {number}`)")), "{why}");
+    assert!(why.contains("\"tcx\" (Linux 6.6), or \"dispatcher\""), "{why}");
     assert_eq!(other.status()?.interfaces[0].mode.as_deref(), Some("native"), "the other one is left alone");
     Ok(())
 }

@@ -366,6 +366,20 @@ fn the_bans_of_a_fail2ban_that_runs_are_taken_over() -> Result<()> {
             "{version}: ten minutes, just begun: {seconds} s"
         );
         assert!(left("2001:db8:7:7::/64").is_some(), "{version}: {bans:?}");
+        let whom = ["192.0.2.77", "192.0.2.78", "192.0.2.79", "2001:db8:7:7::/64"];
+        let kernel: BTreeSet<String> = daemon.kernel_bans()?.into_iter().map(|ban| ban.prefix).collect();
+        assert_eq!(kernel, whom.map(String::from).into(), "{version}");
+
+        // Once more, for a program.
+        let told = daemon.cli(&["--json", "import", "fail2ban", &directory, "--bans"])?.success()?;
+        let rows: Vec<Value> = told.stdout.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        let answered = |prefix: &str| {
+            let is_of = |row: &&Value| row["prefix"] == prefix && row["why"].is_null();
+            rows.iter().find(is_of).map(|row| row["outcome"].clone())
+        };
+        assert!(whom.iter().all(|prefix| answered(prefix) == Some("renewed".into())), "{version}: {told:?}");
+        assert!(told.stderr.is_empty(), "{version}: {told:?}");
+        assert_eq!(daemon.kernel_bans()?.len(), whom.len(), "{version}");
         let answer = fail2ban.client(&["get", "dovecot", "banip"])?.success()?;
         assert!(answer.stdout.contains("192.0.2.77"), "{version}: fail2ban goes on: {answer:?}");
     }

@@ -4,7 +4,6 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::Result;
-use blocker_common::LAYOUT;
 use blocker_tests::{
     answers::Interface,
     daemon::{self, Daemon, Settings},
@@ -36,36 +35,6 @@ fn the_interface_with_the_default_route_is_guarded_also_when_the_route_goes() ->
         let is_attached = status.interfaces.iter().any(|interface| interface.mode.is_some());
         if is_attached { Ok(()) } else { Err(format!("{:?}", status.interfaces)) }
     })?;
-    siege.holds_for(Duration::from_millis(300))
-}
-
-#[test]
-fn a_link_that_is_taken_away_is_put_back() -> Result<()> {
-    let net = Net::new()?;
-    let daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
-    let siege = Siege::begin(&net)?;
-    siege.ban_villain(&daemon)?;
-    let directory = daemon.pins().join(format!("v{LAYOUT}"));
-    for entry in fs::read_dir(&directory)? {
-        let path = entry?.path();
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("link-")) {
-            fs::remove_file(path)?;
-        }
-    }
-    // The drops of the link that is gone are no evidence for the one that is put back.
-    let before = daemon.await_drop(VILLAIN, LIMIT)?.packets;
-
-    // Every minute, and when the network changes, which this is.
-    net.ip(Host::Server, "link set lo down\nlink set lo up\n")?;
-
-    let gone = "is not attached any more";
-    wait::until_true("the alarm", LIMIT, || daemon.printed().contains(gone), || daemon.printed())?;
-    wait::until("the link that is put back to drop", LIMIT, || {
-        let dropped = daemon.await_drop(VILLAIN, LIMIT).map_err(|error| format!("{error:#}"))?.packets;
-        // Some may have been on the way when the first one went.
-        if dropped > before + 100 { Ok(()) } else { Err(format!("{dropped} packets dropped, {before} before")) }
-    })?;
-    siege.settle()?;
     siege.holds_for(Duration::from_millis(300))
 }
 

@@ -103,6 +103,48 @@ fn what_fail2ban_has_banned_is_not_taken_over_of_who_is_allowed_here() -> Result
     never_banned(&daemon, STRANGER)
 }
 
+/// Each kind of address that nobody has to configure: refused when it is banned by command, and not banned for what a log says.
+#[test]
+fn what_the_machine_needs_to_hear_is_banned_neither_by_command_nor_by_log() -> Result<()> {
+    let net = Net::new()?;
+    let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
+    let resolver = daemon.directory().join("resolv.conf");
+    fs::write(&resolver, "search example.org\nnameserver 198.51.100.53\nnameserver 2001:db8:2::53\n")?;
+    let bind = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
+    daemon.start_confined(&["unshare", "--mount", "sh", "-c", bind, &resolver.display().to_string()])?;
+    let never = [
+        // An own address as well.
+        ("127.0.0.1", "refused"),
+        ("::1", "refused"),
+        ("127.9.9.9", "a loopback address"),
+        ("169.254.10.1", "a link-local address"),
+        ("fe80::9", "a link-local address"),
+        ("224.0.0.1", "a multicast address"),
+        ("ff02::1", "a multicast address"),
+        ("192.0.2.10", "an address of this machine"),
+        ("2001:db8:1::10", "an address of this machine"),
+        ("192.0.2.1", "a gateway"),
+        ("2001:db8:1::1", "a gateway"),
+        ("198.51.100.53", "a name server"),
+        ("2001:db8:2::53", "a name server"),
+    ];
+
+    for (addr, why) in never {
+        let exactly = if addr.contains(':') { format!("{addr}/128") } else { addr.to_owned() };
+        let refused = daemon.cli(&["ban", &exactly])?;
+        ensure!(refused.code == Some(1) && refused.stdout.contains(why), "{addr}, {why}: {refused:?}");
+        daemon.log().append(lines::refused(addr.parse()?, 50).as_bytes())?;
+    }
+    let marker = "203.0.113.6".parse()?;
+    daemon.log().append(lines::refused(marker, 5).as_bytes())?;
+    daemon.await_ban(marker, LIMIT)?;
+
+    for (addr, _) in never {
+        never_banned(&daemon, addr.parse()?)?;
+    }
+    Ok(())
+}
+
 /// That no ban is of `addr` itself; wider ones leave it out.
 fn never_banned(daemon: &Daemon<'_>, addr: IpAddr) -> Result<()> {
     let own = addr.to_string();

@@ -171,23 +171,33 @@ fn a_full_disk_is_told_delays_no_ban_and_loses_none_that_waited() -> Result<()> 
 }
 
 #[test]
-fn a_hundred_thousand_bans_are_enforced_again_after_a_reboot() -> Result<()> {
+fn a_hundred_thousand_bans_are_taken_over_after_a_crash_and_enforced_again_after_a_reboot() -> Result<()> {
     let net = Net::new()?;
     let mut daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
     let siege = Siege::begin(&net)?;
     let list: String = (0..100_000).map(|n| format!("10.{}.{}.{}\n", n >> 16, n >> 8 & 0xff, n & 0xff)).collect();
     ban_from_stdin(&daemon, &format!("{list}{VILLAIN}\n"))?;
     siege.settle()?;
+    let arrived = siege.arrived();
 
-    reboot(&mut daemon)?;
+    for is_reboot in [false, true] {
+        if is_reboot {
+            reboot(&mut daemon)?;
+        } else {
+            daemon.kill9()?;
+            daemon.start()?;
+            assert_eq!(siege.arrived(), arrived, "no banned packet reached the server meanwhile");
+        }
 
-    let printed = daemon.printed();
-    let took = printed.lines().rfind(|line| line.contains("goes on from where an earlier run ended"));
-    eprintln!("{}", took.context("it is told how long it took")?);
-    assert_eq!(daemon.kernel_bans()?.len(), 100_001);
-    let bans = daemon.status()?.bans;
-    assert_eq!(bans.ipv4, 100_001);
-    siege.holds_for(Duration::from_millis(300))?;
+        let printed = daemon.printed();
+        let took = printed.lines().rfind(|line| line.contains("goes on from where an earlier run ended"));
+        eprintln!("{}", took.context("it is told how long it took")?);
+        assert_eq!(daemon.kernel_bans()?.len(), 100_001);
+        let bans = daemon.status()?.bans;
+        assert_eq!(bans.ipv4, 100_001);
+        siege.settle()?;
+        siege.holds_for(Duration::from_millis(300))?;
+    }
     siege.await_arrival(STRANGER)
 }
 

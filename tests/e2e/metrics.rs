@@ -20,7 +20,7 @@ use blocker_tests::{
 use crate::siege::{LIMIT, Siege};
 
 /// Where nothing else listens: the namespace is the test's own.
-const ADDRESS: &str = "127.0.0.1:9913";
+pub(crate) const ADDRESS: &str = "127.0.0.1:9913";
 
 #[test]
 fn a_scrape_over_loopback_tells_what_happened() -> Result<()> {
@@ -64,26 +64,6 @@ fn a_scrape_over_loopback_tells_what_happened() -> Result<()> {
     ensure!(value(&text, dropped) <= now, "{now} packets were dropped since, and no fewer:\n{text}");
     ensure!(!text.contains("203.0.113."), "no address is told:\n{text}");
     promtool(&text)
-}
-
-#[test]
-fn a_table_that_is_nearly_full_is_told() -> Result<()> {
-    let net = Net::new()?;
-    let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
-    let text = daemon.configuration(&Settings::default()).replacen("[daemon]\n", "[daemon]\nmax_bans_ipv4 = 1024\n", 1);
-    daemon.write_configuration(&format!("{text}\n[metrics]\nlisten = \"{ADDRESS}\"\n"))?;
-    daemon.start()?;
-    let addresses: Vec<String> = (0..820).map(|n| format!("198.51.{}.{}", n / 256, n % 256)).collect();
-    let arguments: Vec<&str> = ["ban"].into_iter().chain(addresses.iter().map(String::as_str)).collect();
-    daemon.cli(&arguments)?.success()?;
-
-    let full = r#"blocker_table_nearly_full{table="ipv4"}"#;
-    wait::until("the metrics to tell it", LIMIT, || {
-        let text = scrape(&net, ADDRESS).map_err(|error| format!("{error:#}"))?;
-        if value(&text, full) > 0.5 { Ok(()) } else { Err(text) }
-    })?;
-    ensure!(!daemon.status()?.problems.is_empty(), "so does the status");
-    Ok(())
 }
 
 #[test]
@@ -204,7 +184,7 @@ fn listen(daemon: &Daemon<'_>, socket: &str) -> Result<()> {
 }
 
 /// What a real client gets on the server.
-fn scrape(net: &Net, address: &str) -> Result<String> {
+pub(crate) fn scrape(net: &Net, address: &str) -> Result<String> {
     let mut curl = net.command(Host::Server, "curl");
     curl.args(["--silent", "--show-error", "--fail", "--max-time", "20"]).arg(format!("http://{address}/metrics"));
     Ok(process::run(curl, LIMIT)?.success()?.stdout)
@@ -225,7 +205,7 @@ fn scrape_unix(socket: &Path) -> Result<String> {
 }
 
 /// The number of a sample, or one that nothing is equal to.
-fn value(text: &str, sample: &str) -> f64 {
+pub(crate) fn value(text: &str, sample: &str) -> f64 {
     let number = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok());
     number.unwrap_or(f64::NAN)
 }

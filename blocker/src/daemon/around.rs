@@ -6,7 +6,8 @@ use std::time::Instant;
 use anyhow::Result;
 use blocker_core::allowlist::AllowReason;
 
-use super::{Daemon, fill};
+use super::Daemon;
+use super::fill::News;
 use crate::clock;
 use crate::network::changes::Place;
 use crate::network::{
@@ -14,15 +15,14 @@ use crate::network::{
 };
 
 impl Daemon<'_> {
-    /// Says once of each table that it is nearly full.
-    fn warn_of_fill(&mut self) {
-        let warnings = fill::warnings(&self.engine.stats(), self.capacity);
-        if warnings.len() > self.tables_nearly_full {
-            for warning in &warnings {
-                tracing::warn!("{warning}");
+    /// Says of each table once that it is nearly full, and that it has room again.
+    pub(super) fn warn_of_fill(&mut self) {
+        for news in self.fill.news(&self.engine.stats(), self.capacity) {
+            match news {
+                News::Full(text) => tracing::warn!("{text}"),
+                News::Room(text) => tracing::info!("{text}"),
             }
         }
-        self.tables_nearly_full = warnings.len();
     }
 
     /// Looks at interfaces, addresses and routes anew.

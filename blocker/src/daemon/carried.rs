@@ -64,6 +64,7 @@ impl Daemon<'_> {
                 // What waits would be gone through, too, and this way in the order of the commands.
                 self.flush();
                 self.begin_sweep(bans);
+                self.warn_of_fill();
                 return;
             }
             // The batch may have a ban of it.
@@ -94,6 +95,7 @@ impl Daemon<'_> {
     /// Writes the batch, and only then tells people.
     pub(super) fn flush(&mut self) {
         let Batch { bans, lifted, prefixes, events: _ } = &mut self.batch;
+        let is_changed = !bans.is_empty() || !lifted.is_empty();
         let mut refused = if bans.is_empty() { Vec::new() } else { self.kernel.enforce(bans) };
         if !lifted.is_empty() {
             refused.extend(self.kernel.lift(lifted));
@@ -108,6 +110,9 @@ impl Daemon<'_> {
         let events = &mut self.batch.events;
         self.events.send_all(events.drain(..), |event| jails::name_in(event, engine));
         self.note_refused(refused);
+        if is_changed {
+            self.warn_of_fill();
+        }
     }
 
     /// Has bans tried again that the kernel refused to write or to remove.

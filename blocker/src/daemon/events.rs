@@ -309,7 +309,11 @@ fn told(jail: &str, event: &Event, clock: Reading) -> Told {
         Event::Full { kind, bound, gave_way } => {
             let mut fields = vec![("kind", kind.to_string()), ("bound", bound.to_string())];
             fields.extend(gave_way.map(|prefix| ("gave_way", prefix.to_string())));
-            let message = "a table of bans is full: the ban soonest to end gives way".to_owned();
+            let message = match gave_way {
+                Some(_) => "a table of bans is full: the ban soonest to end gives way",
+                None => "a table is full of bans without an end, none of which gives way: the new ban is refused",
+            };
+            let message = message.to_owned();
             Told { level: Level::ERROR, event: "full", message, whom: Vec::new(), fields }
         }
         Event::Allowlist { prefix, change } => {

@@ -1,5 +1,7 @@
 //! How full the tables of bans are: told before they overflow.
 
+use std::collections::BTreeSet;
+
 use blocker_core::engine::Stats;
 
 use crate::control::status::TableStatus;
@@ -7,6 +9,10 @@ use crate::kernel::Capacity;
 
 /// A table this full, in percent, is worth a warning.
 const WARN_PERCENT: usize = 80;
+
+/// Below this, in percent, the log says that there is room again: a table in which bans come and go near the mark above must not
+/// fill the log.
+const ROOM_PERCENT: usize = 75;
 
 /// A table of bans, and how full it is.
 pub(super) struct Table {
@@ -33,7 +39,19 @@ pub(super) fn tables(stats: &Stats, capacity: Capacity) -> [Table; 3] {
 
 impl Table {
     fn is_nearly_full(&self) -> bool {
-        100 * self.bans >= WARN_PERCENT * self.capacity as usize
+        self.is_full_to(WARN_PERCENT)
+    }
+
+    fn is_full_to(&self, percent: usize) -> bool {
+        100 * self.bans >= percent * self.capacity as usize
+    }
+
+    /// What is to be said of a table that is nearly full.
+    fn warning(&self) -> String {
+        let Self { name: _, what, bans, capacity, advice } = self;
+        format!(
+            "{bans} of {capacity} bans of {what} are taken: when all are, the ban soonest to end gives way; {advice}"
+        )
     }
 
     /// For scripts.
@@ -45,13 +63,36 @@ impl Table {
 
 /// The tables that are nearly full, as sentences.
 pub(super) fn warnings(stats: &Stats, capacity: Capacity) -> Vec<String> {
-    let full = tables(stats, capacity).into_iter().filter(Table::is_nearly_full);
-    full.map(|Table { name: _, what, bans, capacity, advice }| {
-        format!(
-            "{bans} of {capacity} bans of {what} are taken: when all are, the ban soonest to end gives way; {advice}"
-        )
-    })
-    .collect()
+    tables(stats, capacity).iter().filter(|table| table.is_nearly_full()).map(Table::warning).collect()
+}
+
+/// What the log has been told: each table once when it is nearly full, and once when it has room again.
+#[derive(Debug, Default)]
+pub(super) struct Told(BTreeSet<&'static str>);
+
+/// A line for the log.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// A table is nearly full.
+    Full(String),
+    /// One that was has room again.
+    Room(String),
+}
+
+impl Told {
+    /// What is new.
+    pub(super) fn news(&mut self, stats: &Stats, capacity: Capacity) -> Vec<News> {
+        let mut news = Vec::new();
+        for table in tables(stats, capacity) {
+            if table.is_nearly_full() && self.0.insert(table.name) {
+                news.push(News::Full(table.warning()));
+            } else if !table.is_full_to(ROOM_PERCENT) && self.0.remove(table.name) {
+                let Table { name: _, what, bans, capacity, advice: _ } = table;
+                news.push(News::Room(format!("{bans} of {capacity} bans of {what} are taken: there is room again")));
+            }
+        }
+        news
+    }
 }
 
 #[cfg(test)]
@@ -70,5 +111,33 @@ mod tests {
         let told = tables(&stats(800, 399), capacity).map(|table| table.status());
         assert_eq!(told.each_ref().map(|table| table.nearly_full), [true, false, false]);
         assert_eq!((told[0].bans, told[0].capacity), (800, 1000));
+    }
+
+    #[test]
+    fn the_log_hears_of_each_table_once_and_again_only_after_it_had_room() {
+        let capacity = Capacity { ipv4: 100, ipv6: 100 };
+        let mut told = Told::default();
+        let mut hears = |bans_v4, bans_v6| {
+            let stats = Stats { bans_v4, bans_v6, ..Stats::default() };
+            let (mut full, mut room) = (Vec::new(), Vec::new());
+            for news in told.news(&stats, capacity) {
+                match news {
+                    News::Full(text) => full.push(text),
+                    News::Room(text) => room.push(text),
+                }
+            }
+            (full.join("; "), room.join("; "))
+        };
+        let nothing = (String::new(), String::new());
+
+        assert_eq!(hears(79, 0), nothing);
+        assert!(hears(80, 0).0.starts_with("80 of 100 bans of IPv4 hosts are taken"));
+        for near in [81, 79, 80, 75, 100] {
+            assert_eq!(hears(near, 0), nothing, "at {near}");
+        }
+        let (full, room) = hears(74, 80);
+        assert!(full.starts_with("80 of 100 bans of IPv6 /64s"), "one is full as the other is not any more: {full}");
+        assert_eq!(room, "74 of 100 bans of IPv4 hosts are taken: there is room again");
+        assert!(hears(80, 80).0.starts_with("80 of 100 bans of IPv4"), "and once more");
     }
 }

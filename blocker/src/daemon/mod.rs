@@ -151,8 +151,8 @@ struct Daemon<'a> {
     turns: Turns,
     /// Whether standard input was all there is to read, and has ended.
     is_over: bool,
-    /// Of how many tables [`Daemon::warn_of_fill`] has said so.
-    tables_nearly_full: usize,
+    /// What [`Daemon::warn_of_fill`] has said.
+    fill: fill::Told,
     supervisor: Supervisor,
     /// Whether the last reload was refused.
     is_reload_refused: bool,
@@ -337,7 +337,7 @@ impl<'a> Daemon<'a> {
             sweeping: None,
             turns: Turns::default(),
             is_over: false,
-            tables_nearly_full: 0,
+            fill: fill::Told::default(),
             supervisor: Supervisor::of_environment(Instant::now()),
             is_reload_refused: false,
             trial: None,

@@ -25,7 +25,8 @@ use aya::programs::{ProgramError, ProgramInfo, SchedClassifier, TcAttachType};
 use super::link::LinkState;
 use super::object::{self, Program, Programs};
 use super::pins::LinkPin;
-use super::{Maps, Pins, component, release, slots};
+use super::refusal::{in_words, is_taken_by_another, ways_beside};
+use super::{Maps, Pins, component, slots};
 
 /// Where in the kernel the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +101,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(50);
 
 /// A step of the ladder: what is attached where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     Xdp(Program, AttachMode),
     Tcx,
     Component,
@@ -225,7 +226,7 @@ impl Attachments {
             let pin = pins.link(index, attachment.mode);
             let (why, unusable) = match LinkState::read(&pin) {
                 Ok(Some(state)) if state == (LinkState { index, program: attachment.program }) => return true,
-                Ok(Some(LinkState { index: 0, .. })) => ("its interface was taken away".to_owned(), true),
+                Ok(Some(LinkState { index: 0, .. })) => ("its link holds no interface any more".to_owned(), true),
                 Ok(Some(state)) if state.index == index => {
                     (format!("program {} runs in its place", state.program), false)
                 }
@@ -294,7 +295,7 @@ impl Attachments {
                     self.move_pin(&path, index, mode)?;
                     return Ok(Some(Found { step, mode, adopted: true, refusals }));
                 }
-                Err(error) => refusals.push(refusal(step, None, &error)),
+                Err(error) => refusals.push(in_words(step, None, &error)),
             }
         }
         bail!("the link {} cannot be taken over: {}", path.display(), refusals.join("; "))
@@ -302,15 +303,20 @@ impl Attachments {
 
     fn climb(&mut self, programs: &mut Programs, target: &Target<'_>, slot: u32) -> Result<Found> {
         let mut refusals = Vec::new();
+        let mut is_taken = false;
         for &mode in target.modes {
             for &step in steps(mode) {
                 match self.take(programs, target, slot, step, mode) {
                     Ok(()) => return Ok(Found { step, mode, adopted: false, refusals }),
-                    Err(error) => refusals.push(refusal(step, target.xdp_program, &error)),
+                    Err(error) => {
+                        is_taken |= is_taken_by_another(&error);
+                        refusals.push(in_words(step, target.xdp_program, &error));
+                    }
                 }
             }
         }
-        bail!("{} takes the program in no mode: {}", target.name, refusals.join("; "))
+        let beside = if is_taken { ways_beside(target.modes) } else { None };
+        bail!("{} takes the program in no mode: {}{}", target.name, refusals.join("; "), beside.unwrap_or_default())
     }
 
     fn take(
@@ -414,41 +420,6 @@ fn replace_tcx(programs: &mut Programs, path: &Path) -> Result<()> {
     let id = tc.attach_to_link(link)?;
     drop(FdLink::try_from(tc.take_link(id)?)?);
     Ok(())
-}
-
-/// The refusal in words: the kernel's code alone says little.
-fn refusal(step: Step, xdp_program: Option<u32>, error: &anyhow::Error) -> String {
-    let what = match step {
-        Step::Xdp(Program::Frags, _) => "native mode with multi-buffer frames",
-        Step::Xdp(Program::NoFrags, AttachMode::Native) => "native mode",
-        Step::Xdp(Program::NoFrags, AttachMode::Generic | AttachMode::Tcx | AttachMode::Dispatcher) => "generic mode",
-        Step::Tcx => "tcx mode",
-        Step::Component => "dispatcher mode",
-    };
-    let why = match (io_errors(error).next(), step, xdp_program) {
-        (Some(libc::EBUSY | libc::EEXIST), _, Some(number)) => {
-            format!(
-                "another XDP program is attached, number {number} (`bpftool prog show id {number}`); it is left alone"
-            )
-        }
-        (Some(libc::EBUSY | libc::EEXIST), _, None) => "another XDP program is attached; it is left alone".to_owned(),
-        (Some(libc::EINVAL), Step::Xdp(Program::Frags, _), _) if !release::is_since((5, 18)) => {
-            "the kernel knows no such frames: they came with 5.18".to_owned()
-        }
-        (Some(libc::EINVAL | libc::EOPNOTSUPP), Step::Tcx, _) => "the kernel has no tcx: it came with 6.6".to_owned(),
-        (Some(libc::EOPNOTSUPP), ..) => "the driver does not support it".to_owned(),
-        (Some(libc::ENOMEM), Step::Xdp(_, AttachMode::Native), _) => {
-            // virtio_net before 5.13, and drivers with a queue for each CPU.
-            "the driver has too few queues to spare for it, or the kernel no memory".to_owned()
-        }
-        (Some(libc::ERANGE), ..) => "the MTU is too large for this driver's XDP".to_owned(),
-        (Some(_) | None, ..) => format!("{error:#}"),
-    };
-    format!("{what}: {why}")
-}
-
-fn io_errors(error: &anyhow::Error) -> impl Iterator<Item = i32> {
-    error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).filter_map(std::io::Error::raw_os_error)
 }
 
 fn remove_pin(path: &Path) {

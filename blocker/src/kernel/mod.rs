@@ -25,6 +25,7 @@ pub mod offline;
 mod pins;
 mod ports;
 mod presence;
+mod refusal;
 mod release;
 mod slots;
 mod sweep;

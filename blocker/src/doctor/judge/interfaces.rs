@@ -17,8 +17,10 @@ use crate::network::{QueueCount, Queues, Suitability, XdpPlace};
 const OFFLOADS: [&str; 4] = ["rx-gro", "rx-gro-hw", "rx-lro", "rx-gro-list"];
 
 /// Programs that others attach, by the beginning of their names, and whose they are.
-const OTHERS: [(&str, &str); 3] = [
+const OTHERS: [(&str, &str); 5] = [
     ("xdp_dispatcher", "libxdp's dispatcher, `xdp-loader status` lists what it runs"),
+    ("xdpfilt_", "xdp-filter's"),
+    ("xsk_def_prog", "libxdp's, for AF_XDP sockets"),
     ("cil_xdp", "Cilium's"),
     ("blocker", "another blocker's"),
 ];
@@ -221,14 +223,16 @@ fn attached(
         text: format!("attached, {mode} mode{by}{because}"),
         help,
     };
-    if mode == AttachMode::Native || !interfaces.ways.contains(&Attach::Native) {
+    // A component runs in the mode of its dispatcher, which is not ours to change.
+    let is_best = matches!(mode, AttachMode::Native | AttachMode::Dispatcher);
+    if is_best || !interfaces.ways.contains(&Attach::Native) {
         return outcome(Level::Ok, "", None);
     }
     // Ours is behind XDP: what is there is another's.
     let other = link.program.as_ref().filter(|_| mode == AttachMode::Tcx);
     if let Some(program) = other {
         let because = format!("; another XDP program is there, {}, and is left alone", named(program, link));
-        return outcome(Level::Warn, &because, Some(format!("bpftool prog show id {}", program.number)));
+        return outcome(Level::Warn, &because, Some(beside(program.number, &interfaces.ways, None)));
     }
     let (why_not, help) = why_not_native(native);
     if !why_not.is_empty() {
@@ -268,7 +272,7 @@ fn expected(
     let mut help = None;
     if let Some((number, named)) = other {
         whys.push(format!("another XDP program is there, {named}, and is left alone"));
-        help = Some(format!("bpftool prog show id {number}"));
+        help = Some(beside(*number, &interfaces.ways, version));
     }
     for way in &interfaces.ways {
         let outcome = |mode: AttachMode, level, text: String| Outcome {
@@ -314,11 +318,23 @@ fn expected(
             }
         }
     }
-    if other.is_some() && !interfaces.ways.contains(&Attach::Tcx) {
-        whys.push("`daemon.attach` has no tcx, which would work beside it".to_owned());
-        help = Some("add \"tcx\" to `daemon.attach`".to_owned());
-    }
     Outcome { level: Level::Problem, attached, mode: None, text: format!("in no mode: {}", whys.join("; ")), help }
+}
+
+/// Whose the other program is, and the ways to work beside it that are not taken.
+fn beside(number: u32, ways: &[Attach], version: Option<Version>) -> String {
+    let mut help = vec![format!("bpftool prog show id {number}")];
+    if !ways.contains(&Attach::Tcx) {
+        let since = if version.is_some_and(|version| version < (6, 6)) { ", on Linux 6.6 or later" } else { "" };
+        help.push(format!("add \"tcx\" to `daemon.attach`{since}: behind that program"));
+    }
+    if !ways.contains(&Attach::Dispatcher) {
+        help.push(
+            "or put \"dispatcher\" there, before \"tcx\", if xdp-loader attaches that program: libxdp's dispatcher then calls both"
+                .to_owned(),
+        );
+    }
+    help.join("\n")
 }
 
 /// A program by number, name and place, and whose it is if that is known.

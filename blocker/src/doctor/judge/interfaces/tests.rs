@@ -52,7 +52,7 @@ fn what_is_in_the_way_comes_with_the_commands_that_help() {
 }
 
 #[test]
-fn another_program_is_named_and_tcx_offered() {
+fn another_program_is_named_and_both_ways_beside_it_are_offered() {
     let other = |facts: &mut Facts, link: &mut Link, version| {
         facts.machine.release = Ok(Release { text: "x".to_owned(), version });
         link.program = Some(Program { number: 61, name: Ok(Some("xdp_dispatcher".to_owned())) });
@@ -63,18 +63,47 @@ fn another_program_is_named_and_tcx_offered() {
     assert_eq!((finding.level, report.mode), (Level::Warn, Some("tcx")));
     assert!(finding.text.contains("number 61, xdp_dispatcher (libxdp's dispatcher"), "{finding:?}");
     assert!(finding.text.contains("in generic mode"), "{finding:?}");
-    assert_eq!(finding.help.as_deref(), Some("bpftool prog show id 61"));
+    let dispatcher = "or put \"dispatcher\" there, before \"tcx\", if xdp-loader attaches that program: libxdp's dispatcher then calls both";
+    assert_eq!(finding.help, Some(format!("bpftool prog show id 61\n{dispatcher}")));
 
     let (finding, report) = only(&facts(|facts, link| other(facts, link, (6, 1))));
     assert_eq!((finding.level, report.mode), (Level::Problem, None));
     assert!(finding.text.contains("6.6"), "{finding:?}");
+    assert_eq!(finding.help, Some(format!("bpftool prog show id 61\n{dispatcher}")), "the way without a later kernel");
+
+    for (version, tcx) in [
+        ((6, 6), "add \"tcx\" to `daemon.attach`: behind that program"),
+        ((6, 1), "add \"tcx\" to `daemon.attach`, on Linux 6.6 or later: behind that program"),
+    ] {
+        let (finding, report) = only(&facts(|facts, link| {
+            other(facts, link, version);
+            ways(facts, &[Attach::Native, Attach::Generic]);
+        }));
+        assert_eq!((finding.level, report.mode), (Level::Problem, None));
+        assert_eq!(finding.help, Some(format!("bpftool prog show id 61\n{tcx}\n{dispatcher}")));
+    }
 
     let (finding, _) = only(&facts(|facts, link| {
-        other(facts, link, (6, 6));
-        ways(facts, &[Attach::Native, Attach::Generic]);
+        other(facts, link, (6, 1));
+        ways(facts, &[Attach::Native, Attach::Dispatcher, Attach::Tcx]);
     }));
-    assert_eq!(finding.level, Level::Problem);
-    assert!(finding.help.is_some_and(|help| help.contains("tcx")));
+    assert_eq!((finding.level, finding.help.as_deref()), (Level::Problem, Some("bpftool prog show id 61")));
+    assert!(finding.text.contains("the command that `blocker status` shows"), "{finding:?}");
+}
+
+#[test]
+fn whose_a_program_is_its_name_tells() {
+    for (name, whose) in [
+        ("xdpfilt_dny_all", "xdp-filter's"),
+        ("xsk_def_prog", "AF_XDP"),
+        ("cil_xdp_entry", "Cilium's"),
+        ("blocker_nofrags", "another blocker's"),
+    ] {
+        let (finding, _) = only(&facts(|_, link| {
+            link.program = Some(Program { number: 61, name: Ok(Some(name.to_owned())) });
+        }));
+        assert!(finding.text.contains(&format!("number 61, {name} (")) && finding.text.contains(whose), "{finding:?}");
+    }
 }
 
 #[test]
@@ -165,6 +194,20 @@ fn what_is_attached_behind_another_program_is_no_better_without_it() {
 
     assert_eq!((finding.level, report.mode, report.attached), (Level::Warn, Some("tcx"), Some(true)));
     assert!(finding.text.contains("number 61, cil_xdp_entry (Cilium's)"), "{finding:?}");
+}
+
+#[test]
+fn a_component_of_the_dispatcher_is_as_well_as_it_can_be() {
+    let facts = facts(|facts, link| {
+        ways(facts, &[Attach::Native, Attach::Dispatcher]);
+        link.program = Some(Program { number: 61, name: Ok(Some("xdp_dispatcher".to_owned())) });
+    });
+    let interfaces = facts.interfaces.unwrap();
+    let link = interfaces.places[0].link.as_ref().unwrap();
+
+    let outcome = attached(AttachMode::Dispatcher, "", &[], link, &interfaces, &Native::Possible);
+
+    assert_eq!((outcome.level, outcome.text.as_str()), (Level::Ok, "attached, dispatcher mode"));
 }
 
 #[test]
