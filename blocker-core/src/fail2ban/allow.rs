@@ -43,6 +43,7 @@ pub(super) fn allowed(
     notes: &mut Vec<Note>,
 ) -> Allowed {
     let mut allow = BTreeSet::new();
+    let mut is_too_many = false;
     let mut allow_files: Vec<String> = Vec::new();
     let mut told = BTreeSet::new();
     let mut refuse = |entry: &str, why: &str| {
@@ -50,7 +51,10 @@ pub(super) fn allowed(
     };
     for entry in jails.iter().flat_map(|jail| &jail.ignore_ip) {
         match Ignored::read(entry) {
-            Ignored::Network(prefix) => drop(allow.insert(prefix)),
+            Ignored::Network(prefix) if allow.len() < MAX_ALLOWED || allow.contains(&prefix) => {
+                allow.insert(prefix);
+            }
+            Ignored::Network(_) => is_too_many = true,
             Ignored::File(_) | Ignored::Other if !told.insert(entry) => {}
             Ignored::File(path)
                 if !path.starts_with('/') || path.contains(char::is_control) || path.len() > MAX_PATH_BYTES =>
@@ -72,11 +76,10 @@ pub(super) fn allowed(
                 "no address and no network; names are never looked up: write its addresses into `daemon.allow`",
             ),
         }
-        if allow.len() == MAX_ALLOWED {
-            let why = format!("there are more than {MAX_ALLOWED}: join them to networks");
-            notes.push(note(Fate::Refused, "ignoreip", why));
-            break;
-        }
+    }
+    if is_too_many {
+        let why = format!("there are more than {MAX_ALLOWED}: join them to networks");
+        notes.push(note(Fate::Refused, "ignoreip", why));
     }
     Allowed { allow: allow.into_iter().collect(), allow_files }
 }

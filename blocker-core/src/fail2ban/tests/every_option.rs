@@ -41,7 +41,7 @@ const OPTIONS: &[(&str, &str, &str)] = &[
     ("chain", "DOCKER-USER", "action"),
     ("action", "nosuch", "filter"),
     ("action", "iptables-multiport[blocktype=DROP]", "action"),
-    ("banaction", "iptables-multiport", "action"),
+    ("banaction", "iptables", "action"),
     ("skip_if_nologs", "true", ""),
     ("systemd_if_nologs", "false", ""),
     ("destemail", "root", ""),
@@ -50,7 +50,7 @@ const OPTIONS: &[(&str, &str, &str)] = &[
 
 #[test]
 fn whatever_option_a_jail_has_it_is_carried_over_or_named() {
-    let usual = "[DEFAULT]\nbackend = polling\nlogpath = /var/log/x\nbanaction = iptables-multiport\naction = %(banaction)s\nport = ssh\nfilter = sshd\n";
+    let usual = "[DEFAULT]\nbackend = polling\nlogpath = /var/log/x\nbanaction = iptables-multiport\naction = %(banaction)s[port=\"%(port)s\", protocol=\"%(protocol)s\"]\nport = ssh\nprotocol = tcp\nmode = normal\nfilter = sshd[mode=%(mode)s]\n";
     let filter = "[Definition]\nfailregex = ^<mode> <HOST>\nmode = normal\njournalmatch = _SYSTEMD_UNIT=ssh.service\n";
     let told = |option: &str| {
         let jail = format!("{usual}[other]\nenabled = true\n[sshd]\nenabled = true\n{option}\n");
@@ -60,6 +60,7 @@ fn whatever_option_a_jail_has_it_is_carried_over_or_named() {
         notes.map(|note| (note.what.clone(), note.why.clone())).collect::<Vec<_>>()
     };
     let without = told("");
+    let mut untold = Vec::new();
     for (key, value, name) in OPTIONS {
         let notes = told(&if *key == "enabled" { String::new() } else { format!("{key} = {value}") });
         if name.is_empty() {
@@ -68,5 +69,11 @@ fn whatever_option_a_jail_has_it_is_carried_over_or_named() {
         }
         let is_about = |(what, _): &&(String, String)| what.contains(name);
         assert!(notes.iter().any(|note| is_about(&note)), "{key} = {value}: {notes:#?}");
+        // What is told of any jail counts only if it tells of the option.
+        let is_named = without.iter().any(|(what, why)| what.contains(key) || why.contains(&format!("`{key}`")));
+        if notes == without && !is_named {
+            untold.push(format!("{key} = {value}"));
+        }
     }
+    assert_eq!(untold, [""; 0], "nothing is told of these");
 }

@@ -194,3 +194,17 @@ fn files_of_addresses_that_are_ignored_are_named_in_allow_files_each_once() {
     );
     assert!(told(&config, "b").contains("ignoreip: file:/etc/nothing: `allow_files` is for all jails"));
 }
+
+#[test]
+fn as_many_networks_are_ignored_as_a_list_may_have_and_the_files_behind_them() {
+    for (networks, refused) in [(1_024, 0), (1_025, 1)] {
+        let listed: String = (0..networks).map(|n| format!("10.0.{}.{} ", n / 256, n % 256)).collect();
+        let jail = format!("[a]\nenabled = true\nfilter = one\nlogpath = /x\nignoreip = {listed}file:/etc/allowed\n");
+
+        let import = import(&[("jail.conf", &jail), ONE, BAN, IPTABLES]);
+
+        assert_eq!((import.allow.len(), import.allow_files.as_slice()), (1_024, &["/etc/allowed".to_owned()][..]));
+        let notes = import.notes.iter().filter(|note| note.what == "ignoreip" && note.fate == Fate::Refused);
+        assert_eq!(notes.count(), refused, "{networks}");
+    }
+}
