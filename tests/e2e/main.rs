@@ -4,6 +4,7 @@
 //! run at the same time. The binary under test is `$BLOCKER_BIN`, else the `blocker` of the same target directory.
 
 mod aggregate;
+mod alarms;
 mod allow_command;
 mod allowed;
 mod allowlist;

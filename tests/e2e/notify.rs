@@ -236,7 +236,11 @@ fn a_webhook_takes_what_is_signed_and_is_told_of_ends_of_bans_too() -> Result<()
     ensure!(user.starts_with(r"bob\u{1b}[2J  Bcc: victim@example.org") && !user.contains(char::is_control), "{user}");
     ensure!(ban["lines"].as_array().is_some_and(|lines| lines.len() == 1), "{ban}");
     ensure!(
-        unban["event"] == "unban" && unban["why"] == "by command" && unban["prefix"] == VILLAIN.to_string(),
+        unban["event"] == "unban"
+            && unban["why"] == "by command"
+            && unban["prefix"] == VILLAIN.to_string()
+            && unban["by_uid"] == 0
+            && unban["by"] == "root",
         "{unban}"
     );
 

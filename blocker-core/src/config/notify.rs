@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::error::Problem;
 use super::keys::is_name;
-use super::kinds::SPAN;
+use super::kinds::{SPAN, TRUTH};
 use super::walk::Section;
 
 use self::kinds::{
@@ -32,10 +32,12 @@ pub struct Notify {
 /// What somebody is told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// Which kinds of things; at least one.
+    /// Which kinds of things; none if it is told of alarms alone.
     pub on: Vec<Occasion>,
     /// Of which jails; empty for all. Whether there are such jails has not been looked at.
     pub jails: Vec<String>,
+    /// Whether also of what somebody should look after: a brake that holds, a table that is full, an interface without protection.
+    pub alarms: bool,
 }
 
 /// What there is to be told of.
@@ -224,7 +226,7 @@ fn mail(section: &mut Section<'_, '_>) -> Option<Mail> {
 fn way(section: &mut Section<'_, '_>) -> MailWay {
     let server = section.get("server", &SERVER, None);
     let program = section.get("sendmail", &SENDMAIL, None);
-    let starttls = section.get("starttls", &super::kinds::TRUTH, true);
+    let starttls = section.get("starttls", &TRUTH, true);
     let user = section.get("user", &USER, None);
     let password = section.get("password_file", &FILE, None);
     for (key, other) in [("user", "password_file"), ("password_file", "user")] {
@@ -272,5 +274,13 @@ fn program(section: &mut Section<'_, '_>, name: &str) -> Option<Program> {
 }
 
 fn wanted(section: &mut Section<'_, '_>, default: &[Occasion]) -> Wanted {
-    Wanted { on: section.get("on", &OCCASIONS, default.to_vec()), jails: section.get("jails", &JAILS, Vec::new()) }
+    let wanted = Wanted {
+        on: section.get("on", &OCCASIONS, default.to_vec()),
+        jails: section.get("jails", &JAILS, Vec::new()),
+        alarms: section.get("alarms", &TRUTH, true),
+    };
+    if wanted.on.is_empty() && !wanted.alarms {
+        section.fault_at("on", Problem::Needs { other: "alarms" });
+    }
+    wanted
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::allowlist::Allowed;
 use crate::attempts::Attempts;
-use crate::bans::{Kind, Origin, Refusal};
+use crate::bans::{Kind, Origin, Refusal, Uid};
 use crate::engine::{AllowChange, BrakeChange, Evidence, JailId, JailSet};
 use crate::filter::Label;
 use crate::policy::IgnoreReason;
@@ -69,6 +69,8 @@ pub enum Event {
         jail: JailId,
         /// Why it ended.
         why: UnbanReason,
+        /// Who lifted it by command, if that is known.
+        by: Option<Uid>,
     },
     /// The allowlist was changed by command, or what a command allowed was over.
     Allowlist {

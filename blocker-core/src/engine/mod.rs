@@ -442,9 +442,10 @@ impl Engine {
     fn removed(&mut self, removal: Removal, why: UnbanReason) {
         let Removal { prefix, jails, left } = removal;
         self.tell_kernel(prefix, left);
+        let by = self.asker.filter(|_| why == UnbanReason::ByCommand);
         for jail in jails.iter() {
             self.note_end(prefix, jail, why);
-            self.notify(Event::Unbanned { prefix, jail, why });
+            self.notify(Event::Unbanned { prefix, jail, why, by });
         }
     }
 

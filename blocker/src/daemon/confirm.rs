@@ -156,6 +156,11 @@ impl Daemon<'_> {
         self.flush();
     }
 
+    /// Whether the time was over before anybody confirmed.
+    pub(super) fn is_trial_over(&self) -> bool {
+        self.trial.as_ref().is_some_and(|trial| trial.record.state == State::Over)
+    }
+
     /// How it is with the trial, for `status`.
     pub(super) fn confirmation(&self, clock: Reading) -> Option<Confirmation> {
         let trial = self.trial.as_ref()?;

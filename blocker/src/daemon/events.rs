@@ -139,7 +139,7 @@ fn summed(event: &Event) -> Option<Change> {
             Origin::Command { .. } => Some(Change::Banned),
             Origin::Log { .. } | Origin::Adopted => None,
         },
-        Event::Unbanned { prefix: _, jail: _, why } => match why {
+        Event::Unbanned { prefix: _, jail: _, why, by: _ } => match why {
             UnbanReason::ByCommand => Some(Change::Lifted),
             UnbanReason::Expired | UnbanReason::AllowListed(_) | UnbanReason::Evicted => None,
         },
@@ -272,14 +272,15 @@ fn told(jail: &str, event: &Event, clock: Reading) -> Told {
                 fields,
             )
         }
-        Event::Unbanned { prefix, jail: _, why } => {
+        Event::Unbanned { prefix, jail: _, why, by } => {
             let (level, why) = match why {
                 UnbanReason::Expired => (Level::INFO, None),
                 UnbanReason::ByCommand => (Level::INFO, Some("by command".to_owned())),
                 UnbanReason::AllowListed(allowed) => (Level::INFO, Some(allowed.to_string())),
                 UnbanReason::Evicted => (Level::WARN, Some("gave way in a full table".to_owned())),
             };
-            let fields = why.map(|why| ("why", why)).into_iter().collect();
+            let by = by.map(|Uid(uid)| ("by", uid.to_string()));
+            let fields = why.map(|why| ("why", why)).into_iter().chain(by).collect();
             about(level, "unban", format!("[{jail}] Unban {prefix}"), of_prefix(prefix), fields)
         }
         Event::Ignored { jail: _, addr, why } => {

@@ -10,9 +10,12 @@ use crate::kernel::Capacity;
 /// A table this full, in percent, is worth a warning.
 const WARN_PERCENT: usize = 80;
 
-/// Below this, in percent, the log says that there is room again: a table in which bans come and go near the mark above must not
-/// fill the log.
-const ROOM_PERCENT: usize = 75;
+/// A table that was nearly full is so until it is no fuller than this, so that neither the log nor an alarm comes and goes with
+/// single bans.
+const NEARLY_FULL_UNTIL_PERCENT: usize = 75;
+
+/// The same of one that was full.
+const FULL_UNTIL_PERCENT: usize = 95;
 
 /// A table of bans, and how full it is.
 pub(super) struct Table {
@@ -38,16 +41,32 @@ pub(super) fn tables(stats: &Stats, capacity: Capacity) -> [Table; 3] {
 }
 
 impl Table {
-    fn is_nearly_full(&self) -> bool {
-        self.is_full_to(WARN_PERCENT)
+    /// What it is called, for scripts.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
     }
 
-    fn is_full_to(&self, percent: usize) -> bool {
+    /// What is in it, for people.
+    pub(super) fn what(&self) -> &'static str {
+        self.what
+    }
+
+    /// Whether it is nearly full; less will do if it `was` so before.
+    pub(super) fn is_nearly_full(&self, was: bool) -> bool {
+        self.is_above(if was { NEARLY_FULL_UNTIL_PERCENT } else { WARN_PERCENT })
+    }
+
+    /// Whether there is no room for one more; less will do if it `was` so before.
+    pub(super) fn is_full(&self, was: bool) -> bool {
+        self.is_above(if was { FULL_UNTIL_PERCENT } else { 100 })
+    }
+
+    fn is_above(&self, percent: usize) -> bool {
         100 * self.bans >= percent * self.capacity as usize
     }
 
-    /// What is to be said of a table that is nearly full.
-    fn warning(&self) -> String {
+    /// How full it is, in a sentence.
+    pub(super) fn warning(&self) -> String {
         let Self { name: _, what, bans, capacity, advice } = self;
         format!(
             "{bans} of {capacity} bans of {what} are taken: when all are, the ban soonest to end gives way; {advice}"
@@ -57,13 +76,19 @@ impl Table {
     /// For scripts.
     pub(super) fn status(&self) -> TableStatus {
         let Self { name, what: _, bans, capacity, advice: _ } = *self;
-        TableStatus { name: name.to_owned(), bans, capacity: capacity as usize, nearly_full: self.is_nearly_full() }
+        TableStatus {
+            name: name.to_owned(),
+            bans,
+            capacity: capacity as usize,
+            nearly_full: self.is_nearly_full(false),
+        }
     }
 }
 
 /// The tables that are nearly full, as sentences.
 pub(super) fn warnings(stats: &Stats, capacity: Capacity) -> Vec<String> {
-    tables(stats, capacity).iter().filter(|table| table.is_nearly_full()).map(Table::warning).collect()
+    let full = tables(stats, capacity).into_iter().filter(|table| table.is_nearly_full(false));
+    full.map(|table| table.warning()).collect()
 }
 
 /// What the log has been told: each table once when it is nearly full, and once when it has room again.
@@ -84,9 +109,13 @@ impl Told {
     pub(super) fn news(&mut self, stats: &Stats, capacity: Capacity) -> Vec<News> {
         let mut news = Vec::new();
         for table in tables(stats, capacity) {
-            if table.is_nearly_full() && self.0.insert(table.name) {
+            let was = self.0.contains(table.name);
+            let is = table.is_nearly_full(was);
+            if is && !was {
+                self.0.insert(table.name);
                 news.push(News::Full(table.warning()));
-            } else if !table.is_full_to(ROOM_PERCENT) && self.0.remove(table.name) {
+            } else if was && !is {
+                self.0.remove(table.name);
                 let Table { name: _, what, bans, capacity, advice: _ } = table;
                 news.push(News::Room(format!("{bans} of {capacity} bans of {what} are taken: there is room again")));
             }
@@ -139,5 +168,18 @@ mod tests {
         assert!(full.starts_with("80 of 100 bans of IPv6 /64s"), "one is full as the other is not any more: {full}");
         assert_eq!(room, "74 of 100 bans of IPv4 hosts are taken: there is room again");
         assert!(hears(80, 80).0.starts_with("80 of 100 bans of IPv4"), "and once more");
+    }
+
+    #[test]
+    fn an_alarm_of_a_table_does_not_come_and_go_with_single_bans() {
+        let capacity = Capacity { ipv4: 1000, ipv6: 500 };
+        let [table, ..] = tables(&Stats { bans_v4: 799, ..Stats::default() }, capacity);
+        assert!(!table.is_nearly_full(false) && table.is_nearly_full(true) && !table.is_full(true));
+        let [table, ..] = tables(&Stats { bans_v4: 999, ..Stats::default() }, capacity);
+        assert!(!table.is_full(false) && table.is_full(true) && table.is_nearly_full(false));
+        let [table, ..] = tables(&Stats { bans_v4: 1000, ..Stats::default() }, capacity);
+        assert!(table.is_full(false));
+        let [table, ..] = tables(&Stats { bans_v4: 749, ..Stats::default() }, capacity);
+        assert!(!table.is_nearly_full(true));
     }
 }

@@ -17,6 +17,10 @@ use crate::network::{self, DefaultRoutes, Interface, Suitability, Wanted};
 pub(super) struct Interfaces {
     states: BTreeMap<String, State>,
     are_routes_cut: bool,
+    /// Which of them have been attached to in this run.
+    attached_once: BTreeSet<String>,
+    /// Where the program was found to be gone, and why: until somebody has been told.
+    pub(super) lost: BTreeMap<String, String>,
 }
 
 /// How an interface is.
@@ -42,6 +46,11 @@ impl Interfaces {
         self.states.iter().map(|(name, state)| (name.as_str(), state))
     }
 
+    /// Whether the program has been attached to `name` in this run.
+    pub(super) fn was_attached(&self, name: &str) -> bool {
+        self.attached_once.contains(name)
+    }
+
     /// What is wrong beyond single interfaces.
     pub(super) fn problem(&self) -> Option<String> {
         let problem = "there are more routes than can be read in time, and a default route may be missed: name its interface \
@@ -55,6 +64,7 @@ impl Interfaces {
         for (name, why) in kernel.check_attachments() {
             tracing::error!(interface = %name, "the program is not attached any more ({why}): it is attached anew");
             self.states.remove(&name);
+            self.lost.insert(name, why);
         }
         if !routes.is_whole && !self.are_routes_cut {
             tracing::warn!("there are more routes than can be read: a default route may be missed");
@@ -112,6 +122,10 @@ impl Interfaces {
             }
         }
         self.states = states;
+        self.attached_once.retain(|name| self.states.contains_key(name));
+        let attached_to = self.states.iter().filter(|(_, state)| matches!(state, State::Attached { .. }));
+        self.attached_once.extend(attached_to.map(|(name, _)| name.clone()));
+        self.lost.retain(|name, _| self.states.contains_key(name));
 
         // Last, so that what moved from a device to its carrier was protected all the while.
         for index in attached {

@@ -278,15 +278,20 @@ impl Keeper {
 
     /// What is wrong, a sentence each.
     pub(super) fn problems(&self) -> impl Iterator<Item = String> {
+        self.not_saved().into_iter().chain(self.set_aside())
+    }
+
+    /// Why nothing is saved, if so, in a sentence.
+    pub(super) fn not_saved(&self) -> Option<String> {
         // One that could not be opened, or is given up, is not tried again.
         let remedy = if self.is_on() { "" } else { "; put that right and restart the daemon, which keeps all bans" };
-        let problem = self
-            .problem
-            .iter()
-            .map(move |why| format!("bans and counts are not saved, and lost at a reboot: {why}{remedy}"));
-        let set_aside =
-            self.set_aside.iter().map(|why| format!("the database was damaged, what it held is lost: {why}"));
-        problem.chain(set_aside)
+        let why = self.problem.as_ref()?;
+        Some(format!("bans and counts are not saved, and lost at a reboot: {why}{remedy}"))
+    }
+
+    /// Why another database was begun, if one was, in a sentence.
+    pub(super) fn set_aside(&self) -> Option<String> {
+        self.set_aside.as_ref().map(|why| format!("the database was damaged, what it held is lost: {why}"))
     }
 }
 

@@ -12,6 +12,7 @@
 //! The order at the start keeps the gate closed: maps are brought up to date before the program is attached anew, and an
 //! adopted link enforces the adopted maps all the while. At a stop nothing is detached and nothing lifted.
 
+mod alarms;
 mod allowance;
 mod allowing;
 mod answers;
@@ -73,6 +74,7 @@ use crate::network::{Found, default_routes};
 use crate::notify::Notifier;
 use crate::source::SourceEvent;
 
+use alarms::Alarms;
 use carried::Batch;
 use closer::Closer;
 use drops::Drops;
@@ -137,6 +139,7 @@ struct Daemon<'a> {
     closer: Closer,
     /// Who is told of bans.
     notifier: Notifier,
+    alarms: Alarms,
     watched: Watched,
     report_under_way: report::UnderWay,
     /// When [`Daemon::look_around`] is due.
@@ -328,6 +331,7 @@ impl<'a> Daemon<'a> {
             events: EventLog::start(fail2ban_log)?,
             closer: Closer::start()?,
             notifier: Notifier::default(),
+            alarms: Alarms::begin(Instant::now()),
             watched: Watched::default(),
             report_under_way: report::UnderWay::default(),
             looks: Looks::begin(Instant::now()),
@@ -428,6 +432,7 @@ impl<'a> Daemon<'a> {
         self.keeper.hand_over(&mut self.engine);
         self.events.say_left_out(self.engine.untold());
         let now = Instant::now();
+        self.tell_alarms(now);
         self.watched.end(now);
         let status = self.supervisor.is_status_due(now).then(|| self.word());
         self.supervisor.turn(now, status);
@@ -452,7 +457,7 @@ impl<'a> Daemon<'a> {
             .chain(self.unsettled.wait())
             .chain(self.keeper.wait(&self.engine));
         let now = Instant::now();
-        waits.chain(self.supervisor.wait(now)).fold(self.looks.wait(now), Duration::min)
+        waits.chain(self.supervisor.wait(now)).chain(self.alarms_wait(now)).fold(self.looks.wait(now), Duration::min)
     }
 
     /// Says in a few lines what it watches and protects, and where to look next.

@@ -259,24 +259,32 @@ impl Daemon<'_> {
 fn held(brake: BrakeStats) -> impl Iterator<Item = String> {
     let BrakeStats { too_many, logged_in } = brake;
     let one = |one: Held, was: &str| {
-        let Held { failures: held, on } = one;
-        let were = format!("{held} failures that would have earned a ban were held");
-        match on {
-            Some(HoldReason::TooMany { limit }) => Some(format!(
-                "bans are held: the logs have earned {limit} within a minute, as many as `brake.bans_per_minute` says; is one of \
-                 them wrong about who fails? {were} since the start"
-            )),
-            Some(HoldReason::LoggedIn { percent }) => Some(format!(
-                "bans of users who logged in lately are held: more than {percent} % of the bans within an hour would be such, which \
-                 is what `brake.logged_in_percent` allows; does a service refuse right passwords? {were} since the start"
-            )),
-            None if held > 0 => Some(format!("{were}: {was}")),
-            None => None,
-        }
+        let Held { failures, on: _ } = one;
+        holding(one).or_else(|| (failures > 0).then(|| format!("{}: {was}", were_held(failures))))
     };
     one(too_many, "too many fell due within a minute")
         .into_iter()
         .chain(one(logged_in, "too large a share was of users who had logged in lately"))
+}
+
+/// Why bans are held, if any are now.
+pub(super) fn holding(one: Held) -> Option<String> {
+    let Held { failures, on } = one;
+    let were = were_held(failures);
+    Some(match on? {
+        HoldReason::TooMany { limit } => format!(
+            "bans are held: the logs have earned {limit} within a minute, as many as `brake.bans_per_minute` says; is one of \
+             them wrong about who fails? {were} since the start"
+        ),
+        HoldReason::LoggedIn { percent } => format!(
+            "bans of users who logged in lately are held: more than {percent} % of the bans within an hour would be such, which \
+             is what `brake.logged_in_percent` allows; does a service refuse right passwords? {were} since the start"
+        ),
+    })
+}
+
+fn were_held(failures: u64) -> String {
+    format!("{failures} failures that would have earned a ban were held")
 }
 
 /// A file on a file system that may not announce writes, and which it is.

@@ -203,7 +203,7 @@ mod tests {
 
     fn receiver(way: MailWay) -> MailReceiver {
         let config = notify::Mail {
-            wanted: Wanted { on: vec![Occasion::Ban], jails: Vec::new() },
+            wanted: Wanted { on: vec![Occasion::Ban], jails: Vec::new(), alarms: true },
             to: vec!["root".to_owned(), "admin@example.org".to_owned()],
             from: None,
             way,

@@ -15,6 +15,7 @@
 //! What attackers wrote is escaped where it comes in ([`notice`]), is in texts and JSON only, and never in an argument, an environment
 //! or a header.
 
+mod alarm;
 mod child;
 mod mail;
 mod notice;
@@ -44,6 +45,8 @@ use notice::{Happening, Told, What, plain};
 use program::ProgramReceiver;
 use webhook::WebhookReceiver;
 use worker::Handle;
+
+pub use alarm::{Alarm, State as AlarmState};
 
 /// How long a stop waits for the receivers.
 pub const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -108,7 +111,7 @@ impl Notifier {
 
     /// Tells whoever wants it that the daemon has started.
     pub fn started(&mut self, jails: &[String], bans: usize) {
-        self.tell(Occasion::Start, || What::Started { jails: jails.to_vec(), bans });
+        self.tell(|wanted| wanted.on.contains(&Occasion::Start), || What::Started { jails: jails.to_vec(), bans });
     }
 
     /// Tells of what happened to bans. `jail` names the jail of an event.
@@ -137,18 +140,28 @@ impl Notifier {
         }
     }
 
-    fn tell(&mut self, occasion: Occasion, what: impl Fn() -> What) {
+    /// Whether anybody wants alarms.
+    pub fn wants_alarms(&self) -> bool {
+        self.receivers.iter().any(|named| named.wanted.alarms)
+    }
+
+    /// Tells whoever wants it of an alarm.
+    pub fn alarm(&mut self, alarm: &Alarm) {
+        self.tell(|wanted| wanted.alarms, || What::Alarm(alarm.clone()));
+    }
+
+    fn tell(&mut self, is_wanted: impl Fn(&Wanted) -> bool, what: impl Fn() -> What) {
         let clock = Reading::take();
         for Named { name: _, wanted, handle } in &mut self.receivers {
-            if wanted.on.contains(&occasion) {
-                handle.tell(|| Arc::new(Happening { what: what(), clock }));
+            if is_wanted(wanted) {
+                handle.tell_behind_a_flood(|| Arc::new(Happening { what: what(), clock }));
             }
         }
     }
 
     /// Tells that the daemon stops, and has all workers tell what waits; waits for them up to [`STOP_WITHIN`].
     pub async fn stop(mut self) {
-        self.tell(Occasion::Stop, || What::Stopping);
+        self.tell(|wanted| wanted.on.contains(&Occasion::Stop), || What::Stopping);
         let names: Vec<String> = self.receivers.iter().map(|named| named.name.clone()).collect();
         let ends: Vec<_> = self.receivers.into_iter().map(|named| tokio::spawn(named.handle.finish())).collect();
         let all = async {

@@ -13,6 +13,7 @@ use blocker_core::prefix::Prefix;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::alarm::Alarm;
 use super::user;
 use crate::clock::Reading;
 use crate::kernel::MANUAL_JAIL;
@@ -45,7 +46,9 @@ pub(super) enum What {
         prefix: String,
         jail: String,
         why: UnbanReason,
+        by: Option<Uid>,
     },
+    Alarm(Alarm),
     /// Nothing: somebody wants to see a message.
     Test,
 }
@@ -54,7 +57,7 @@ pub(super) enum What {
 #[derive(Clone, Copy)]
 pub(super) enum Told<'e> {
     Banned(&'e BanInfo),
-    Unbanned { prefix: Prefix, why: UnbanReason },
+    Unbanned { prefix: Prefix, why: UnbanReason, by: Option<Uid> },
 }
 
 impl<'e> Told<'e> {
@@ -62,7 +65,7 @@ impl<'e> Told<'e> {
     pub(super) fn of(event: &'e Event) -> Option<Self> {
         match event {
             Event::Banned(ban) => Some(Self::Banned(ban)),
-            &Event::Unbanned { prefix, jail: _, why } => Some(Self::Unbanned { prefix, why }),
+            &Event::Unbanned { prefix, jail: _, why, by } => Some(Self::Unbanned { prefix, why, by }),
             // Of a restored ban everybody was told when it began.
             Event::Restored(_)
             | Event::Renewed(_)
@@ -87,7 +90,7 @@ impl<'e> Told<'e> {
     pub(super) fn what(self, jail: String) -> What {
         match self {
             Self::Banned(ban) => What::Banned(ban.clone()),
-            Self::Unbanned { prefix, why } => What::Unbanned { prefix: prefix.to_string(), jail, why },
+            Self::Unbanned { prefix, why, by } => What::Unbanned { prefix: prefix.to_string(), jail, why, by },
         }
     }
 }
@@ -95,7 +98,7 @@ impl<'e> Told<'e> {
 /// Something that happened, for people and programs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Notice {
-    /// `start`, `stop`, `ban`, `unban` or `test`.
+    /// `start`, `stop`, `ban`, `unban`, `alarm` or `test`.
     pub(super) event: &'static str,
     /// When, in RFC 3339.
     pub(super) time: String,
@@ -109,7 +112,8 @@ pub(super) struct Notice {
 pub(super) enum Detail {
     Start { jails: Vec<String>, bans_in_force: usize },
     Ban(Ban),
-    Unban { jail: String, prefix: String, why: String },
+    Unban(Unban),
+    Alarm(Alarm),
     None {},
 }
 
@@ -138,6 +142,18 @@ pub(super) struct Ban {
     pub(super) lines: Vec<String>,
 }
 
+/// A ban that is over.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Unban {
+    pub(super) jail: String,
+    pub(super) prefix: String,
+    pub(super) why: String,
+    /// Who lifted it by command, as [`Ban::by_uid`].
+    pub(super) by_uid: Option<u32>,
+    /// As [`Ban::by`].
+    pub(super) by: Option<String>,
+}
+
 impl Notice {
     pub(super) fn of(happening: &Happening) -> Self {
         let Happening { what, clock } = happening;
@@ -147,16 +163,19 @@ impl Notice {
             }
             What::Stopping => (Occasion::Stop.name(), clock.boot(), Detail::None {}),
             What::Banned(ban) => (Occasion::Ban.name(), ban.started, Detail::Ban(Ban::of(ban, *clock))),
-            What::Unbanned { prefix, jail, why } => {
+            What::Unbanned { prefix, jail, why, by } => {
                 let why = match why {
                     UnbanReason::Expired => "expired".to_owned(),
                     UnbanReason::ByCommand => "by command".to_owned(),
                     UnbanReason::AllowListed(allowed) => plain(allowed.to_string().as_bytes()),
                     UnbanReason::Evicted => "gave way in a full table".to_owned(),
                 };
-                let detail = Detail::Unban { jail: named(jail), prefix: prefix.clone(), why };
-                (Occasion::Unban.name(), clock.boot(), detail)
+                let by_uid = by.map(|Uid(uid)| uid);
+                let by = by_uid.and_then(user::name);
+                let unban = Unban { jail: named(jail), prefix: prefix.clone(), why, by_uid, by };
+                (Occasion::Unban.name(), clock.boot(), Detail::Unban(unban))
             }
+            What::Alarm(alarm) => ("alarm", clock.boot(), Detail::Alarm(alarm.shown())),
             What::Test => ("test", clock.boot(), Detail::None {}),
         };
         Self { event, time: clock.wall(at), detail }
@@ -164,7 +183,7 @@ impl Notice {
 
     /// Whether it is one of many alike.
     pub(super) fn is_common(&self) -> bool {
-        matches!(self.detail, Detail::Ban(_) | Detail::Unban { .. })
+        matches!(self.detail, Detail::Ban(_) | Detail::Unban(_))
     }
 }
 
@@ -219,7 +238,15 @@ impl Batch {
     pub(super) fn bans(&self) -> impl Iterator<Item = &Ban> {
         self.notices.iter().filter_map(|notice| match &notice.detail {
             Detail::Ban(ban) => Some(ban),
-            Detail::Start { .. } | Detail::Unban { .. } | Detail::None {} => None,
+            Detail::Start { .. } | Detail::Unban(_) | Detail::Alarm(_) | Detail::None {} => None,
+        })
+    }
+
+    /// The alarms in it.
+    pub(super) fn alarms(&self) -> impl Iterator<Item = &Alarm> {
+        self.notices.iter().filter_map(|notice| match &notice.detail {
+            Detail::Alarm(alarm) => Some(alarm),
+            Detail::Start { .. } | Detail::Ban(_) | Detail::Unban(_) | Detail::None {} => None,
         })
     }
 

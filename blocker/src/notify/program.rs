@@ -57,7 +57,7 @@ mod tests {
     fn receiver(script: &str) -> ProgramReceiver {
         let config = notify::Program {
             name: "x".to_owned(),
-            wanted: Wanted { on: vec![Occasion::Ban], jails: Vec::new() },
+            wanted: Wanted { on: vec![Occasion::Ban], jails: Vec::new(), alarms: true },
             command: ["/bin/sh", "-c", script, "sh", "an argument"].map(str::to_owned).into(),
             time_limit: Duration::from_secs(60),
         };

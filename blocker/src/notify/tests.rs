@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 fn program(name: &str, script: &str, on: &[Occasion], jails: &[&str]) -> Program {
     Program {
         name: name.to_owned(),
-        wanted: Wanted { on: on.to_vec(), jails: jails.iter().copied().map(str::to_owned).collect() },
+        wanted: Wanted { on: on.to_vec(), jails: jails.iter().copied().map(str::to_owned).collect(), alarms: false },
         command: ["/bin/sh", "-c", script].map(str::to_owned).into(),
         time_limit: LIMIT,
     }
@@ -23,7 +23,9 @@ fn program(name: &str, script: &str, on: &[Occasion], jails: &[&str]) -> Program
 fn ban(prefix: &str) -> Event {
     match happening(prefix, b"bob").what {
         What::Banned(ban) => Event::Banned(ban),
-        What::Started { .. } | What::Stopping | What::Unbanned { .. } | What::Test => panic!("it is a ban"),
+        What::Started { .. } | What::Stopping | What::Unbanned { .. } | What::Alarm(_) | What::Test => {
+            panic!("it is a ban")
+        }
     }
 }
 
@@ -84,7 +86,7 @@ async fn a_test_says_of_each_what_became_of_it() {
 
 #[test]
 fn bans_by_command_are_the_jail_manual_s() {
-    let wanted = Wanted { on: vec![Occasion::Ban], jails: vec!["manual".to_owned()] };
+    let wanted = Wanted { on: vec![Occasion::Ban], jails: vec!["manual".to_owned()], alarms: false };
 
     assert!(wants(&wanted, String::new) && !wants(&wanted, || "dovecot".to_owned()));
 }

@@ -214,7 +214,7 @@ mod tests {
         });
         let config = notify::Webhook {
             name: "x".to_owned(),
-            wanted: Wanted { on: vec![Occasion::Ban], jails: Vec::new() },
+            wanted: Wanted { on: vec![Occasion::Ban], jails: Vec::new(), alarms: true },
             url: Url { is_secure: false, host: "127.0.0.1".to_owned(), port, path: "/hook?a=b".to_owned() },
             secret_file,
         };
@@ -264,7 +264,7 @@ mod tests {
     async fn a_secret_that_cannot_be_read_is_told_and_nothing_is_sent_without_it() {
         let config = notify::Webhook {
             name: "x".to_owned(),
-            wanted: Wanted { on: vec![Occasion::Ban], jails: Vec::new() },
+            wanted: Wanted { on: vec![Occasion::Ban], jails: Vec::new(), alarms: true },
             url: Url { is_secure: false, host: "127.0.0.1".to_owned(), port: 9, path: "/".to_owned() },
             secret_file: Some("/nonexistent/secret".to_owned()),
         };

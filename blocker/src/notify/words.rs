@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::notice::{Ban, Batch, Detail, Notice};
+use super::alarm::{Alarm, State};
+use super::notice::{Ban, Batch, Detail, Notice, Unban};
 
 /// The subject, without what the configuration has it begin with.
 pub(super) fn subject(batch: &Batch, host: &str) -> String {
     let bans: Vec<&Ban> = batch.bans().collect();
-    let unbans = batch.notices.iter().filter(|notice| matches!(notice.detail, Detail::Unban { .. })).count();
+    let unbans = batch.notices.iter().filter(|notice| matches!(notice.detail, Detail::Unban(_))).count();
     // What an administrator must know stands first.
     let others = batch.notices.iter().filter_map(|notice| match notice.event {
         "start" => Some(format!("started on {host}")),
@@ -18,7 +19,18 @@ pub(super) fn subject(batch: &Batch, host: &str) -> String {
         "test" => Some(format!("a test from {host}")),
         _ => None,
     });
-    let mut parts: Vec<String> = others.collect();
+    let alarms = |state| {
+        let titles = batch.alarms().filter(|alarm| alarm.state == state).map(|alarm| alarm.title.as_str());
+        titles.collect::<Vec<_>>().join(", ")
+    };
+    let mut parts: Vec<String> = Vec::new();
+    for (state, word) in [(State::Begin, "ALARM"), (State::End, "over")] {
+        let titles = alarms(state);
+        if !titles.is_empty() {
+            parts.push(format!("{word} on {host}: {titles}"));
+        }
+    }
+    parts.extend(others);
     match (bans.as_slice(), batch.left_out) {
         ([], _) => {}
         ([ban], 0) => parts.push(format!("{}: banned {} from {host}", ban.jail, ban.prefix)),
@@ -83,8 +95,19 @@ fn say(notice: &Notice, host: &str, text: &mut String) {
             push(text, format_args!("    jails          {jails}\n    bans in force  {bans_in_force}\n"));
         }
         Detail::Ban(ban) => say_ban(ban, time, text),
-        Detail::Unban { jail, prefix, why } => {
+        Detail::Unban(Unban { jail, prefix, why, by_uid, by }) => {
             push(text, format_args!("{time}  [{jail}] the ban of {prefix} is over: {why}.\n"));
+            if by_uid.is_some() {
+                text.push('\n');
+                say_by(by.as_deref(), *by_uid, text);
+            }
+        }
+        Detail::Alarm(Alarm { alarm: _, about: _, state, title, text: sentence }) => {
+            let word = match state {
+                State::Begin => "ALARM",
+                State::End => "Over",
+            };
+            push(text, format_args!("{time}  {word}: {title}.\n\n    {sentence}\n"));
         }
         Detail::None {} if *event == "stop" => push(
             text,
@@ -106,17 +129,22 @@ fn say_ban(ban: &Ban, time: &str, text: &mut String) {
         "log" => push(text, format_args!("    why    {attempts} attempts; the last: {reason}\n")),
         origin => push(text, format_args!("    why    by {origin}: {reason}\n")),
     }
-    match (by, by_uid) {
-        (Some(name), Some(uid)) => push(text, format_args!("    by     {name} (user {uid})\n")),
-        (None, Some(uid)) => push(text, format_args!("    by     user {uid}\n")),
-        (_, None) => {}
-    }
+    say_by(by.as_deref(), *by_uid, text);
     if let Some(user) = user {
         push(text, format_args!("    as     {user}\n"));
     }
     for (number, line) in lines.iter().enumerate() {
         let head = if number == 0 { "log" } else { "" };
         push(text, format_args!("    {head:<5}  {line}\n"));
+    }
+}
+
+/// Who did it by command, if that is known.
+fn say_by(name: Option<&str>, uid: Option<u32>, text: &mut String) {
+    match (name, uid) {
+        (Some(name), Some(uid)) => push(text, format_args!("    by     {name} (user {uid})\n")),
+        (None, Some(uid)) => push(text, format_args!("    by     user {uid}\n")),
+        (_, None) => {}
     }
 }
 
@@ -131,6 +159,8 @@ mod tests {
     use super::super::worker::MAX_TOLD;
     use super::*;
     use crate::clock::Reading;
+    use blocker_core::bans::Uid;
+    use blocker_core::engine::UnbanReason;
 
     fn batch(notices: impl IntoIterator<Item = Notice>) -> Batch {
         Batch { notices: notices.into_iter().collect(), left_out: 0 }
@@ -178,6 +208,21 @@ mod tests {
         }
         let unknown = super::text(&batch([by_hand("192.0.2.9", None, Some(4_000_000_000))]), "mx1", &[]);
         assert!(unknown.contains("by command: no reason given\n    by     user 4000000000\n"), "{unknown}");
+    }
+
+    #[test]
+    fn an_unban_says_by_whom_if_somebody_did_it() {
+        let told = |why, by| {
+            let (prefix, jail) = ("192.0.2.9".to_owned(), "dovecot".to_owned());
+            text(&batch([of(What::Unbanned { prefix, jail, why, by })]), "mx1", &[])
+        };
+
+        let by_root = told(UnbanReason::ByCommand, Some(Uid(0)));
+        assert!(
+            by_root.contains("  [dovecot] the ban of 192.0.2.9 is over: by command.\n\n    by     root (user 0)\n"),
+            "{by_root}"
+        );
+        assert!(!told(UnbanReason::Expired, None).contains("    by"), "it ended by itself");
     }
 
     #[test]

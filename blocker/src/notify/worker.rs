@@ -16,8 +16,11 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::notice::{Batch, Happening, Notice, What};
 use crate::clock::Reading;
 
-/// Things that may wait for a receiver; some 400 bytes each, and up to 6 KiB with the lines of a ban, which receivers share.
+/// Bans and ends of bans that may wait for a receiver; some 400 bytes each, and up to 6 KiB with the lines of a ban, which receivers share.
 pub(super) const MAX_WAITING: usize = 1_024;
+
+/// Places of a queue besides these, for what is no ban and no end of one: for alarms, and for the stop.
+const KEPT_FREE: usize = 64;
 
 /// Bans and ends of bans that are told one by one in a piece; further ones wait, or are counted.
 pub(super) const MAX_TOLD: usize = 100;
@@ -87,16 +90,28 @@ pub(super) struct Handle {
 }
 
 impl Handle {
-    /// Hands something over that `make` makes, if there is room for it. Never waits.
+    /// Hands one of many over that `make` makes, if there is room for it. Never waits.
     pub(super) fn tell(&mut self, make: impl FnOnce() -> Arc<Happening>) {
-        match self.queue.try_reserve() {
-            Ok(place) => place.send(make()),
-            // A worker that is gone is told as a problem; then, too, these are never told.
-            Err(mpsc::error::TrySendError::Full(()) | mpsc::error::TrySendError::Closed(())) => {
-                self.untold.fetch_add(1, Ordering::Relaxed);
-                self.left_out += 1;
-            }
+        if self.queue.capacity() > KEPT_FREE {
+            self.tell_behind_a_flood(make);
+        } else {
+            self.leave_out();
         }
+    }
+
+    /// The same of something rare, for which there is room when there is none for more bans.
+    pub(super) fn tell_behind_a_flood(&mut self, make: impl FnOnce() -> Arc<Happening>) {
+        if let Ok(place) = self.queue.try_reserve() {
+            place.send(make());
+            return;
+        }
+        // A worker that is gone is told as a problem; then, too, these are never told.
+        self.leave_out();
+    }
+
+    fn leave_out(&mut self) {
+        self.untold.fetch_add(1, Ordering::Relaxed);
+        self.left_out += 1;
     }
 
     /// Things that found the queue full.
@@ -145,7 +160,7 @@ pub(super) fn start<R: Receiver>(name: &str, receiver: R) -> Result<Handle> {
 }
 
 fn worker<R: Receiver>(name: &str, receiver: R) -> (Handle, Worker<R>, oneshot::Sender<()>) {
-    let (queue_in, queue) = mpsc::channel(MAX_WAITING);
+    let (queue_in, queue) = mpsc::channel(MAX_WAITING + KEPT_FREE);
     let (tests_in, tests) = mpsc::channel(1);
     let (state_in, state) = watch::channel(State::default());
     let (stop_in, stop) = watch::channel(false);

@@ -14,7 +14,7 @@ use super::{MAX_TIME_LIMIT, MailSecurity, MailServer, Occasion, Url};
 pub(super) const OCCASIONS: Kind<Vec<Occasion>> = Kind {
     expected: "a list of \"start\", \"stop\", \"ban\" and \"unban\"",
     read: |value| {
-        value.list(1, |value| {
+        value.list(0, |value| {
             let all = [Occasion::Start, Occasion::Stop, Occasion::Ban, Occasion::Unban];
             value.or_unexpected(all.into_iter().find(|occasion| value.text() == Some(occasion.name())))
         })

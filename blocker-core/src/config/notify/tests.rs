@@ -164,3 +164,16 @@ fn there_are_only_so_many_receivers() {
 
     assert_eq!(errors(&text), ["line 33: `notify.webhook.w16` is one receiver too many: at most 16"]);
 }
+
+#[test]
+fn alarms_are_told_unless_switched_off_and_may_be_all_that_is_told() {
+    let wanted =
+        |keys: &str| notify_of(&format!("[notify.mail]\nto = \"root\"\n{keys}")).mail.expect("it is on").wanted;
+
+    assert!(wanted("").alarms && !wanted("alarms = false\n").alarms);
+    assert_eq!(wanted("on = []\n"), Wanted { on: Vec::new(), jails: Vec::new(), alarms: true });
+    let webhook = notify_of("[notify.webhook.x]\nurl = \"http://localhost/\"\n").webhooks.remove(0);
+    assert!(webhook.wanted.alarms);
+    let faults = errors("[notify.mail]\nto = \"root\"\non = []\nalarms = false\n");
+    assert!(faults[0].starts_with("line 3: `notify.mail.on` needs `alarms`"), "{faults:?}");
+}

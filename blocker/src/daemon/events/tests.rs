@@ -13,7 +13,7 @@ fn events_have_fail2ban_s_words_and_fields_behind_them() {
     let clock = Reading::at(secs(100), 1_000_000_000_000_000_000);
     let prefix: Prefix = "192.0.2.9".parse().unwrap();
     let ignored = |why| Event::Ignored { jail: JAIL, addr: prefix.addr(), why };
-    let unbanned = |why| Event::Unbanned { prefix, jail: JAIL, why };
+    let unbanned = |why| Event::Unbanned { prefix, jail: JAIL, why, by: None };
     let words = |event: &Event| told("dovecot", event, clock).text();
 
     let made = clock.local(secs(90));

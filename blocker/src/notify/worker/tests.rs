@@ -46,7 +46,7 @@ fn begin(every: Duration, hangs: bool, answers: impl IntoIterator<Item = Result<
 }
 
 fn unban(n: usize) -> Arc<Happening> {
-    let what = What::Unbanned { prefix: n.to_string(), jail: "a".to_owned(), why: UnbanReason::Expired };
+    let what = What::Unbanned { prefix: n.to_string(), jail: "a".to_owned(), why: UnbanReason::Expired, by: None };
     Arc::new(Happening { what, clock: Reading::take() })
 }
 
@@ -175,7 +175,7 @@ async fn what_is_refused_for_good_is_not_tried_again() {
     handle.tell(|| unban(1));
     let (next, _) = told(&mut tolds).await;
 
-    assert!(matches!(&next.notices[0].detail, super::super::notice::Detail::Unban { prefix, .. } if prefix == "1"));
+    assert!(matches!(&next.notices[0].detail, super::super::notice::Detail::Unban(unban) if unban.prefix == "1"));
 }
 
 #[tokio::test(start_paused = true)]
