@@ -1,6 +1,6 @@
 //! From a line to what the filters of the jails make of it.
 
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memrchr};
 
 use super::logs::Log;
 use super::stats::Counters;
@@ -35,6 +35,8 @@ pub struct Lines<'a> {
     text: Text<'a>,
     /// The first that has neither been judged nor passed over.
     next: Place,
+    /// How many have been counted neither as judged nor as passed over, if nobody knows where they end.
+    uncounted: usize,
     found: Found,
 }
 
@@ -47,16 +49,16 @@ impl<'a> Lines<'a> {
         Self::of(source, log, past, Text { bytes, ends: Some(ends) })
     }
 
-    /// The lines in `bytes`, each of which ends with its newline; empty ones may be among them.
+    /// The lines in `bytes`, each of which ends with its newline, so many in all; empty ones may be among them.
     ///
     /// Cheaper where most are passed over, since nobody need know where each of those ends.
     #[must_use]
-    pub fn by_newlines(source: SourceId, log: LogId, past: bool, bytes: &'a [u8]) -> Self {
-        Self::of(source, log, past, Text { bytes, ends: None })
+    pub fn by_newlines(source: SourceId, log: LogId, past: bool, bytes: &'a [u8], count: usize) -> Self {
+        Self { uncounted: count, ..Self::of(source, log, past, Text { bytes, ends: None }) }
     }
 
     fn of(source: SourceId, log: LogId, past: bool, text: Text<'a>) -> Self {
-        Self { source, log, past, text, next: Place::default(), found: Found::default() }
+        Self { source, log, past, text, next: Place::default(), uncounted: 0, found: Found::default() }
     }
 
     /// Goes to the next line that `prefilter` is for, or to the end.
@@ -67,10 +69,20 @@ impl<'a> Lines<'a> {
         Passed { text: self.text, from, to: self.next }
     }
 
+    /// How many have been passed over since that was last asked: of lines of which nobody knows where they end, all at the end.
+    fn count_passed(&mut self, passed: Passed<'_>) -> u64 {
+        match self.text.ends {
+            Some(_) => (passed.to.number - passed.from.number) as u64,
+            None if self.is_over() => std::mem::take(&mut self.uncounted) as u64,
+            None => 0,
+        }
+    }
+
     /// Takes the next line.
     fn take(&mut self) -> Option<Line<'a>> {
         let (bytes, next) = self.text.line(self.next)?;
         self.next = next;
+        self.uncounted = self.uncounted.saturating_sub(1);
         Some(Line { source: self.source, log: self.log, bytes, past: self.past })
     }
 
@@ -83,7 +95,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// Where a line begins, and how many are before it.
+/// Where a line begins, and how many are before it; those that were passed over only if it is known where each ends.
 #[derive(Clone, Copy, Debug, Default)]
 struct Place {
     at: usize,
@@ -117,12 +129,10 @@ impl<'a> Text<'a> {
         let Some(ends) = self.ends else {
             let rest = self.bytes.get(from.at..).unwrap_or_default();
             let passed = match worth_it.and_then(|worth_it| rest.get(..worth_it.checked_sub(from.at)?)) {
-                Some(before) => &rest[..memrchr(b'\n', before).map_or(0, |newline| newline + 1)],
-                None => rest,
+                Some(before) => memrchr(b'\n', before).map_or(0, |newline| newline + 1),
+                None => rest.len(),
             };
-            let unended = passed.last().is_some_and(|&last| last != b'\n');
-            let lines = memchr_iter(b'\n', passed).count() + usize::from(unended);
-            return Place { at: from.at + passed.len(), number: from.number + lines };
+            return Place { at: from.at + passed, ..from };
         };
         let rest = ends.get(from.number..).unwrap_or_default();
         let passed = match worth_it {
@@ -149,15 +159,14 @@ impl<'a> Passed<'a> {
         to: Place { at: 0, number: 0 },
     };
 
-    /// How many.
-    fn count(self) -> u64 {
-        (self.to.number - self.from.number) as u64
-    }
-
     fn lines(self) -> impl Iterator<Item = &'a [u8]> {
         let mut place = self.from;
         std::iter::from_fn(move || {
-            let (line, next) = self.text.line(place).filter(|_| place.number < self.to.number)?;
+            let is_one = match self.text.ends {
+                Some(_) => place.number < self.to.number,
+                None => place.at < self.to.at,
+            };
+            let (line, next) = self.text.line(place).filter(|_| is_one)?;
             place = next;
             Some(line)
         })
@@ -175,13 +184,14 @@ impl Engine {
             && let Some(prefilter) = self.prefilters.get(&lines.source)
         {
             passed = lines.pass(prefilter);
-            self.counters.lines += passed.count();
-            self.counters.no_match += passed.count();
         }
         match lines.take() {
             Some(line) => self.judge_line(line, passed, now),
             None => self.logs.of(lines.log).note_all(passed),
         }
+        let count = lines.count_passed(passed);
+        self.counters.lines += count;
+        self.counters.no_match += count;
         !lines.is_over()
     }
 

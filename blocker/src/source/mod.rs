@@ -101,9 +101,10 @@ pub struct Batch {
     bytes: Vec<u8>,
     /// Where in `bytes` the first line begins.
     begin: usize,
-    /// Where each line ends, behind its newline, from there; ascending. `None`: behind each newline, and some lines may be empty,
-    /// which then are none.
-    ends: Option<Vec<usize>>,
+    /// Where each line ends, from there: behind its newline if it has one; ascending. Empty while `newlines` are known instead.
+    ends: Vec<usize>,
+    /// How many newlines there are, if each line ends with one. Some may be empty, which then are none.
+    newlines: Option<usize>,
     mark: Option<Mark>,
     journal_mark: Option<JournalMark>,
     printed: Vec<u64>,
@@ -118,7 +119,8 @@ impl Batch {
             past,
             bytes: Vec::new(),
             begin: 0,
-            ends: Some(Vec::new()),
+            ends: Vec::new(),
+            newlines: None,
             mark: None,
             journal_mark: None,
             printed: Vec::new(),
@@ -171,7 +173,9 @@ impl Batch {
     /// Takes `bytes` for its own, in place of what it has: all of `lines` there, each of which ends with its newline.
     pub(crate) fn own(&mut self, mut bytes: Vec<u8>, lines: Range<usize>) {
         bytes.truncate(lines.end);
-        (self.bytes, self.begin, self.ends) = (bytes, lines.start, None);
+        (self.bytes, self.begin) = (bytes, lines.start);
+        self.ends.clear();
+        self.newlines = Some(memchr_iter(b'\n', self.text()).count());
     }
 
     /// The source that read the lines.
@@ -221,20 +225,20 @@ impl Batch {
 
     /// How many lines there are; of a large piece of a file, with the empty ones.
     pub fn len(&self) -> usize {
-        self.ends.as_ref().map_or_else(|| memchr_iter(b'\n', self.text()).count(), Vec::len)
+        self.newlines.unwrap_or(self.ends.len())
     }
 
     /// Whether there is no line.
     pub fn is_empty(&self) -> bool {
-        self.ends.as_ref().map_or_else(|| self.text().is_empty(), Vec::is_empty)
+        self.len() == 0
     }
 
     /// The bytes, and where each line ends in them: looked for now if nobody knows.
     fn to_ends(&mut self) -> (&mut Vec<u8>, &mut Vec<usize>) {
-        let Self { bytes, begin, ends, .. } = self;
-        let text = bytes.get(*begin..).unwrap_or_default();
-        let ends = ends.get_or_insert_with(|| memchr_iter(b'\n', text).map(|newline| newline + 1).collect());
-        (bytes, ends)
+        if self.newlines.take().is_some() {
+            self.ends = memchr_iter(b'\n', self.text()).map(|newline| newline + 1).collect();
+        }
+        (&mut self.bytes, &mut self.ends)
     }
 
     /// Keeps the lines of which `keep` is true.
@@ -260,9 +264,9 @@ impl Batch {
 
     /// The lines, to be judged.
     pub fn to_judge(&self) -> Lines<'_> {
-        match &self.ends {
-            Some(ends) => Lines::new(self.source, self.log, self.past, self.text(), ends),
-            None => Lines::by_newlines(self.source, self.log, self.past, self.text()),
+        match self.newlines {
+            Some(count) => Lines::by_newlines(self.source, self.log, self.past, self.text(), count),
+            None => Lines::new(self.source, self.log, self.past, self.text(), &self.ends),
         }
     }
 
@@ -270,9 +274,9 @@ impl Batch {
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
         let (text, mut start, mut number) = (self.text(), 0, 0);
         let all = std::iter::from_fn(move || {
-            let end = match &self.ends {
-                Some(ends) => *ends.get(number)?,
-                None => start + memchr(b'\n', text.get(start..)?)? + 1,
+            let end = match self.newlines {
+                Some(_) => start + memchr(b'\n', text.get(start..)?)? + 1,
+                None => *self.ends.get(number)?,
             };
             let line = text.get(start..end)?;
             (start, number) = (end, number + 1);
