@@ -21,6 +21,8 @@ const CHUNK: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Batch<K, V> {
     fd: OwnedFd,
+    /// How many the map takes, as it was made: the configuration says so.
+    max_entries: usize,
     entry: PhantomData<(K, V)>,
 }
 
@@ -58,7 +60,8 @@ impl<K: Pod + Default, V: Pod + Default> Batch<K, V> {
         if (info.key_size() as usize, info.value_size() as usize) != (size_of::<K>(), size_of::<V>()) {
             return Err(io::Error::other("a map's keys or values are of another size"));
         }
-        Ok(Self { fd: map.fd().as_fd().try_clone_to_owned()?, entry: PhantomData })
+        let max_entries = info.max_entries() as usize;
+        Ok(Self { fd: map.fd().as_fd().try_clone_to_owned()?, max_entries, entry: PhantomData })
     }
 
     /// Writes entries, new or not.
@@ -121,12 +124,15 @@ impl<K: Pod + Default, V: Pod + Default> Batch<K, V> {
     ///
     /// # Errors
     ///
-    /// The kernel's; EINVAL if it knows no such call.
-    pub(super) fn read(&self, max_entries: usize) -> io::Result<Vec<(K, V)>> {
+    /// The kernel's; EINVAL if it knows no such call. If there is no end of it.
+    pub(super) fn read(&self) -> io::Result<Vec<(K, V)>> {
         let mut entries = Vec::new();
         let mut position = Position::default();
-        // Twice the entries: the kernel may begin anew where a table changes under it, but not for ever.
-        while entries.len() < 2 * max_entries + CHUNK && !position.is_end {
+        while !position.is_end {
+            // Twice the entries: the kernel may begin anew where a table changes under it, but not for ever.
+            if entries.len() >= 2 * self.max_entries + CHUNK {
+                return Err(io::Error::other("it has more entries than it takes"));
+            }
             self.read_on(&mut position, &mut entries)?;
         }
         Ok(entries)
