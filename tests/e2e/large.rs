@@ -1,15 +1,26 @@
 //! The loader by itself, without a daemon, where its calls for many entries come to their limits.
 
-use std::{net::Ipv6Addr, path::Path};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::Result;
-use blocker::kernel::{Capacity, Kernel, detach, view::View};
+use blocker::kernel::{Capacity, Kernel, Pins, detach, view::View};
+use blocker_common::MapName;
 use blocker_core::{
     engine::{JailId, JailSet},
     prefix::Prefix,
     time::Until,
 };
-use blocker_tests::leftovers::{BPFFS, unique_name};
+use blocker_tests::{
+    leftovers::{BPFFS, unique_name},
+    process,
+};
+
+const LIMIT: Duration = Duration::from_secs(60);
 
 type Wanted = (Prefix, JailSet, Until);
 
@@ -50,6 +61,28 @@ fn a_table_that_is_twice_as_large_as_usual_is_taken_over_whole() -> Result<()> {
             assert!(kernel.lift(some).is_empty(), "all are lifted");
         }
         assert_eq!(View::open(pins)?.bans()?.len(), 0);
+        Ok(())
+    })
+}
+
+#[test]
+fn what_the_kernel_refuses_all_together_is_not_taken_for_done() -> Result<()> {
+    const LEN: u32 = 20;
+    let host = |number: u32| Prefix::host(Ipv4Addr::from(0x0a00_0000 + number).into());
+    with_pins(|pins| {
+        let mut kernel = Kernel::open(pins, Capacity { ipv4: 1024, ipv6: 1024 })?;
+        let bans: Vec<Wanted> = (0..LEN).map(host).map(forever).collect();
+        assert!(kernel.enforce(&bans).is_empty(), "all are written");
+        let mut freeze = Command::new("bpftool");
+        freeze.args(["map", "freeze", "pinned"]).arg(Pins::new(pins).map(MapName::Bans4));
+        process::run(freeze, LIMIT)?.success()?;
+
+        let further: Vec<Wanted> = (LEN..2 * LEN).map(host).map(forever).collect();
+        assert_eq!(kernel.enforce(&further).len(), LEN as usize, "none is written");
+        let known: Vec<Prefix> = bans.iter().map(|(prefix, _, _)| *prefix).collect();
+        assert_eq!(kernel.lift(&known).len(), LEN as usize, "none is lifted");
+        let held: Vec<Prefix> = View::open(pins)?.bans()?.into_iter().map(|ban| ban.prefix).collect();
+        assert_eq!(held, known);
         Ok(())
     })
 }

@@ -81,11 +81,8 @@ impl<K: Pod + Default, V: Pod + Default> Batch<K, V> {
             };
             // SAFETY: both slices have `count` entries of the sizes that the map has, and outlive the call, which reads them.
             let result = unsafe { bpf(BPF_MAP_UPDATE_BATCH, &mut attributes) };
-            if let Err(error) = result {
-                // An unknown command leaves the count as it was.
-                let is_unknown = error.raw_os_error() == Some(libc::EINVAL);
-                let written = if is_unknown { 0 } else { attributes.count as usize };
-                return Err(Stopped { done: done + written.min(count) });
+            if result.is_err() {
+                return Err(Stopped { done: done + before_refusal(&attributes, count) });
             }
             done += count;
         }
@@ -107,13 +104,11 @@ impl<K: Pod + Default, V: Pod + Default> Batch<K, V> {
             };
             // SAFETY: the slice has `count` keys of the size that the map has, and outlives the call, which reads them.
             let result = unsafe { bpf(BPF_MAP_DELETE_BATCH, &mut attributes) };
-            let removed = (attributes.count as usize).min(chunk.len());
+            let removed = before_refusal(&attributes, chunk.len());
             match result.map_err(|error| error.raw_os_error()) {
                 Ok(_) => done += chunk.len(),
                 // The one behind those that were removed is not there.
                 Err(Some(libc::ENOENT)) => done += removed + 1,
-                // An unknown command leaves the count as it was.
-                Err(Some(libc::EINVAL)) => return Err(Stopped { done }),
                 Err(_) => return Err(Stopped { done: done + removed }),
             }
         }
@@ -182,6 +177,12 @@ impl<K: Pod + Default, V: Pod + Default> Batch<K, V> {
     fn attributes(&self) -> Attributes {
         Attributes { map_fd: self.fd.as_raw_fd().cast_unsigned(), ..Attributes::default() }
     }
+}
+
+/// How many of `asked` entries were done before one was refused. A call that is refused as a whole, because it is unknown or not
+/// permitted, leaves the count as it was: then none was.
+fn before_refusal(attributes: &Attributes, asked: usize) -> usize {
+    Some(attributes.count as usize).filter(|&done| done < asked).unwrap_or(0)
 }
 
 /// The part of `union bpf_attr` for the calls with many entries, `include/uapi/linux/bpf.h`.
