@@ -8,8 +8,9 @@ use std::{
 };
 
 use anyhow::Result;
-use blocker::kernel::{Capacity, Kernel, Pins, detach, view::View};
-use blocker_common::MapName;
+use aya::maps::{Array, Map, MapData};
+use blocker::kernel::{Capacity, Kernel, Pins, Sweep, detach, view::View};
+use blocker_common::{Config, MapName, flags, presence::Place};
 use blocker_core::{
     engine::{JailId, JailSet},
     prefix::Prefix,
@@ -85,4 +86,44 @@ fn what_the_kernel_refuses_all_together_is_not_taken_for_done() -> Result<()> {
         assert_eq!(held, known);
         Ok(())
     })
+}
+
+/// The networks are read together, and lifted with the next piece: between the two somebody else may ban and lift one of them.
+#[test]
+fn a_network_that_is_banned_and_lifted_between_two_pieces_hides_no_other_one() -> Result<()> {
+    with_pins(|pins| {
+        let mut kernel = Kernel::open(pins, Capacity { ipv4: 1024, ipv6: 1024 })?;
+        let (stays, goes): (Prefix, Prefix) = ("192.0.2.0/24".parse()?, "192.0.2.128/25".parse()?);
+        for pieces in 0.. {
+            assert!(kernel.enforce(&[forever(stays), forever(goes)]).is_empty(), "both are written");
+            let mut sweep = Sweep::default();
+            let mut is_over_before = false;
+            for piece in 0.. {
+                if piece == pieces {
+                    assert!(kernel.enforce(&[forever(goes)]).is_empty() && kernel.lift(&[goes]).is_empty());
+                }
+                if sweep.is_over() {
+                    is_over_before = piece < pieces;
+                    break;
+                }
+                assert!(kernel.sweep(&mut sweep, |prefix| prefix == stays)?.is_empty(), "nothing is refused");
+            }
+
+            assert_eq!(kernel.dropped(stays, &kernel.tallies()?)?.map(|traces| traces.packets), Some(0), "it is there");
+            assert!(is_searched_for(pins)?, "and looked for, after {pieces} pieces");
+            if is_over_before {
+                return Ok(());
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Whether the program looks for IPv4 networks at all, and at 192.0.2.0/24.
+fn is_searched_for(pins: &Path) -> Result<bool> {
+    let map = |name| Map::from_map_data(MapData::from_pin(Pins::new(pins).map(name))?);
+    let config: Array<MapData, Config> = map(MapName::Config)?.try_into()?;
+    let present: Array<MapData, u64> = map(MapName::Present4)?.try_into()?;
+    let place = Place::of4([192, 0, 2, 0]);
+    Ok(config.get(&0, 0)?.flags & flags::NETWORKS4 != 0 && present.get(&place.word(), 0)? & place.mask() != 0)
 }
