@@ -34,6 +34,7 @@ mod hostile;
 mod independence;
 mod interfaces;
 mod journal;
+mod large;
 mod lists;
 mod lock_out;
 mod log_words;

@@ -307,7 +307,11 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use blocker_core::brake::Limits;
+    use blocker_core::engine::{Bounds, Settings};
+
     use super::*;
+    use crate::source::Mark;
     use crate::source::testing::TempDir;
 
     #[test]
@@ -326,5 +330,39 @@ mod tests {
         }
 
         assert_eq!((keeper.questions.len(), refused.load(Ordering::Relaxed)), (MAX_QUESTIONS, 3));
+    }
+    #[tokio::test]
+    async fn a_stop_does_not_wait_for_a_source_that_has_not_told_where_it_begins() {
+        let dir = TempDir::new();
+        let (mut keeper, _) = Keeper::open(&dir.path(""), |_| None, |_| None).expect("it can be opened");
+        let mut engine = engine();
+        engine.track_changes();
+        keeper.logs.note("begun", mark(7));
+        keeper.logs.begin("begun");
+        keeper.logs.note("new", mark(8));
+
+        let finished = tokio::time::timeout(Duration::from_secs(20), keeper.finish(engine)).await;
+
+        assert!(finished.is_ok(), "there is nothing to wait for");
+        let (keeper, _) = Keeper::open(&dir.path(""), |_| None, |_| None).expect("it can be opened");
+        assert_eq!(keeper.logs.marks("begun").files.iter().map(|mark| mark.inode).collect::<Vec<_>>(), [7]);
+        assert!(!keeper.logs.marks("new").is_known, "it begins anew");
+    }
+
+    fn mark(inode: u64) -> Mark {
+        let (path, before) = ("/var/log/x".into(), b"a line\n".to_vec());
+        Mark { path, device: 1, inode, offset: 7, before, skipping: false, noted: 0 }
+    }
+
+    fn engine() -> Engine {
+        Engine::new(Settings {
+            jails: Vec::new(),
+            manual: JailId::MAX,
+            allow: Vec::new(),
+            ipv6_prefix: 64,
+            remember_bans: Duration::MAX,
+            brake: Limits::default(),
+            bounds: Bounds::default(),
+        })
     }
 }

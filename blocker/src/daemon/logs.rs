@@ -15,7 +15,7 @@ pub(super) struct Logs {
     sources: BTreeMap<String, Source>,
     /// What is not to be kept any more: source, device and inode.
     lost: Vec<(String, u64, u64)>,
-    /// How much the store has not been told.
+    /// How much there is to be told to the store; of sources that have not begun nothing is.
     changed: usize,
     /// Whether it is to be told everything.
     all: bool,
@@ -71,7 +71,10 @@ impl Logs {
     /// A source has looked for its files, and told where it begins in each: from here on none is new to it.
     pub(super) fn begin(&mut self, name: &str) {
         let source = self.sources.entry(name.to_owned()).or_default();
-        source.has_begun = true;
+        if !std::mem::replace(&mut source.has_begun, true) {
+            let waiting = source.files.iter().filter(|file| file.is_changed).count();
+            self.changed += waiting + self.lost.iter().filter(|(of, _, _)| of == name).count();
+        }
         if !source.is_known {
             source.is_known = true;
             source.is_changed = true;
@@ -91,11 +94,11 @@ impl Logs {
         match known {
             Some(file) => {
                 file.mark = mark;
-                self.changed += usize::from(!std::mem::replace(&mut file.is_changed, true));
+                self.changed += usize::from(!std::mem::replace(&mut file.is_changed, true) && source.has_begun);
             }
             None => {
                 source.files.push(File { mark, is_changed: true });
-                self.changed += 1;
+                self.changed += usize::from(source.has_begun);
             }
         }
         if source.files.len() > MAX_FILES {
@@ -115,7 +118,7 @@ impl Logs {
         let Some(source) = self.sources.get_mut(name) else { return };
         source.files.retain(|file| !is_of(&file.mark, device, inode));
         self.lost.push((name.to_owned(), device, inode));
-        self.changed += 1;
+        self.changed += usize::from(source.has_begun);
     }
 
     /// Forgets all sources but these.
@@ -163,8 +166,7 @@ impl Logs {
         let waits = |name: &str| self.sources.get(name).is_some_and(|source| !source.has_begun) && !all;
         let (later, lost) = std::mem::take(&mut self.lost).into_iter().partition(|(name, _, _)| waits(name));
         self.lost = later;
-        let waiting = self.sources.values().flat_map(|source| &source.files).filter(|file| file.is_changed).count();
-        self.changed = waiting + self.lost.len();
+        self.changed = 0;
         Changed { logs, lost, all }
     }
 }
@@ -203,11 +205,11 @@ mod tests {
     fn a_source_is_known_when_it_has_told_where_it_begins_and_not_before() {
         let mut logs = Logs::default();
         logs.note("a", mark(7, 10));
-        assert_eq!(logs.take().logs, []);
-        assert!(logs.changed() > 0, "it is told later");
+        assert_eq!((logs.changed(), logs.take().logs), (0, Vec::new()));
 
         logs.begin("a");
 
+        assert!(logs.changed() > 0);
         assert_eq!(logs.take().logs, [("a".to_owned(), vec![mark(7, 10)])]);
     }
 
@@ -217,10 +219,11 @@ mod tests {
         let mut logs = Logs::new(BTreeMap::from([("a".to_owned(), known)]));
         logs.lose("a", &[mark(7, 10)]);
         logs.note("a", mark(8, 5));
-        assert_eq!(logs.take(), Changed::default());
+        assert_eq!((logs.changed(), logs.take()), (0, Changed::default()));
 
         logs.begin("a");
 
+        assert_eq!(logs.changed(), 2);
         let changed = logs.take();
         assert_eq!((changed.lost.len(), changed.logs), (1, vec![("a".to_owned(), vec![mark(8, 5)])]));
     }

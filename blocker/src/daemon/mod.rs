@@ -455,6 +455,7 @@ impl<'a> Daemon<'a> {
             .into_iter()
             .chain(self.trial_wait(now))
             .chain(self.unsettled.wait())
+            .chain(self.sweep_wait().filter(|wait| !wait.is_zero()))
             .chain(self.keeper.wait(&self.engine));
         let now = Instant::now();
         waits.chain(self.supervisor.wait(now)).chain(self.alarms_wait(now)).fold(self.looks.wait(now), Duration::min)

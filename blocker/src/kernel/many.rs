@@ -47,7 +47,7 @@ fn many<K: Pod + Default, V: Pod + Default>(map: &Map) -> Result<Batch<K, V>> {
 
 /// Every word of an array, in order.
 pub(super) fn words(many: &Batch<u32, u64>, one: &Array<MapData, u64>, len: u32) -> Result<Vec<u64>> {
-    let words = match many.read(len as usize) {
+    let words = match many.read() {
         Ok(mut entries) => {
             entries.sort_unstable_by_key(|(index, _)| *index);
             entries.into_iter().map(|(_, word)| word).collect()
@@ -65,7 +65,7 @@ pub(super) fn all<K: Pod + Default, V: Pod + Default>(
     one: &HashMap<MapData, K, V>,
     name: MapName,
 ) -> Result<Vec<(K, V)>> {
-    match many.read(name.shape().max_entries as usize) {
+    match many.read() {
         Ok(entries) => Ok(entries),
         // A kernel without such calls.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {

@@ -49,7 +49,14 @@ impl Sweep {
     ) -> Result<Vec<(Prefix, anyhow::Error)>> {
         let mut bans = self.read(maps)?;
         bans.retain(|ban| !stays(ban.prefix));
-        Ok(blocklist.lift_known(maps, &bans))
+        match self.0 {
+            // Read some pieces ago: it may have been banned and lifted since, and must not be counted out twice.
+            Stage::Listed(_) => {
+                let prefixes: Vec<Prefix> = bans.iter().map(|ban| ban.prefix).collect();
+                Ok(blocklist.lift_many(maps, &prefixes))
+            }
+            Stage::Hosts4(_) | Stage::Networks64(_) | Stage::Networks => Ok(blocklist.lift_known(maps, &bans)),
+        }
     }
 
     fn read(&mut self, maps: &Maps) -> Result<Vec<KernelBan>> {

@@ -21,6 +21,8 @@ const CHUNK: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Batch<K, V> {
     fd: OwnedFd,
+    /// How many the map takes, as it was made: the configuration says so.
+    max_entries: usize,
     entry: PhantomData<(K, V)>,
 }
 
@@ -58,7 +60,8 @@ impl<K: Pod + Default, V: Pod + Default> Batch<K, V> {
         if (info.key_size() as usize, info.value_size() as usize) != (size_of::<K>(), size_of::<V>()) {
             return Err(io::Error::other("a map's keys or values are of another size"));
         }
-        Ok(Self { fd: map.fd().as_fd().try_clone_to_owned()?, entry: PhantomData })
+        let max_entries = info.max_entries() as usize;
+        Ok(Self { fd: map.fd().as_fd().try_clone_to_owned()?, max_entries, entry: PhantomData })
     }
 
     /// Writes entries, new or not.
@@ -78,11 +81,8 @@ impl<K: Pod + Default, V: Pod + Default> Batch<K, V> {
             };
             // SAFETY: both slices have `count` entries of the sizes that the map has, and outlive the call, which reads them.
             let result = unsafe { bpf(BPF_MAP_UPDATE_BATCH, &mut attributes) };
-            if let Err(error) = result {
-                // An unknown command leaves the count as it was.
-                let is_unknown = error.raw_os_error() == Some(libc::EINVAL);
-                let written = if is_unknown { 0 } else { attributes.count as usize };
-                return Err(Stopped { done: done + written.min(count) });
+            if result.is_err() {
+                return Err(Stopped { done: done + before_refusal(&attributes, count) });
             }
             done += count;
         }
@@ -104,13 +104,11 @@ impl<K: Pod + Default, V: Pod + Default> Batch<K, V> {
             };
             // SAFETY: the slice has `count` keys of the size that the map has, and outlives the call, which reads them.
             let result = unsafe { bpf(BPF_MAP_DELETE_BATCH, &mut attributes) };
-            let removed = (attributes.count as usize).min(chunk.len());
+            let removed = before_refusal(&attributes, chunk.len());
             match result.map_err(|error| error.raw_os_error()) {
                 Ok(_) => done += chunk.len(),
                 // The one behind those that were removed is not there.
                 Err(Some(libc::ENOENT)) => done += removed + 1,
-                // An unknown command leaves the count as it was.
-                Err(Some(libc::EINVAL)) => return Err(Stopped { done }),
                 Err(_) => return Err(Stopped { done: done + removed }),
             }
         }
@@ -121,12 +119,15 @@ impl<K: Pod + Default, V: Pod + Default> Batch<K, V> {
     ///
     /// # Errors
     ///
-    /// The kernel's; EINVAL if it knows no such call.
-    pub(super) fn read(&self, max_entries: usize) -> io::Result<Vec<(K, V)>> {
+    /// The kernel's; EINVAL if it knows no such call. If there is no end of it.
+    pub(super) fn read(&self) -> io::Result<Vec<(K, V)>> {
         let mut entries = Vec::new();
         let mut position = Position::default();
-        // Twice the entries: the kernel may begin anew where a table changes under it, but not for ever.
-        while entries.len() < 2 * max_entries + CHUNK && !position.is_end {
+        while !position.is_end {
+            // Twice the entries: the kernel may begin anew where a table changes under it, but not for ever.
+            if entries.len() >= 2 * self.max_entries + CHUNK {
+                return Err(io::Error::other("it has more entries than it takes"));
+            }
             self.read_on(&mut position, &mut entries)?;
         }
         Ok(entries)
@@ -176,6 +177,12 @@ impl<K: Pod + Default, V: Pod + Default> Batch<K, V> {
     fn attributes(&self) -> Attributes {
         Attributes { map_fd: self.fd.as_raw_fd().cast_unsigned(), ..Attributes::default() }
     }
+}
+
+/// How many of `asked` entries were done before one was refused. A call that is refused as a whole, because it is unknown or not
+/// permitted, leaves the count as it was: then none was.
+fn before_refusal(attributes: &Attributes, asked: usize) -> usize {
+    Some(attributes.count as usize).filter(|&done| done < asked).unwrap_or(0)
 }
 
 /// The part of `union bpf_attr` for the calls with many entries, `include/uapi/linux/bpf.h`.

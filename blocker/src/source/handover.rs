@@ -1,11 +1,10 @@
 //! Where another program has read logs up to, as marks for a source that never ran.
 //!
 //! A place is taken over where it is certain to be in the file that was read: its first line is the same, and it is not shorter.
-//! If the log was rotated away since, what is left of it under its new name comes first. Of a log that is another one by
-//! now nothing has been read, and it is read whole. Of what the other program never read, nothing but what comes from here on is
+//! If the log was rotated away since, what is left of it under its new name comes first, then what came and was rotated away in
+//! between. Of a log that is another one by now nothing has been read, and it is read whole. Of what the other program never read, nothing but what comes from here on is
 //! read, as at any first start.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -13,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use sha1::{Digest as _, Sha1};
 
-use super::family::{family, open};
+use super::family::{family, is_copy_of_path, open};
 use super::find::{Found, find};
 use super::pattern::PathPattern;
 use super::problems::Problems;
@@ -120,20 +119,24 @@ fn in_log(found: &Found, file: File, read: &[&ReadLog]) -> Vec<Handed> {
     if let Some(position) = read.iter().filter_map(|log| position(&file, log)).min_by_key(|position| position.offset) {
         return vec![handed(found.identity, &position, Why::ReadSoFar)];
     }
-    let mut rotated: BTreeMap<u64, (usize, Identity, Position)> = BTreeMap::new();
-    let family = family(&found.path);
-    for (number, member) in family.iter().enumerate().filter(|(_, member)| member.identity != found.identity) {
+    let mut all: Vec<Handed> = Vec::new();
+    // The one last written to last.
+    for member in family(&found.path).iter().filter(|member| member.identity != found.identity) {
+        if all.iter().any(|known| is_of(&known.mark, member.identity)) {
+            continue;
+        }
         let Ok(file) = open(&member.path, member.identity) else { continue };
         let positions = read.iter().filter(|log| log.first_line != FirstLine::None);
         let position = positions.filter_map(|log| position(&file, log)).min_by_key(|position| position.offset);
-        if let Some(position) = position {
-            rotated.insert(member.identity.inode, (number, member.identity, position));
+        match position {
+            Some(position) => all.push(handed(member.identity, &position, Why::RotatedAway)),
+            // It came after the one that was read, and went before this look.
+            None if !all.is_empty() && !is_copy_of_path(&file, &found.path) => {
+                all.push(handed(member.identity, &beginning(&file), Why::Another));
+            }
+            None => {}
         }
     }
-    let mut rotated: Vec<_> = rotated.into_values().collect();
-    rotated.sort_by_key(|(number, _, _)| *number);
-    let mut all: Vec<Handed> =
-        rotated.iter().map(|(_, identity, position)| handed(*identity, position, Why::RotatedAway)).collect();
     all.push(handed(found.identity, &beginning(&file), Why::Another));
     all
 }
@@ -276,6 +279,34 @@ mod tests {
         let places = places(&dir, &[read(&dir.path("log"), b"line 1\n", 14)]);
 
         assert_eq!(places, [(before, 14, Why::RotatedAway), (inode(&dir, "log"), 0, Why::Another)]);
+    }
+
+    #[test]
+    fn what_came_and_was_rotated_away_in_between_is_read_whole_and_what_was_there_before_is_not() {
+        let dir = TempDir::new();
+        let log = dir.path("log");
+        let written = |name: &str, text: &[u8], seconds: u64| {
+            dir.write(name, text);
+            let file = File::options().append(true).open(dir.path(name)).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000 + seconds)).unwrap();
+            inode(&dir, name)
+        };
+        written("log.4", b"line 0\n", 0);
+        let read_of = written("log.3", LINES, 1);
+        let between = [written("log.2", b"line 4\n", 2), written("log.1", b"line 5\n", 3)];
+        // A copy of what is at the path, as copytruncate makes it at this moment, is none of them.
+        let now = written("log", &b"line 6\n".repeat(10), 4);
+        written("log.copy", &b"line 6\n".repeat(10), 5);
+
+        let places = places(&dir, &[read(&log, b"line 1\n", 14)]);
+
+        let expected = [
+            (read_of, 14, Why::RotatedAway),
+            (between[0], 0, Why::Another),
+            (between[1], 0, Why::Another),
+            (now, 0, Why::Another),
+        ];
+        assert_eq!(places, expected);
     }
 
     #[test]
