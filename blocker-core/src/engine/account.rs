@@ -43,6 +43,8 @@ pub enum Note {
         prefix: Prefix,
         /// Whose it is.
         jail: JailId,
+        /// When.
+        at: Timestamp,
         /// The new end.
         until: Until,
     },

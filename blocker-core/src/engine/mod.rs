@@ -390,7 +390,7 @@ impl Engine {
             self.tell_kernel(prefix, Some(after));
         }
         if renewed {
-            self.account.note(Note::Renewed { prefix, jail, until: new.until });
+            self.account.note(Note::Renewed { prefix, jail, at: self.now, until: new.until });
             self.notify_ban(prefix, jail, Event::Renewed);
             return Ok(BanOutcome::Renewed);
         }

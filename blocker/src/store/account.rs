@@ -157,9 +157,9 @@ pub(super) fn write(connection: &Connection, note: &Note, jail: &str, offset: Of
             ])?;
             write_lines(connection, connection.last_insert_rowid(), evidence, offset)
         }
-        Note::Renewed { prefix, jail: _, until } => {
+        Note::Renewed { prefix, jail: _, at, until } => {
             let mut renew = connection.prepare_cached(&format!("UPDATE account SET until = ?4 WHERE {LAST}"))?;
-            renew.execute(params![prefix.to_string(), jail, i64::MIN, end(until)]).map(drop)
+            renew.execute(params![prefix.to_string(), jail, offset.wall(*at), end(until)]).map(drop)
         }
         Note::Ended { prefix, jail: _, at, why, by } => {
             let at = offset.wall(*at);

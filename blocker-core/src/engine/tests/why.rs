@@ -102,7 +102,7 @@ fn the_account_has_what_began_was_prolonged_and_was_lifted_by_whom() {
         origin: Origin::Command { reason: Some("spam".into()), by: ROOT },
     };
     let expected = [
-        Note::Renewed { prefix: prefix("192.0.2.9"), jail: DOVECOT, until: at(3_605) },
+        Note::Renewed { prefix: prefix("192.0.2.9"), jail: DOVECOT, at: secs(5), until: at(3_605) },
         Note::Ended { prefix: prefix("192.0.2.9"), jail: DOVECOT, at: secs(5), why: UnbanReason::ByCommand, by: ROOT },
         Note::Began {
             prefix: prefix("192.0.2.8"),

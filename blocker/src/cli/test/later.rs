@@ -26,7 +26,7 @@ pub(super) struct Login {
 #[derive(Debug, Default)]
 pub(super) struct Later {
     bans: u64,
-    /// By whom they were about, with when they began.
+    /// Those after which nobody has logged in yet, by whom they were about, with when they began.
     watched: HashMap<Prefix, Vec<(u64, Timestamp)>>,
     /// How long these prefixes are.
     lengths: BTreeSet<u8>,
@@ -49,11 +49,10 @@ impl Later {
     pub(super) fn log_in(&mut self, addr: IpAddr, user: &[u8], time: Timestamp) {
         let host = Prefix::host(addr);
         for prefix in self.lengths.iter().filter_map(|&length| host.shortened(length)) {
-            for &(number, started) in self.watched.get(&prefix).into_iter().flatten() {
-                if started <= time {
-                    let user = user.get(..MAX_USER_BYTES).unwrap_or(user).to_vec();
-                    self.logins.entry(number).or_insert(Login { time, user });
-                }
+            let Some(bans) = self.watched.get_mut(&prefix) else { continue };
+            for (number, _) in bans.extract_if(.., |&mut (_, started)| started <= time) {
+                let user = user.get(..MAX_USER_BYTES).unwrap_or(user).to_vec();
+                self.logins.entry(number).or_insert(Login { time, user });
             }
         }
     }
@@ -93,6 +92,22 @@ mod tests {
         assert_eq!(later.after(host), Some(&Login { time: at(12), user: b"bob".to_vec() }));
         assert_eq!(later.after(network).map(|login| login.user.len()), Some(MAX_USER_BYTES));
         assert_eq!(later.count(), 2);
+    }
+
+    /// Behind one address there may be many users: some that have it banned each hour, and all others who log in.
+    #[test]
+    fn a_ban_is_looked_at_until_somebody_has_logged_in_and_not_by_each_login_after_that() {
+        let mut later = Later::default();
+        let host = Prefix::host(IpAddr::from([192, 0, 2, 1]));
+        for hour in 0..100 {
+            later.ban(host, Timestamp::from_secs(hour));
+        }
+
+        later.log_in(host.addr(), b"bob", Timestamp::from_secs(89));
+        assert_eq!((later.count(), later.watched[&host].len()), (90, 10));
+        later.log_in(host.addr(), b"amy", Timestamp::from_secs(99));
+        assert_eq!((later.count(), later.watched[&host].len()), (100, 0));
+        assert_eq!(later.after(89).map(|login| login.user.as_slice()), Some(&b"bob"[..]));
     }
 
     #[test]

@@ -39,6 +39,7 @@ fn a_ban_is_told_with_the_lines_that_earned_it_byte_by_byte() {
 fn who_lifted_a_ban_and_who_prolonged_it_is_told_of_the_last_one_alone() {
     let dir = TempDir::new();
     let lifted = |at, why, by| Note::Ended { prefix: prefix("192.0.2.9"), jail: DOVECOT, at: secs(at), why, by };
+    let renewed = |of, at, until| Note::Renewed { prefix: prefix(of), jail: DOVECOT, at: secs(at), until };
     let allowed = Allowed { prefix: prefix("192.0.2.0/28"), why: AllowReason::Configured };
     note(
         &dir,
@@ -46,10 +47,13 @@ fn who_lifted_a_ban_and_who_prolonged_it_is_told_of_the_last_one_alone() {
             began("192.0.2.9", 100, &[]),
             lifted(150, UnbanReason::ByCommand, Some(Uid(1_000))),
             began("192.0.2.9", 160, &[]),
-            Note::Renewed { prefix: prefix("192.0.2.9"), jail: DOVECOT, until: Until::At(secs(900)) },
+            renewed("192.0.2.9", 190, Until::At(secs(900))),
             lifted(500, UnbanReason::AllowListed(allowed), None),
             // Of a list: there is no account of it.
-            Note::Renewed { prefix: prefix("192.0.2.8"), jail: DOVECOT, until: Until::Forever },
+            renewed("192.0.2.8", 190, Until::Forever),
+            // The same, after a ban of its own that was over by then.
+            began("192.0.2.6", 100, &[]),
+            renewed("192.0.2.6", 300, Until::Forever),
             // Over by itself long before: nobody lifts it.
             began("192.0.2.7", 100, &[]),
             Note::Ended {
@@ -71,6 +75,7 @@ fn who_lifted_a_ban_and_who_prolonged_it_is_told_of_the_last_one_alone() {
     );
     assert_eq!(told(&dir, "192.0.2.8"), []);
     assert_eq!(told(&dir, "192.0.2.7")[0].ended, None);
+    assert_eq!(told(&dir, "192.0.2.6")[0].until, Some(wall(1_200)), "what was over is not in force again");
 }
 
 #[test]
