@@ -90,6 +90,45 @@ fn in_a_full_table_the_bans_soonest_to_end_give_way_loudly_and_permanent_ones_la
     Ok(())
 }
 
+/// Of a list each ban beyond the table's room makes an earlier one give way, or is refused. The log tells how many, and is no list.
+#[test]
+fn a_list_longer_than_its_table_is_summed_up_in_the_log() -> Result<()> {
+    const LEN: u32 = 12 * ROOM;
+    let net = Net::new()?;
+    let daemon = launch(&net)?;
+    let list = daemon.directory().join("list");
+    for (numbers, length, held, gave_way, refused) in [
+        (0..LEN, "1h", LEN - ROOM..LEN, LEN - ROOM, 0),
+        // Those of before give way, and then nobody does.
+        (0..LEN, "forever", 0..ROOM, ROOM, LEN - ROOM),
+        (LEN..2 * LEN, "1h", 0..ROOM, 0, LEN),
+    ] {
+        let before = daemon.printed().lines().count();
+        std::fs::write(&list, numbers.map(|number| (IPV4.prefix)(number) + "\n").collect::<String>())?;
+        let mut command = daemon.command(&["ban", "-", "--for", length]);
+
+        let done = command.stdin(std::fs::File::open(&list)?).output()?;
+
+        ensure!(done.status.code() == Some(i32::from(refused > 0)), "{}", String::from_utf8_lossy(&done.stderr));
+        holds(&daemon, IPV4, &[held])?;
+        wait::until("the log to tell how many", LIMIT, || {
+            let printed = daemon.printed();
+            let errors: Vec<&str> = printed.lines().skip(before).filter(|line| line.contains("ERROR")).collect();
+            // Those that came alone are told one by one.
+            let told = |summed_up: &str, alone: &str| -> u32 {
+                let number = |line: &&str| line.split_once(summed_up)?.1.split(' ').next()?.parse().ok();
+                let count = |line: &&str| number(line).unwrap_or_else(|| u32::from(line.contains(alone)));
+                errors.iter().map(count).sum()
+            };
+            let told = (told("gave_way=", "soonest to end gives way"), told("refused=", "the new ban is refused"));
+            if told == (gave_way, refused) { Ok(()) } else { Err(format!("{told:?}, {errors:#?}")) }
+        })?;
+        let lines = daemon.printed().lines().count() - before;
+        ensure!(lines < 2_000, "{lines} lines for {LEN} bans");
+    }
+    Ok(())
+}
+
 /// A table of hosts.
 #[derive(Clone, Copy)]
 struct Table {

@@ -234,7 +234,10 @@ fn beside_another_xdp_program_bans_hold_by_tcx() -> Result<()> {
     }
     siege.holds_for(Duration::from_millis(300))?;
     assert_eq!(siege.arrived(), arrived, "a tcx link is adopted, too");
-    assert_eq!(daemon.status()?.interfaces[0].mode.as_deref(), Some("tcx"));
+    let eth0 = &daemon.status()?.interfaces[0];
+    assert_eq!(eth0.mode.as_deref(), Some("tcx"));
+    let refusals = eth0.refusals.join("; ");
+    assert!(refusals.contains("another XDP program is attached, number "), "the reason is kept: {refusals}");
     assert_eq!(other.status()?.interfaces[0].mode.as_deref(), Some("native"), "the other one is left alone");
 
     daemon.stop()?;

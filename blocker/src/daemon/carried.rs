@@ -1,6 +1,6 @@
 //! What the engine wants is carried out: the kernel's part first, and people are told when it is done.
 //!
-//! What follows one another and is of one kind goes to the kernel together: a system call for each ban would be most of
+//! What follows one another goes to the kernel together, ends of bans before bans: a system call for each ban would be most of
 //! what a long list costs.
 
 use std::collections::HashSet;
@@ -14,14 +14,16 @@ use super::unsettled::Entry;
 use super::{Daemon, jails};
 use crate::network::connections::Closing;
 
-/// Bans that are written to the maps at once, or removed, at most.
+/// Bans that are written to the maps at once, and removed, at most.
 const MAX_BATCH: usize = 4096;
 
-/// Bans that follow one another, or ends of bans, for which one system call does, and what is to be told once they are written.
+/// Bans and ends of bans that follow one another, for which one system call each does, and what is to be told once they are written.
+/// They are of different prefixes, so that it does not matter which comes first, but that in a full table an end makes the
+/// room for a ban.
 #[derive(Default)]
 pub(super) struct Batch {
     bans: Vec<(Prefix, JailSet, Until)>,
-    /// Prefixes that are banned no more. There are none while there are `bans`, nor the other way round.
+    /// Prefixes that are banned no more.
     lifted: Vec<Prefix>,
     /// Whom they are about.
     prefixes: HashSet<Prefix>,
@@ -49,13 +51,13 @@ impl Daemon<'_> {
     pub(super) fn tell_kernel(&mut self, command: &Command) {
         let (entry, done) = match *command {
             Command::Enforce { prefix, jails, until } => {
-                self.make_room(prefix, self.batch.lifted.is_empty());
+                self.make_room(prefix);
                 let until = self.capped(until);
                 self.batch.bans.push((prefix, jails, until));
                 return;
             }
             Command::Lift { prefix } => {
-                self.make_room(prefix, self.batch.bans.is_empty());
+                self.make_room(prefix);
                 self.batch.lifted.push(prefix);
                 return;
             }
@@ -83,10 +85,10 @@ impl Daemon<'_> {
         }
     }
 
-    /// Writes the batch if it is full, has `prefix` already, or is of another kind than what comes.
-    fn make_room(&mut self, prefix: Prefix, is_of_its_kind: bool) {
+    /// Writes the batch if it is full, or has `prefix` already.
+    fn make_room(&mut self, prefix: Prefix) {
         let is_full = self.batch.prefixes.len() == MAX_BATCH;
-        if is_full || !is_of_its_kind || !self.batch.prefixes.insert(prefix) {
+        if is_full || !self.batch.prefixes.insert(prefix) {
             self.flush();
             self.batch.prefixes.insert(prefix);
         }
@@ -96,9 +98,9 @@ impl Daemon<'_> {
     pub(super) fn flush(&mut self) {
         let Batch { bans, lifted, prefixes, events: _ } = &mut self.batch;
         let is_changed = !bans.is_empty() || !lifted.is_empty();
-        let mut refused = if bans.is_empty() { Vec::new() } else { self.kernel.enforce(bans) };
-        if !lifted.is_empty() {
-            refused.extend(self.kernel.lift(lifted));
+        let mut refused = if lifted.is_empty() { Vec::new() } else { self.kernel.lift(lifted) };
+        if !bans.is_empty() {
+            refused.extend(self.kernel.enforce(bans));
         }
         bans.clear();
         lifted.clear();

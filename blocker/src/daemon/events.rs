@@ -15,7 +15,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use blocker_core::bans::Uid;
-use blocker_core::engine::{AllowChange, BanInfo, BrakeChange, Event, HoldReason, IgnoreReason, Origin, UnbanReason};
+use blocker_core::engine::{
+    AllowChange, BanInfo, BrakeChange, Event, HoldReason, IgnoreReason, Origin, Refusal, UnbanReason,
+};
 use blocker_core::prefix::Prefix;
 use tracing::Level;
 
@@ -27,8 +29,8 @@ use crate::clock::Reading;
 /// Events that may wait to be written; some 300 bytes each.
 const MAX_WAITING: usize = 16_384;
 
-/// Bans by command, or taken over at a start, of those that are written to the maps at once, that are logged one by one; more are
-/// summed up.
+/// Of events of bans that are written to the maps at once, so many may be logged one by one; of more, those by command, those
+/// taken over at a start and those of a full table are summed up.
 const MAX_BY_COMMAND: usize = 256;
 
 /// The way to the thread that writes.
@@ -57,18 +59,41 @@ impl EventLog {
         Ok(Self { events: Some(events), writer: Some(writer), left_out: 0, failures: Allowance::new(Instant::now()) })
     }
 
-    /// Hands events on. Of many that are by command, only how many there are: whoever bans a list knows its lines.
+    /// Hands events on. Of many that are by command, only how many there are: whoever bans a list knows its lines, and one that is longer
+    /// than its table would fill the disk.
     pub(super) fn send_all(&mut self, events: impl ExactSizeIterator<Item = Event>, jail: impl Fn(&Event) -> String) {
         let summed_up = events.len() > MAX_BY_COMMAND && !wants_all();
-        let (mut banned, mut lifted) = (0_u64, 0_u64);
+        let (mut banned, mut lifted, mut gave_way, mut refused) = (0_u64, 0_u64, 0_u64, 0_u64);
         for event in events {
             match summed(&event) {
                 Some(Change::Banned) if summed_up => banned += 1,
                 Some(Change::Lifted) if summed_up => lifted += 1,
+                Some(Change::GaveWay) if summed_up => gave_way += 1,
+                Some(Change::NoRoom) if summed_up => refused += 1,
                 // How many they are is told where they are taken over.
-                Some(Change::Restored) if summed_up => {}
-                Some(Change::Banned | Change::Lifted | Change::Restored) | None => self.send(event, &jail),
+                Some(Change::Restored | Change::Told) if summed_up => {}
+                Some(
+                    Change::Banned
+                    | Change::Lifted
+                    | Change::Restored
+                    | Change::GaveWay
+                    | Change::NoRoom
+                    | Change::Told,
+                )
+                | None => self.send(event, &jail),
             }
+        }
+        if gave_way > 0 {
+            tracing::error!(
+                gave_way,
+                "a table of bans is full: the bans soonest to end give way: each is told at DEBUG"
+            );
+        }
+        if refused > 0 {
+            tracing::error!(
+                refused,
+                "a table is full of bans without an end, none of which gives way: each new ban is told at DEBUG"
+            );
         }
         if banned + lifted > 0 {
             tracing::info!(banned, lifted, "many bans by command: each is told at DEBUG");
@@ -130,9 +155,15 @@ enum Change {
     Banned,
     Lifted,
     Restored,
+    /// A ban, in a full table.
+    GaveWay,
+    /// One was refused, in a full table.
+    NoRoom,
+    /// What one of the two before tells already.
+    Told,
 }
 
-/// What an event tells that an administrator asked for, or that a start brings by the thousand.
+/// What an event tells that an administrator asked for, or that a start or a full table brings by the thousand.
 fn summed(event: &Event) -> Option<Change> {
     match event {
         Event::Banned(ban) | Event::Renewed(ban) => match ban.origin {
@@ -141,10 +172,14 @@ fn summed(event: &Event) -> Option<Change> {
         },
         Event::Unbanned { prefix: _, jail: _, why, by: _ } => match why {
             UnbanReason::ByCommand => Some(Change::Lifted),
-            UnbanReason::Expired | UnbanReason::AllowListed(_) | UnbanReason::Evicted => None,
+            UnbanReason::Evicted => Some(Change::Told),
+            UnbanReason::Expired | UnbanReason::AllowListed(_) => None,
         },
         Event::Restored(_) => Some(Change::Restored),
-        Event::Found(_) | Event::Ignored { .. } | Event::Refused { .. } | Event::Full { .. } => None,
+        Event::Full { kind: _, bound: _, gave_way: Some(_) } => Some(Change::GaveWay),
+        Event::Full { kind: _, bound: _, gave_way: None } => Some(Change::NoRoom),
+        Event::Refused { prefix: _, jail: _, why: Refusal::TableFull { .. } } => Some(Change::Told),
+        Event::Found(_) | Event::Ignored { .. } | Event::Refused { .. } => None,
         Event::Allowlist { .. } | Event::Brake(_) => None,
     }
 }

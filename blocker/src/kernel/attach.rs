@@ -25,7 +25,7 @@ use aya::programs::{ProgramError, ProgramInfo, SchedClassifier, TcAttachType};
 use super::link::LinkState;
 use super::object::{self, Program, Programs};
 use super::pins::LinkPin;
-use super::refusal::{in_words, is_taken_by_another, ways_beside};
+use super::refusal::{another, in_words, is_taken_by_another, ways_beside};
 use super::{Maps, Pins, component, slots};
 
 /// Where in the kernel the program runs.
@@ -267,7 +267,7 @@ impl Attachments {
     }
 
     fn adopt(&mut self, programs: &mut Programs, target: &Target<'_>) -> Result<Option<Found>> {
-        let Target { name, index, modes, .. } = *target;
+        let Target { name, index, modes, xdp_program, .. } = *target;
         let Some(LinkPin { path, mode, .. }) = self.links()?.into_iter().find(|pin| pin.index == index) else {
             return Ok(None);
         };
@@ -278,6 +278,10 @@ impl Attachments {
         }
         let mut refusals = Vec::new();
         if modes.first() != Some(&mode) {
+            // What is there is not ours, which comes behind XDP.
+            let other = xdp_program.filter(|_| mode == AttachMode::Tcx);
+            let hindered = modes.iter().find(|mode| matches!(mode, AttachMode::Native | AttachMode::Generic));
+            refusals.extend(hindered.zip(other).map(|(mode, number)| format!("{mode} mode: {}", another(number))));
             refusals.push(format!(
                 "a better mode: the {mode} link of an earlier run is kept; without its pin, {}, a better one is tried",
                 self.pins.link(index, mode).display()

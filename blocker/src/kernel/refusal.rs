@@ -14,11 +14,7 @@ pub(super) fn in_words(step: Step, xdp_program: Option<u32>, error: &anyhow::Err
         Step::Component => "dispatcher mode",
     };
     let why = match (io_errors(error).next(), step, xdp_program) {
-        (Some(libc::EBUSY | libc::EEXIST), _, Some(number)) => {
-            format!(
-                "another XDP program is attached, number {number} (`bpftool prog show id {number}`); it is left alone"
-            )
-        }
+        (Some(libc::EBUSY | libc::EEXIST), _, Some(number)) => another(number),
         (Some(libc::EBUSY | libc::EEXIST), _, None) => "another XDP program is attached; it is left alone".to_owned(),
         (Some(libc::EINVAL), Step::Xdp(Program::Frags, _), _) if !release::is_since((5, 18)) => {
             "the kernel knows no such frames: they came with 5.18".to_owned()
@@ -33,6 +29,11 @@ pub(super) fn in_words(step: Step, xdp_program: Option<u32>, error: &anyhow::Err
         (Some(_) | None, ..) => format!("{error:#}"),
     };
     format!("{what}: {why}")
+}
+
+/// That the program with this number in the kernel has the interface.
+pub(super) fn another(number: u32) -> String {
+    format!("another XDP program is attached, number {number} (`bpftool prog show id {number}`); it is left alone")
 }
 
 /// Whether another program has the interface.
