@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use super::wall::{self, Offset, Stamp, boot_id};
 use super::{FILE_NAME, Loaded, PastBan, Transaction, account, grants, history, printed, rows, sessions, twins};
 use crate::clock::Reading;
 use crate::control::report::Report;
+use crate::regular;
 use crate::source::{JournalMark, Marks};
 
 /// Most files remembered of one source; beyond it the one first read is forgotten. A source remembers fewer itself.
@@ -103,7 +104,7 @@ impl Database {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(io)?;
         let path = state.join(FILE_NAME);
         // Before SQLite makes it, which would let others read it; its other files get the permissions of this one.
-        let file = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(io)?;
+        let file = regular::append(&path, 0o600).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
         if metadata.permissions().mode() & 0o077 != 0 {
             file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(io)?;
