@@ -124,7 +124,7 @@ fn strangers_who_hang_take_no_place_of_those_who_may_ask() -> Result<()> {
         );
         let mut command = net.command(Host::Server, "setpriv");
         let reuid = [format!("--reuid={USER}"), format!("--regid={USER}"), "--clear-groups".to_owned()];
-        command.args(reuid).args(["--inh-caps=-all", "--", "python3", "-c", &script]);
+        command.args(reuid).args(["--inh-caps=-all", "--", "/usr/bin/python3", "-c", &script]);
         let mut strangers = command.stdout(Stdio::piped()).spawn().context("starting strangers")?;
         let mut first = String::new();
         BufReader::new(strangers.stdout.take().context("it is piped")?).read_line(&mut first)?;

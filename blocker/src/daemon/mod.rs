@@ -310,6 +310,9 @@ impl<'a> Daemon<'a> {
         let source = |name: &str| source_names.iter().find(|(_, known)| *known == name).map(|(&id, _)| id);
         let (keeper, loaded) = Keeper::open(&config.daemon.state, |name| jails::of_name(names, name), source)?;
         engine.set_hash_key(keeper.hash_key);
+        if let Some(saved) = &loaded.logins {
+            engine.restore_logins(saved, clock::now());
+        }
         if keeper.is_on() {
             engine.track_changes();
         }

@@ -286,7 +286,7 @@ mod tests {
         let batch = Batch { notices: vec![ban("192.0.2.9", b"bob")], left_out: 0 };
         receiver.tell(&batch, false).await.expect("it is taken");
 
-        let mail = std::fs::read_to_string(dir.path("mail")).expect("it was written");
+        let mail = fs::read_to_string(dir.path("mail")).expect("it was written");
         assert_eq!(mail.lines().next(), Some("-i -f blocker@mx1.example.org -- root admin@example.org"));
         assert!(
             !mail.contains('\r') && mail.contains("\n\n2026-11-26T18:00:00Z  [dovecot] 192.0.2.9 is banned until"),

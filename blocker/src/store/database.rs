@@ -18,7 +18,9 @@ use super::lists::{self, Lists};
 use super::report::{self, Span};
 use super::schema::{self, Refusal};
 use super::wall::{self, Offset, Stamp, boot_id};
-use super::{FILE_NAME, Loaded, PastBan, Transaction, account, grants, history, printed, rows, sessions, twins};
+use super::{
+    FILE_NAME, Loaded, PastBan, Transaction, account, grants, history, logins, printed, rows, sessions, twins,
+};
 use crate::clock::Reading;
 use crate::control::report::Report;
 use crate::regular;
@@ -178,6 +180,7 @@ impl Database {
         loaded.memory.twins = twins;
         let (allowed, not_understood) = grants::load(&self.connection, self.offset)?;
         loaded.grants = allowed;
+        loaded.logins = logins::load(&self.connection, self.offset)?;
         let (sessions, of_nobody) = sessions::load(&self.connection, &jail, (self.offset, down))?;
         loaded.memory.sessions = sessions;
         loaded.unused += nobodys.len() + of_no_jail + not_understood + of_nobody;
@@ -293,6 +296,7 @@ impl Database {
             printed,
             all_printed,
             durable,
+            logins,
             remember_bans: _,
             questions: _,
             in_force: _,
@@ -368,6 +372,9 @@ impl Database {
         }
         if let Some(grants) = grants {
             grants::replace(&written, grants, offset)?;
+        }
+        if let Some(saved) = logins {
+            logins::replace(&written, saved.as_ref(), offset)?;
         }
         for (source, device, inode) in lost_logs {
             rows::remove_mark(&written, source, *device, *inode)?;
