@@ -19,11 +19,15 @@
 //! hash depends on a seed that nobody outside knows; it need not withstand more, because nobody sees what it yields, and who
 //! could make two logins alike would gain that one of his own is forgotten.
 
+mod saved;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
+
+pub use self::saved::{MAX_TABLE_BYTES, SavedLogins};
 
 /// A login is known for no longer than this, and for at least half of it. A mail client at work logs in anew within hours.
 pub const LATELY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -9,11 +9,12 @@ use anyhow::{Context, Result};
 use blocker_core::config::{self, Config, EarlierName, Interfaces, Names, Places, Services};
 use blocker_core::filter::Filter;
 use blocker_core::filter::registry::Filters;
-use blocker_core::keyed::HashKey;
 
+use crate::digest::Digest;
 use crate::exit::{Failure, is_permission};
 use crate::fail2ban;
 use crate::network;
+use crate::regular;
 
 /// Where the configuration is unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/blocker/blocker.toml";
@@ -34,15 +35,29 @@ const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
 /// [`Failure::Configuration`] with every fault on a line of its own: file, line, key, what was expected. What is wrong with one jail of
 /// fail2ban's alone is in [`Config::taken`].
 pub fn load(path: &Path) -> Result<Config> {
+    load_known(path).map(|(config, _)| config)
+}
+
+/// The same, with what tells it from every other configuration: a digest of the file, the filters beside it, and what of fail2ban's
+/// was read for it. Lists of addresses that are never banned are not in it, since they are read again as they change; nor are the
+/// machine's names of ports.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_known(path: &Path) -> Result<(Config, Digest)> {
     let text = text(path)?;
-    let mut names = names(path)?;
-    let warnings = fail2ban::add_filters(&text, &mut names);
+    let mut digest = Digest::default();
+    digest.add(text.as_bytes());
+    let filters = read_filters(path, &mut digest)?;
+    let mut names = Names { services: services(), filters, files: BTreeMap::new() };
+    let warnings = fail2ban::add_filters(&text, &mut names, &mut digest);
     let mut config = config::read(&text, &names).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(|error| format!("{}: {error}", path.display())).collect();
         Failure::Configuration(lines.join("\n"))
     })?;
     config.warnings = warnings;
-    fail2ban::add_jails(&mut config, &names)?;
+    fail2ban::add_jails(&mut config, &names, &mut digest)?;
     let interfaces: &[String] = match &config.daemon.interfaces {
         Interfaces::Auto => &[],
         Interfaces::Named(names) => names,
@@ -55,7 +70,7 @@ pub fn load(path: &Path) -> Result<Config> {
             })?;
         }
     }
-    Ok(config)
+    Ok((config, digest))
 }
 
 /// What the configuration in `path` may name: the machine's services, and the filters there are.
@@ -74,16 +89,6 @@ pub fn names(path: &Path) -> Result<Names> {
 /// As [`load`].
 pub fn earlier_names(path: &Path) -> Result<Vec<EarlierName>> {
     Ok(config::earlier_names(&text(path)?, &names(path)?))
-}
-
-/// What tells the configuration in `path` from every other one: a digest of the file's text.
-///
-/// # Errors
-///
-/// If the file cannot be read.
-pub fn digest(path: &Path) -> Result<String> {
-    // No secret: whoever writes the file may have it say anything.
-    Ok(format!("{:016x}", HashKey::default().hash(text(path)?.as_bytes())))
 }
 
 /// Where the daemon is that the commands talk to, by the configuration in `path`. Faults elsewhere in it do not matter here:
@@ -110,11 +115,7 @@ fn text(path: &Path) -> Result<String> {
 }
 
 fn read(path: &Path) -> std::io::Result<String> {
-    let size = fs::metadata(path)?.len();
-    if size > MAX_CONFIG_BYTES {
-        return Err(std::io::Error::other(format!("{size} bytes, expected at most {MAX_CONFIG_BYTES}")));
-    }
-    fs::read_to_string(path)
+    regular::read_text(path, MAX_CONFIG_BYTES)
 }
 
 /// The built-in filters and those beside the configuration in `path`, in the order of their files' names.
@@ -123,10 +124,15 @@ fn read(path: &Path) -> std::io::Result<String> {
 ///
 /// [`Failure::Configuration`] with the file and what is wrong in it.
 pub fn filters(path: &Path) -> Result<Filters> {
+    read_filters(path, &mut Digest::default())
+}
+
+fn read_filters(path: &Path, digest: &mut Digest) -> Result<Filters> {
     let directory = path.with_file_name(FILTERS);
     let mut filters = Filters::builtin();
     for path in filter_files(&directory).map_err(|error| fault(&directory, error))? {
         let text = read(&path).map_err(|error| fault(&path, error))?;
+        digest.add(text.as_bytes());
         filters.add(&text).map_err(|error| fault(&path, error))?;
     }
     Ok(filters)
@@ -171,4 +177,65 @@ fn fault(path: &Path, error: impl std::fmt::Display) -> Failure {
 /// The machine's names of ports, or the well-known ones.
 fn services() -> Services {
     fs::read_to_string("/etc/services").map_or_else(|_| Services::builtin(), |text| Services::with_etc_services(&text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::testing::TempDir;
+
+    #[test]
+    fn whatever_is_read_for_a_configuration_is_in_its_digest() {
+        let dir = TempDir::new();
+        for name in ["filters.d", "f", "f/filter.d", "other"] {
+            fs::create_dir(dir.path(name)).expect("it can be made");
+        }
+        let main = format!(
+            "[daemon]\nfail2ban = '{}'\nallow_files = ['{}']\n[jails.x]\nlog = '/l'\nfilter = '{}'\n",
+            dir.text("f"),
+            dir.text("allowed"),
+            dir.text("other/x.conf"),
+        );
+        let own = "name = 'own'\ndescription = 'x'\nprogram = ['own']\n[[pattern]]\nname = 'a'\nmatch = '^no user from <ADDR>$'\n";
+        let files = [
+            ("blocker.toml", main.as_str()),
+            ("filters.d/own.toml", own),
+            ("f/jail.conf", "[DEFAULT]\nbantime = 1h\n"),
+            ("f/filter.d/y.conf", "[Definition]\nfailregex = ^<HOST>$\n"),
+            ("other/x.conf", "[Definition]\nfailregex = ^<HOST>$\n"),
+            ("other/common.conf", "[Definition]\n"),
+        ];
+        for (name, text) in files {
+            dir.write(name, text.as_bytes());
+        }
+        dir.write("allowed", b"192.0.2.1\n");
+        let digest = || load_known(&dir.path("blocker.toml")).unwrap_or_else(|error| panic!("{error:#}")).1;
+        let before = digest();
+
+        for (name, text) in files {
+            dir.write(name, format!("{text}# changed\n").as_bytes());
+            assert_ne!(digest(), before, "{name}");
+            dir.write(name, text.as_bytes());
+            assert_eq!(digest(), before, "{name} is as it was");
+        }
+        dir.write("allowed", b"192.0.2.1\n192.0.2.2\n");
+        assert_eq!(digest(), before, "that is read again whenever it changes");
+    }
+
+    #[test]
+    fn a_pipe_in_place_of_the_configuration_or_of_a_filter_is_refused_at_once() {
+        let dir = TempDir::new();
+        dir.write("blocker.toml", b"");
+        fs::create_dir(dir.path("filters.d")).expect("it can be made");
+        let pipe = dir.path("filters.d/pipe.toml");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("it can be made");
+
+        for path in [dir.path("blocker.toml"), pipe.clone()] {
+            let (told, answer) = std::sync::mpsc::channel();
+            std::thread::spawn(move || told.send(load(&path).map(drop).map_err(|error| error.to_string())));
+            let refused = answer.recv_timeout(std::time::Duration::from_secs(20)).expect("an answer at once");
+            let words = format!("{}: is a FIFO, expected a regular file", pipe.display());
+            assert_eq!(refused, Err(words));
+        }
+    }
 }

@@ -96,3 +96,38 @@ fn customers_that_a_directory_refuses_are_not_locked_out_and_strangers_are_banne
     ensure!(ban.attempts >= 6.0, "{ban:?}");
     Ok(())
 }
+
+#[test]
+fn who_logged_in_before_a_crash_is_no_stranger_after_it() -> Result<()> {
+    const CUSTOMERS: u32 = 12;
+    const LEAST: usize = 5;
+    let net = Net::new()?;
+    let mut daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;
+    let customer = |number: u32| -> IpAddr { Ipv4Addr::from_bits(0xc633_6400 + number).into() };
+    for number in 0..CUSTOMERS {
+        daemon.log().append(lines::logged_in(&format!("customer{number}"), customer(number)).as_bytes())?;
+    }
+    // Behind the logins in the same log.
+    daemon.log().append(lines::refused(VILLAIN, 5).as_bytes())?;
+    daemon.await_ban(VILLAIN, LIMIT)?;
+
+    daemon.stop()?;
+    daemon.start()?;
+    daemon.kill9()?;
+    daemon.start()?;
+
+    for number in 0..CUSTOMERS {
+        let refused = lines::refused_for(&format!("customer{number}"), customer(number), 5);
+        daemon.log().append(refused.as_bytes())?;
+    }
+    wait::until("the brake to hold", LIMIT, || {
+        let status = daemon.cli(&["status", "--json"]).map_err(|error| format!("{error:#}"))?.stdout;
+        let status: Value = serde_json::from_str(&status).map_err(|error| format!("{error}"))?;
+        let held = u64::from(CUSTOMERS) - LEAST as u64;
+        if status["alarms"]["held_logins"] == held { Ok(()) } else { Err(status["alarms"].to_string()) }
+    })?;
+    let banned = daemon.kernel_bans()?;
+    let locked_out = (0..CUSTOMERS).filter(|&number| banned.iter().any(|ban| covers(&ban.prefix, customer(number))));
+    ensure!(locked_out.count() == LEAST, "{banned:?}");
+    Ok(())
+}

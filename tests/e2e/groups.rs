@@ -1,6 +1,12 @@
 //! Who may use the control socket: real users, in real groups of the machine.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    os::unix::{fs::PermissionsExt as _, net::UnixStream},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use blocker_tests::{
@@ -91,6 +97,59 @@ fn without_groups_the_socket_is_closed_to_others_and_with_them_open_to_be_refuse
     daemon.start()?;
     ensure!(mode(&daemon)? == 0o666, "{:o}", mode(&daemon)?);
     daemon.run_as(&net, &Who { gid: gid(LOOK)?, groups: vec![] }, &["status"])?.success()?;
+    Ok(())
+}
+
+#[test]
+fn strangers_who_hang_take_no_place_of_those_who_may_ask() -> Result<()> {
+    let net = Net::new()?;
+    let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
+    share(&daemon, CHANGE, "")?;
+    let (directory, socket) = (daemon.directory().to_owned(), daemon.directory().join("fail2ban.sock"));
+    let text = fs::read_to_string(daemon.config_path())?;
+    let named = format!("[control]\nfail2ban_socket = \"{}\"\n", socket.display());
+    daemon.write_configuration(&text.replacen("[control]\n", &named, 1))?;
+    daemon.start()?;
+    for path in [&socket, &directory.join("run/control.sock")] {
+        ensure!(fs::metadata(path)?.permissions().mode() & 0o777 == 0o666, "{}", path.display());
+        // Many times as many connections as there are places, none of which says anything, and which are made anew when they are closed.
+        let script = format!(
+            "import select, socket, sys, time\n\
+             def one():\n    s = socket.socket(socket.AF_UNIX); s.connect({path:?}); return s\n\
+             held = [one() for _ in range(64)]\n\
+             print('held', flush=True)\n\
+             end = time.monotonic() + 120\n\
+             while time.monotonic() < end:\n    \
+                 for s in select.select(held, [], [], 0.1)[0]:\n        held.remove(s); s.close(); held.append(one())\n"
+        );
+        let mut command = net.command(Host::Server, "setpriv");
+        let reuid = [format!("--reuid={USER}"), format!("--regid={USER}"), "--clear-groups".to_owned()];
+        command.args(reuid).args(["--inh-caps=-all", "--", "/usr/bin/python3", "-c", &script]);
+        let mut strangers = command.stdout(Stdio::piped()).spawn().context("starting strangers")?;
+        let mut first = String::new();
+        BufReader::new(strangers.stdout.take().context("it is piped")?).read_line(&mut first)?;
+        ensure!(first == "held\n", "they hang: {first:?}");
+
+        let began = Instant::now();
+        let member = Who { gid: gid(CHANGE)?, groups: vec![] };
+        let served = if path == &socket {
+            let stream = UnixStream::connect(path)?;
+            stream.set_read_timeout(Some(LIMIT))?;
+            // Of root, the pickle of ["ping"].
+            (&stream).write_all(b"\x80\x02]q\x00X\x04\x00\x00\x00pingq\x01a.<F2B_END_COMMAND>")?;
+            let mut answer = [0; 256];
+            let size = (&stream).read(&mut answer)?;
+            answer[..size].windows(4).any(|four| four == b"pong")
+        } else {
+            (0..5).all(|_| daemon.run_as(&net, &member, &["bans"]).is_ok_and(|done| done.code == Some(0)))
+        };
+        let took = began.elapsed();
+        strangers.kill()?;
+        strangers.wait()?;
+        ensure!(served, "{} serves those who may ask", path.display());
+        // Each place would be held for ten seconds.
+        ensure!(took < Duration::from_secs(8), "{}: {took:?}", path.display());
+    }
     Ok(())
 }
 

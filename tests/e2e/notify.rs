@@ -410,6 +410,24 @@ fn what_the_unit_leaves_of_root_suffices_to_tell() -> Result<()> {
 }
 
 #[test]
+fn why_postfix_s_sendmail_cannot_send_under_the_unit_is_told_with_what_can() -> Result<()> {
+    let net = Net::new()?;
+    let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
+    configure(&daemon, "[notify.mail]\nto = \"root\"\non = \"ban\"\n")?;
+    // Some of what the unit takes away; enough for the group of postdrop(1) not to be had.
+    let only = "-all,+bpf,+net_admin,+perfmon,+dac_read_search";
+    daemon.start_confined(&["setpriv", "--no-new-privs", "--bounding-set", only, "--inh-caps=-all"])?;
+
+    let tested = daemon.cli(&["notify", "--test"])?;
+
+    ensure!(tested.code == Some(1), "{tested:?}");
+    for words in ["/usr/sbin/sendmail: took longer than 30 s", "maildrop/", "NoNewPrivileges", "smtp://localhost"] {
+        ensure!(tested.stdout.contains(words), "{words}: {tested:?}");
+    }
+    daemon.stop()
+}
+
+#[test]
 fn nobody_is_told_and_a_test_says_so_and_a_faulty_table_is_refused() -> Result<()> {
     let net = Net::new()?;
     let mut daemon = Daemon::launch(&net, &daemon::binary()?, &Settings::default())?;

@@ -1,7 +1,8 @@
 //! What happens to bans, one by one, for whoever keeps an account of them: how each began and by which lines, who prolonged it,
 //! who lifted it, and whether it logged in after all. That a ban has come to its end is no news: it was known from the beginning.
 //!
-//! Bans of a long list are not noted one by one: the ban itself knows whose the list was. When nobody takes the notes, because
+//! Bans of a long list are not noted one by one: the ban itself knows whose the list was. Of those that it prolongs, and of those of
+//! others that give way to it in a full table, some are noted, and the others counted. When nobody takes the notes, because
 //! a disk is full, further ones are left out and counted; the bans themselves do not depend on them.
 
 use std::sync::Arc;
@@ -18,7 +19,8 @@ pub const MAX_NOTES: usize = 32_768;
 /// Bytes of lines in them; beyond it bans are noted without.
 pub const MAX_NOTED_BYTES: usize = 32 * 1024 * 1024;
 
-/// Prefixes of one command whose bans are noted one by one.
+/// Prefixes of one command whose bans are noted one by one; and of a command with more of them, bans that it prolongs, and that give
+/// way to it.
 pub const MAX_NOTED_SINGLY: usize = 64;
 
 /// Something that happened to a ban.
@@ -85,7 +87,19 @@ pub(super) struct Account {
     bytes: usize,
     is_on: bool,
     is_paused: bool,
+    /// While a long list is gone through: of what else happens, how much has been noted.
+    list: Option<Summed>,
+    summed: Summed,
     left_out: u64,
+}
+
+/// What long lists have done to bans and was not noted one by one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summed {
+    /// They were prolonged, or shortened.
+    pub renewed: u64,
+    /// They were over before their ends: mostly, they gave way in a full table.
+    pub ended: u64,
 }
 
 impl Account {
@@ -94,14 +108,43 @@ impl Account {
         self.is_on = true;
     }
 
-    /// Whether anything is noted.
-    pub(super) fn wants(&self) -> bool {
+    /// Whether bans that begin are noted.
+    pub(super) fn wants_beginnings(&self) -> bool {
+        self.wants() && self.list.is_none()
+    }
+
+    fn wants(&self) -> bool {
         self.is_on && !self.is_paused
+    }
+
+    /// A long list begins, or is over.
+    pub(super) fn set_list(&mut self, is_list: bool) {
+        self.list = is_list.then(Summed::default);
+    }
+
+    /// How much of what long lists did was not noted, since this was asked last.
+    pub(super) fn take_summed(&mut self) -> Summed {
+        std::mem::take(&mut self.summed)
+    }
+
+    /// Whether it is left at counting this one.
+    fn is_summed(&mut self, note: &Note) -> bool {
+        let Some(noted) = &mut self.list else { return false };
+        let (noted, summed) = match note {
+            // The ban itself knows whose the list was.
+            Note::Began { .. } => return true,
+            Note::Renewed { .. } => (&mut noted.renewed, &mut self.summed.renewed),
+            Note::Ended { .. } => (&mut noted.ended, &mut self.summed.ended),
+            Note::LoggedIn { .. } | Note::AllEnded { .. } => return false,
+        };
+        let is_summed = *noted >= MAX_NOTED_SINGLY as u64;
+        *if is_summed { summed } else { noted } += 1;
+        is_summed
     }
 
     /// Notes something, if somebody wants to know and there is room.
     pub(super) fn note(&mut self, mut note: Note) {
-        if !self.wants() {
+        if !self.wants() || self.is_summed(&note) {
             return;
         }
         if self.notes.len() >= MAX_NOTES {

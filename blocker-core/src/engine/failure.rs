@@ -185,7 +185,7 @@ impl Engine {
 
     /// Notes a ban that begins.
     pub(super) fn note_beginning(&mut self, ban: &BanInfo, evidence: &Arc<[Evidence]>) {
-        if !self.account.wants() {
+        if !self.account.wants_beginnings() {
             return;
         }
         let BanInfo { prefix, jail, jail_name: _, started, until, ref origin, evidence: _ } = *ban;

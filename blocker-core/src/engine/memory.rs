@@ -18,6 +18,7 @@ use super::{AdoptedBan, Adoption, Ban, Engine, Entry, Event, Grant, Jail, JailId
 use crate::bans::{Merged, Renewal};
 use crate::escalation::Earlier;
 use crate::keyed::HashKey;
+use crate::logins::SavedLogins;
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
 use crate::tracker::Tries;
@@ -108,6 +109,17 @@ impl Engine {
     pub fn set_hash_key(&mut self, key: HashKey) {
         self.twins.set_key(key);
         self.sessions.set_key(key);
+    }
+
+    /// Who logged in lately, to be kept over a restart; `None` if there is nothing to keep.
+    #[must_use]
+    pub fn saved_logins(&self) -> Option<SavedLogins> {
+        self.logins.saved()
+    }
+
+    /// Takes back who logged in lately. To be called behind [`Engine::set_seed`].
+    pub fn restore_logins(&mut self, saved: &SavedLogins, now: Timestamp) {
+        self.logins.restore(saved, now);
     }
 
     /// Has everything count as changed: what was told before is lost.

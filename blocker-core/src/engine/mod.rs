@@ -77,7 +77,7 @@ pub use stats::{JailStats, Stats};
 pub use twins::{Twin, TwinKey};
 pub use why::{Counting, MAX_INSIDE, Story};
 
-use account::{Account, Note};
+use account::{Account, Note, Summed};
 use awaited::Awaited;
 use logs::Logs;
 use stats::Counters;
@@ -244,6 +244,11 @@ impl Engine {
         let response = self.handle_request(request, now);
         self.asker = None;
         response
+    }
+
+    /// How many bans long lists have prolonged or ended that the account does not have one by one, since this was asked last.
+    pub fn take_summed(&mut self) -> Summed {
+        self.account.take_summed()
     }
 
     /// Does what an administrator asks.

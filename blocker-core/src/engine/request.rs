@@ -116,7 +116,7 @@ impl Engine {
         };
         let (jail, until) = (jail.id, ban_time.unwrap_or(jail.limits.ban_time).end_from(self.now));
         let origin = Origin::Command { reason: reason.map(Arc::from), by: self.asker };
-        self.account.pause(whom.len() > MAX_NOTED_SINGLY);
+        self.account.set_list(whom.len() > MAX_NOTED_SINGLY);
         let outcomes = whom.into_iter().map(|whom| {
             let prefix = match whom {
                 Whom::Prefix(prefix) => prefix,
@@ -134,7 +134,7 @@ impl Engine {
             (prefix, self.ban(prefix, jail, ban, Renewal::Exactly).unwrap_or_else(BanOutcome::Refused))
         });
         let outcomes = outcomes.collect();
-        self.account.pause(false);
+        self.account.set_list(false);
         Response::Ban(outcomes)
     }
 

@@ -57,6 +57,11 @@ impl Files {
         self.by_path.get(path).map(Vec::as_slice)
     }
 
+    /// All of them, by their paths.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.by_path.iter().map(|(path, text)| (path.as_str(), text.as_slice()))
+    }
+
     /// The paths of the files right in `directory`, sorted.
     pub fn within<'a>(&'a self, directory: &'a str) -> impl Iterator<Item = &'a str> {
         self.by_path.keys().map(String::as_str).filter(move |path| {

@@ -22,7 +22,7 @@ pub(super) struct Options {
 
 pub(super) fn run(globals: &Globals, options: &Options) -> Result<()> {
     let path = std::path::absolute(&globals.config).context("finding the configuration file")?;
-    let config = settings::load(&path)?;
+    let config = settings::load_known(&path)?;
     crate::kernel::require_capabilities()?;
     let _flush = logging::start(globals.verbose);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;

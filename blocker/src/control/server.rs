@@ -1,5 +1,5 @@
 //! Listens on the control socket. A client that hangs, floods or sends garbage costs one of a few places for some seconds,
-//! and harms nobody.
+//! and harms nobody. One that may ask for nothing costs none.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -87,7 +87,7 @@ impl Server {
     /// Serves until nobody takes the calls.
     pub async fn run(self, calls: mpsc::Sender<Call>) {
         let access = self.access;
-        unix::serve_each(&self.listener, MAX_CLIENTS, calls, |stream, calls| serve(stream, calls, access)).await;
+        unix::serve_each(&self.listener, MAX_CLIENTS, access, calls, serve).await;
     }
 }
 
@@ -119,8 +119,7 @@ impl Drop for Server {
     }
 }
 
-async fn serve(stream: UnixStream, calls: mpsc::Sender<Call>, access: Access) -> io::Result<()> {
-    let (right, uid) = access.of_peer(&stream)?;
+async fn serve(stream: UnixStream, (right, uid): (Right, u32), calls: mpsc::Sender<Call>) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     if right == Right::None {
         let message = format!("user {uid} may not control the daemon: run it as root (sudo blocker …)");

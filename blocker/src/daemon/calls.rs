@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use blocker_core::bans::Uid;
+use blocker_core::engine::account::Summed;
 use blocker_core::engine::{self, BanInfo, Response};
 use blocker_core::time::BanTime;
 use tokio::sync::oneshot;
@@ -133,6 +134,10 @@ impl Daemon<'_> {
         let refused_before = self.refused.0;
         let response = self.engine.handle_request_by(request, by, clock.boot());
         self.carry_out();
+        let Summed { renewed, ended } = self.engine.take_summed();
+        if renewed + ended > 0 {
+            tracing::info!(renewed, ended, "bans that a long list changed, and that `blocker why` does not tell of so");
+        }
         if self.refused.0 > refused_before {
             anyhow::bail!("the kernel did not take all of it yet, and is asked again: {}", self.refused.1);
         }

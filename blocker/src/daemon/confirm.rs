@@ -12,7 +12,7 @@ use super::Daemon;
 use super::trial::{FILE_NAME, Record, State, Trial};
 use crate::clock::{self, Reading};
 use crate::control::status::Confirmation;
-use crate::settings;
+use crate::digest::Digest;
 use crate::store;
 
 /// How long until it is tried again to end what the kernel did not let end.
@@ -20,10 +20,9 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl Daemon<'_> {
     /// Goes on with an earlier trial, begins one, or forgets there was any; before anything is enforced.
-    pub(super) fn resume_trial(&mut self) -> Result<()> {
+    pub(super) fn resume_trial(&mut self, digest: Digest) -> Result<()> {
         if let Some(time) = self.options.confirm {
-            let configuration = settings::digest(self.config_path)?;
-            let trial = Trial::resume(&self.config.daemon.state, time, configuration, clock::now())?;
+            let trial = Trial::resume(&self.config.daemon.state, time, digest.text(), clock::now())?;
             self.trial = Some(trial);
         }
         Ok(())
@@ -123,8 +122,8 @@ impl Daemon<'_> {
     }
 
     /// Begins a trial of a configuration that was taken up, unless one is under way or it was confirmed before. Returns what to say.
-    pub(super) fn renew_trial(&mut self) -> Result<Option<String>> {
-        let configuration = settings::digest(self.config_path)?;
+    pub(super) fn renew_trial(&mut self, digest: Digest) -> Result<Option<String>> {
+        let configuration = digest.text();
         let Some(trial) = &mut self.trial else { return Ok(None) };
         let is_same = trial.record.configuration == configuration;
         match trial.record.state {

@@ -4,14 +4,15 @@
 //! Written by the thread that puts events into words. The file is opened again when another one has come in its place, or none
 //! is there: so it can be rotated by renaming. What cannot be written is left out, and tried again with the next line.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::events::Told;
 use crate::clock::Reading;
+use crate::regular;
 
 /// How often it is looked whether the file is still in its place.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -60,7 +61,7 @@ impl Fail2banLog {
         let file = match &mut self.file {
             Some(file) => file,
             // Addresses of people: as logs are, for root and who may read these.
-            None => self.file.insert(OpenOptions::new().append(true).create(true).mode(0o640).open(&self.path)?),
+            None => self.file.insert(regular::append(&self.path, 0o640)?),
         };
         append_whole(file, line)
     }
@@ -138,6 +139,10 @@ mod tests {
         fs::create_dir(&path).expect("there is nothing");
         assert!(write("[dovecot] Ban 192.0.2.3"));
         fs::remove_dir(&path).expect("it is empty");
+        // To open it would wait for a reader.
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("there is nothing");
+        assert!(write("[dovecot] Ban 192.0.2.3"));
+        fs::remove_file(&path).expect("it is there");
         assert!(!write("[dovecot] Ban 192.0.2.4"));
 
         let read = |name: &str| fs::read_to_string(dir.path(name)).expect("it is there");

@@ -26,6 +26,9 @@ const EVERY: Duration = Duration::from_millis(200);
 /// and a disk may hang for longer.
 const MAX_QUESTIONS: usize = 128;
 
+/// How often it is written who logged in lately: up to 1.3 MB. After a crash the brake knows nothing of the last hour at most.
+const LOGINS_EVERY: Duration = Duration::from_secs(60 * 60);
+
 /// So many changes are written at once.
 const MANY: usize = 16_384;
 
@@ -52,6 +55,8 @@ pub(super) struct Keeper {
     /// What is asked of what is there now, and was asked with what was handed over.
     questions: Vec<Question>,
     asked: Vec<Questions>,
+    /// When it is next to be written who logged in lately.
+    logins_due: Instant,
     /// How long what is over is kept in the account of bans.
     pub(super) remember_bans: Duration,
     /// Why something is not written.
@@ -84,6 +89,7 @@ impl Keeper {
             handed: Vec::new(),
             questions: Vec::new(),
             asked: Vec::new(),
+            logins_due: Instant::now() + LOGINS_EVERY,
             remember_bans: Duration::MAX,
             problem: None,
             set_aside: None,
@@ -179,8 +185,13 @@ impl Keeper {
         let Changed { logs, lost, all } = self.logs.take();
         let (cursors, all_cursors) = self.cursors.take();
         let (printed, all_printed) = self.printed.take();
+        let logins = self.are_logins_due().then(|| engine.saved_logins());
+        if logins.is_some() {
+            self.logins_due = Instant::now() + LOGINS_EVERY;
+        }
         room.send(Transaction {
             in_force: engine.held(),
+            logins,
             remember_bans: self.remember_bans,
             questions,
             changes: engine.take_changes(),
@@ -202,7 +213,11 @@ impl Keeper {
 
     fn changed(&self, engine: &Engine) -> usize {
         let places = self.logs.changed() + self.cursors.changed() + self.printed.changed();
-        engine.changed() + places + usize::from(self.is_new)
+        engine.changed() + places + usize::from(self.is_new) + usize::from(self.are_logins_due())
+    }
+
+    fn are_logins_due(&self) -> bool {
+        Instant::now() >= self.logins_due
     }
 
     /// Waits for word from the store.
@@ -233,6 +248,7 @@ impl Keeper {
                 tracing::error!("the database was damaged: {why}");
                 self.set_aside = Some(why);
                 engine.forget_told();
+                self.logins_due = Instant::now();
                 self.logs.touch_all();
                 self.cursors.touch_all();
                 self.printed.touch_all();
@@ -262,6 +278,7 @@ impl Keeper {
 
     /// Has all there is written, for as long as somebody waits.
     pub(super) async fn finish(mut self, mut engine: Engine) {
+        self.logins_due = Instant::now();
         while self.writer.is_some() && self.changed(&engine) + self.told.len() > 0 {
             match self.wait(&engine) {
                 Some(_) => self.hand_over_now(&mut engine),

@@ -66,6 +66,7 @@ use crate::control::access::Access;
 use crate::control::fail2ban;
 use crate::control::server::{Call, Server};
 use crate::control::wire::Reply;
+use crate::digest::Digest;
 use crate::kernel::{Capacity, Kernel};
 use crate::metrics;
 use crate::network::allow_files::AllowFiles;
@@ -163,12 +164,12 @@ struct Daemon<'a> {
     trial: Option<Trial>,
 }
 
-/// Runs until a signal ends it, in the configuration read from `config_path`.
+/// Runs until a signal ends it, in the configuration read from `config_path`, with its digest.
 ///
 /// # Errors
 ///
 /// What keeps it from starting. Once it runs, errors are logged and shown by `status`.
-pub async fn run(config_path: &Path, config: Config, options: Options) -> Result<()> {
+pub async fn run(config_path: &Path, (config, digest): (Config, Digest), options: Options) -> Result<()> {
     let config = options.apply(config);
     limits::raise();
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
@@ -187,7 +188,7 @@ pub async fn run(config_path: &Path, config: Config, options: Options) -> Result
     let metrics = config.metrics.as_ref().map(metrics::Server::bind).transpose()?;
     let fail2ban_socket = config.control.fail2ban_socket.as_deref().map(Path::new);
     let fail2ban = fail2ban_socket.map(|path| fail2ban::Server::bind(path, access)).transpose()?;
-    let mut daemon = Daemon::start(config_path, options, config, kernel, capacity, lines_in)?;
+    let mut daemon = Daemon::start(config_path, options, (config, digest), kernel, capacity, lines_in)?;
     let drops = daemon.kernel.take_drops().context("the ring of drops has a reader")?;
     let mut drops = Drops::listen(drops).context("reading the ring of drops")?;
     if let Some(metrics) = metrics {
@@ -294,7 +295,7 @@ impl<'a> Daemon<'a> {
     fn start(
         config_path: &'a Path,
         options: Options,
-        config: Config,
+        (config, digest): (Config, Digest),
         kernel: Kernel,
         capacity: Capacity,
         lines: mpsc::Sender<SourceEvent>,
@@ -309,6 +310,9 @@ impl<'a> Daemon<'a> {
         let source = |name: &str| source_names.iter().find(|(_, known)| *known == name).map(|(&id, _)| id);
         let (keeper, loaded) = Keeper::open(&config.daemon.state, |name| jails::of_name(names, name), source)?;
         engine.set_hash_key(keeper.hash_key);
+        if let Some(saved) = &loaded.logins {
+            engine.restore_logins(saved, clock::now());
+        }
         if keeper.is_on() {
             engine.track_changes();
         }
@@ -349,7 +353,7 @@ impl<'a> Daemon<'a> {
         daemon.keeper.remember_bans = daemon.config.daemon.remember_bans;
         // Before another trial takes the place of the one that these bans end with.
         let capped = Capped::of(&daemon.config.daemon.state, &loaded.memory).filter(|_| daemon.kernel.were_pinned());
-        daemon.resume_trial()?;
+        daemon.resume_trial(digest)?;
         // Whom never to drop comes before whatever may drop more.
         daemon.allow_files.set_paths(&daemon.config.daemon.allow_files);
         let allow_logins = daemon.config.daemon.allow_logins;

@@ -25,7 +25,8 @@ impl Daemon<'_> {
     /// Builds the new configuration whole, then swaps; if that cannot be done, everything stays as it was. Whom never to
     /// drop reaches the kernel before the ports that may drop more, and the mode comes last.
     fn take_up_configuration(&mut self) -> Result<Option<String>> {
-        let config = self.options.apply(settings::load(self.config_path)?);
+        let (config, digest) = settings::load_known(self.config_path)?;
+        let config = self.options.apply(config);
         if fixed(&config) != fixed(&self.config) || capacity(&config) != self.capacity {
             return Err(crate::exit::Failure::Configuration(format!(
                 "{}: `state`, `runtime`, `pins`, `max_bans_ipv4`, `max_bans_ipv6`, `fail2ban_log` and `max_line_bytes` in `daemon`, `control` and `metrics`, \
@@ -48,7 +49,7 @@ impl Daemon<'_> {
         self.start_sources()?;
         let set = self.kernel.set_jails(ports);
         // No ban may drop anything beyond the trial when the mode is set.
-        let to_confirm = self.renew_trial();
+        let to_confirm = self.renew_trial(digest);
         let mode = self.mode();
         let in_kernel = set.and_then(|()| self.kernel.set_mode(mode));
         self.look_around();

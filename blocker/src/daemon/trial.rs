@@ -31,6 +31,7 @@ use blocker_core::prefix::Prefix;
 use blocker_core::time::{Timestamp, Until};
 use serde::{Deserialize, Serialize};
 
+use crate::regular;
 use crate::store;
 
 /// In the directory `daemon.state`.
@@ -53,7 +54,7 @@ pub(super) struct Trial {
 /// What is in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
-    /// A digest of the configuration file.
+    /// A digest of the configuration, [`crate::digest`].
     pub(super) configuration: String,
     /// The boot in which it began.
     pub(super) boot: String,
@@ -162,7 +163,7 @@ impl Capped {
 /// What there is in the file; what cannot be read is as good as nothing, and told.
 fn read(path: &Path) -> Option<Record> {
     let mut bytes = Vec::new();
-    match File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes)) {
+    match regular::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes)) {
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => return None,
         Err(error) => {

@@ -19,6 +19,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use serde::Serialize;
 
 use crate::exit::{Failure, is_permission};
+use crate::regular;
 use crate::source::{FirstLine, ReadLog};
 
 /// How long fail2ban's own writing is waited for.
@@ -81,7 +82,7 @@ pub fn logs(path: &Path, are_wanted: impl Fn(&str) -> bool) -> Result<ReadLogs> 
 }
 
 fn query<T>(path: &Path, read: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T> {
-    if let Err(error) = std::fs::File::open(path) {
+    if let Err(error) = regular::open(path) {
         let sentence = format!("{}: {error}", path.display());
         return Err(if is_permission(&error) { Failure::Permission(sentence).into() } else { anyhow!("{sentence}") });
     }

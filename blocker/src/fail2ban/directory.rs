@@ -7,7 +7,9 @@ use std::path::Path;
 use anyhow::Result;
 use blocker_core::fail2ban::{Files, Filter, Logs, MAX_FILE_BYTES, load_filter};
 
+use crate::digest::Digest;
 use crate::exit::{Failure, is_permission};
+use crate::regular;
 
 /// How deep directories are looked into.
 const MAX_DEPTH: usize = 4;
@@ -27,12 +29,12 @@ pub fn read(directory: &Path) -> Result<Files> {
 }
 
 /// Reads the filter in a file, which is called with parameters behind its path: `/etc/fail2ban/filter.d/sshd.conf[mode=aggressive]`. What
-/// it includes is looked for beside it.
+/// it includes is looked for beside it. What is read goes into the digest, too.
 ///
 /// # Errors
 ///
 /// [`Failure::Configuration`] with file, line and option, or [`Failure::Permission`].
-pub(super) fn filter(words: &str, logs: Logs) -> Result<Filter> {
+pub(super) fn filter(words: &str, logs: Logs, digest: &mut Digest) -> Result<Filter> {
     let (path, parameters) = words.split_once('[').map_or((words, ""), |(path, rest)| (path, rest));
     let path = Path::new(path);
     let stem = path.file_stem().and_then(|stem| stem.to_str());
@@ -47,6 +49,7 @@ pub(super) fn filter(words: &str, logs: Logs) -> Result<Filter> {
         Some(above) => add(if above.as_os_str().is_empty() { Path::new(".") } else { above }, "", 0, &mut files)?,
         None => add(beside, "filter.d", MAX_DEPTH, &mut files)?,
     }
+    digest.add_all(&files);
     let words = if parameters.is_empty() { stem.to_owned() } else { format!("{stem}[{parameters}") };
     load_filter(&files, &words, logs).map_err(|faults| super::in_words(path, &faults).into())
 }
@@ -74,10 +77,15 @@ fn add(directory: &Path, within: &str, depth: usize, files: &mut Files) -> Resul
         let Ok(metadata) = fs::metadata(&path) else { continue };
         if metadata.is_dir() && depth < MAX_DEPTH {
             add(&path, &inner, depth + 1, files)?;
-        } else if metadata.is_file() && (name.ends_with(".conf") || name.ends_with(".local")) {
-            let mut bytes = Vec::new();
-            let file = fs::File::open(&path).map_err(|error| failure(&path, &error))?;
-            file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| failure(&path, &error))?;
+        } else if !metadata.is_dir() && (name.ends_with(".conf") || name.ends_with(".local")) {
+            // One byte more than there may be, so that it is refused with the others' words.
+            let bytes = regular::open(&path)
+                .and_then(|file| {
+                    let mut bytes = Vec::new();
+                    file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+                    Ok(bytes)
+                })
+                .map_err(|error| failure(&path, &error))?;
             files.add(&inner, bytes).map_err(|error| refused(directory, &error.to_string()))?;
         }
     }
@@ -117,14 +125,39 @@ mod tests {
         let text = "[INCLUDES]\nbefore = common.conf\n[Definition]\nfailregex = ^%(x)s <y> <HOST>$\ny = 1\n";
         let within = write(&directory, "filter.d/f.conf", text);
         let alone = write(&directory, "f.conf", text);
-        let read = |words: &str| filter(words, Logs::Files).map(|filter| filter.definition.failregex).unwrap();
+        let read = |words: &str| {
+            filter(words, Logs::Files, &mut Digest::default()).map(|filter| filter.definition.failregex).unwrap()
+        };
 
         assert_eq!(read(&within), ["^beside 1 <HOST>$"]);
         assert_eq!(read(&format!("{within}[y='a[b]', z=3]")), ["^beside a[b] <HOST>$"]);
         assert_eq!(read(&alone), ["^above 1 <HOST>$"]);
-        let refusal = |words: &str| filter(words, Logs::Files).unwrap_err().to_string();
+        let refusal = |words: &str| filter(words, Logs::Files, &mut Digest::default()).unwrap_err().to_string();
         assert!(refusal(&format!("{within}[y]")).contains("a parameter has no value"));
         assert!(refusal(&format!("{within}x")).contains("No such file"));
+    }
+
+    #[test]
+    fn a_pipe_in_place_of_a_file_is_refused_and_an_emptied_file_is_empty() {
+        let directory = directory();
+        write(&directory, "jail.conf", "[a]\n");
+        std::os::unix::fs::symlink("/dev/null", directory.path("jail.local")).unwrap();
+        assert_eq!(read(&directory.path("")).unwrap().get("jail.local"), Some(&b""[..]));
+        let pipe = directory.path("filter.d/pipe.conf");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let (told, answer) = std::sync::mpsc::channel();
+        let root = directory.path("");
+        std::thread::spawn(move || told.send(read(&root).map(drop).map_err(|error| error.to_string())));
+
+        let refused = answer.recv_timeout(std::time::Duration::from_secs(20)).expect("an answer at once");
+
+        assert_eq!(refused, Err(format!("{}: is a FIFO, expected a regular file", pipe.display())));
+        assert!(
+            filter(&pipe.to_string_lossy(), Logs::Files, &mut Digest::default())
+                .unwrap_err()
+                .to_string()
+                .contains("it is no file")
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@ use blocker_core::filter::Filter;
 use blocker_core::filter::fail2ban::Fail2ban;
 
 use super::directory;
+use crate::digest::Digest;
 use crate::exit::Failure;
 use crate::network::allow_files;
 use crate::source::FileSource;
@@ -20,18 +21,18 @@ use crate::source::FileSource;
 /// # Errors
 ///
 /// [`Failure::Configuration`] with file, line and option, or for an expression that cannot be used; [`Failure::Permission`].
-pub fn compiled(words: &str, logs: Logs) -> Result<(Filter, Vec<String>)> {
-    let fail2ban::Filter { definition, warnings } = directory::filter(words, logs)?;
+pub fn compiled(words: &str, logs: Logs, digest: &mut Digest) -> Result<(Filter, Vec<String>)> {
+    let fail2ban::Filter { definition, warnings } = directory::filter(words, logs, digest)?;
     let filter = Fail2ban::compile(definition).map_err(|error| Failure::Configuration(format!("{words}: {error}")))?;
     Ok((Filter::Fail2ban(Arc::new(filter)), warnings.iter().map(ToString::to_string).collect()))
 }
 
 /// Reads the filters that the jails in the text of a configuration name by their files, and says what may not be as it was meant.
-pub fn add_filters(text: &str, names: &mut Names) -> Vec<String> {
+pub fn add_filters(text: &str, names: &mut Names, digest: &mut Digest) -> Vec<String> {
     let mut warned = Vec::new();
     for file in filter_files(text) {
         let FilterFile { words, logs } = &file;
-        let read = match compiled(words, *logs) {
+        let read = match compiled(words, *logs, digest) {
             Ok((filter, warnings)) => {
                 warned.extend(warnings.iter().map(|warning| format!("{words}: {warning}")));
                 Ok(filter)
@@ -49,13 +50,14 @@ pub fn add_filters(text: &str, names: &mut Names) -> Vec<String> {
 ///
 /// What is wrong with files that jails are in: [`Failure::Configuration`] with file, line and option, a line each; or
 /// [`Failure::Permission`]. What is wrong with one jail leaves out that.
-pub fn add_jails(config: &mut Config, names: &Names) -> Result<()> {
+pub fn add_jails(config: &mut Config, names: &Names, digest: &mut Digest) -> Result<()> {
     let Some(directory) = config.daemon.fail2ban.clone() else { return Ok(()) };
     let files = directory::read(&directory).map_err(|error| match error.downcast() {
         Ok(Failure::Configuration(why)) => Failure::Configuration(format!("`daemon.fail2ban`: {why}")).into(),
         Ok(other) => anyhow::Error::from(other),
         Err(other) => other,
     })?;
+    digest.add_all(&files);
     let jails = load_jails(&files, &directory::is_there).map_err(|faults| in_words(&directory, &faults))?;
     let max_line_bytes = config.daemon.max_line_bytes;
     let check_logs = |paths: &[String]| {
@@ -93,7 +95,7 @@ mod tests {
     fn added(directory: &TempDir, name: &str) -> Result<Config> {
         let mut config = Config::default();
         config.daemon.fail2ban = Some(directory.path(name));
-        add_jails(&mut config, &Names::builtin())?;
+        add_jails(&mut config, &Names::builtin(), &mut Digest::default())?;
         Ok(config)
     }
 
@@ -135,7 +137,7 @@ mod tests {
         };
         let mut names = Names::builtin();
 
-        let warnings = add_filters(&(jail("x") + &jail("y")), &mut names);
+        let warnings = add_filters(&(jail("x") + &jail("y")), &mut names, &mut Digest::default());
 
         assert!(matches!(&warnings[..], [one] if one.contains("nothing is called \"nothing\"")), "{warnings:?}");
         let wrong: Vec<&String> = names.files.values().filter_map(|read| read.as_ref().err()).flatten().collect();

@@ -1,13 +1,15 @@
 //! Files of addresses that are never banned, read again when they change.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use blocker_core::prefix::Prefix;
+
+use crate::regular;
 
 /// Addresses and networks in all files together, at most: half of what the kernel's list takes of each family, so that
 /// what is found on the machine has room.
@@ -142,17 +144,7 @@ fn read(path: &Path, room: usize) -> Result<Vec<Prefix>, Fault> {
 }
 
 fn text(path: &Path) -> io::Result<String> {
-    // A FIFO in its place does not block.
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("this is no file"));
-    }
-    let mut text = String::new();
-    File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(io::Error::other(format!("over {MAX_BYTES} bytes")));
-    }
-    Ok(text)
+    regular::read_text(path, MAX_BYTES)
 }
 
 /// Most characters of an entry that an error shows.

@@ -1,6 +1,5 @@
 //! Whom never to ban, found on the machine: itself, its routers and its name servers.
 
-use std::fs::File;
 use std::io::Read;
 use std::net::IpAddr;
 use std::path::Path;
@@ -14,6 +13,7 @@ use nix::ifaddrs::getifaddrs;
 
 use super::logins::{self, Login};
 use super::routes::DefaultRoutes;
+use crate::regular;
 
 /// A prefix that is never to be banned, as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ pub fn found_allowed(routes: &DefaultRoutes) -> Result<Vec<Found>> {
     }
     for path in RESOLVER_FILES {
         // Absent where no name is ever looked up, or systemd-resolved does not run.
-        let Ok(file) = File::open(path) else { continue };
+        let Ok(file) = regular::open(Path::new(path)) else { continue };
         for addr in resolvers(file) {
             allow(addr, AllowReason::Resolver, Some(path));
         }

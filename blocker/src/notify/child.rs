@@ -1,6 +1,7 @@
 //! A program that is run for a receiver: without a shell, in a clean environment and a process group of its own, within bounds of
 //! time and of what it prints.
 
+use std::fmt::Write as _;
 use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -52,10 +53,10 @@ impl Left {
 pub(super) async fn run(words: &[String], input: &[u8], limit: Duration, most: usize) -> Result<Left, Failed> {
     let name = words.first().map(String::as_str).unwrap_or_default();
     let mut group = None;
+    let (mut output, mut errors) = (Vec::new(), Vec::new());
     let work = async {
         let (running, stdin, mut stdout, mut stderr) = begin(words)?;
         let running = group.insert(running);
-        let (mut output, mut errors) = (Vec::new(), Vec::new());
         {
             let mut stdin = stdin;
             let write = async move {
@@ -90,13 +91,17 @@ pub(super) async fn run(words: &[String], input: &[u8], limit: Duration, most: u
                 }
             }
         }
-        let room = most.saturating_sub(output.len());
-        output.extend_from_slice(errors.get(..room).unwrap_or(&errors));
-        Ok::<_, io::Error>(output)
+        Ok::<_, io::Error>(())
     };
-    match timeout(limit, work).await {
+    let worked = timeout(limit, work).await;
+    let room = most.saturating_sub(output.len());
+    output.extend_from_slice(errors.get(..room).unwrap_or(&errors));
+    match worked {
         Err(_) => {
-            let what = format!("{}: took longer than {} s and was ended", name.escape_debug(), limit.as_secs());
+            let mut what = format!("{}: took longer than {} s and was ended", name.escape_debug(), limit.as_secs());
+            if !output.is_empty() {
+                write!(what, ": {}", plain(output.trim_ascii())).expect("a string takes it");
+            }
             if let Some(group) = group
                 && let Err(error) = group.end().await
             {
@@ -105,7 +110,7 @@ pub(super) async fn run(words: &[String], input: &[u8], limit: Duration, most: u
             Err(Failed::Later(what))
         }
         Ok(Err(error)) => Err(Failed::Never(format!("{}: cannot be run: {error}", name.escape_debug()))),
-        Ok(Ok(output)) => {
+        Ok(Ok(())) => {
             let ended = match group {
                 Some(group) => group.end().await,
                 None => Err(io::ErrorKind::NotFound.into()),
@@ -190,12 +195,12 @@ mod tests {
     async fn a_program_that_hangs_is_ended_with_all_it_began() {
         let dir = TempDir::new();
         let file = dir.text("child");
-        let script = format!("sleep 600 & echo $! > {file}; sleep 600");
+        let script = format!("sleep 600 & echo $! > {file}; echo I wait >&2; sleep 600");
         let began = Instant::now();
 
         let failed = run(&shell(&script), b"", Duration::from_secs(1), 100).await.expect_err("it hangs");
 
-        assert_eq!(failed, Failed::Later("/bin/sh: took longer than 1 s and was ended".to_owned()));
+        assert_eq!(failed, Failed::Later("/bin/sh: took longer than 1 s and was ended: I wait".to_owned()));
         assert!(began.elapsed() < LIMIT);
         let child = std::fs::read_to_string(dir.path("child")).expect("it was begun");
         let runs = || {

@@ -4,6 +4,7 @@
 //! [`words`](super::words).
 
 use std::fmt::Write as _;
+use std::fs;
 use std::time::Duration;
 
 use blocker_core::config::notify::{self, MailSecurity, MailServer, MailWay};
@@ -80,7 +81,11 @@ impl MailReceiver {
         let arguments = ["-i", "-f", &from, "--"].map(str::to_owned);
         let words: Vec<String> =
             program.iter().cloned().chain(arguments).chain(self.config.to.iter().cloned()).collect();
-        let left = child::run(&words, &with_line_ends(&message.formatted()), SEND_WITHIN, MAX_PRINTED).await?;
+        let left = match child::run(&words, &with_line_ends(&message.formatted()), SEND_WITHIN, MAX_PRINTED).await {
+            Ok(left) => left,
+            Err(Failed::Later(why)) => return Err(Failed::Later(why + confinement())),
+            Err(Failed::Never(why)) => return Err(Failed::Never(why + confinement())),
+        };
         if left.status.success() {
             return Ok(());
         }
@@ -88,6 +93,7 @@ impl MailReceiver {
         if !left.output.is_empty() {
             write!(why, ": {}", left.words()).expect("a string takes it");
         }
+        why.push_str(confinement());
         Err(if left.is_temporary() { Failed::Later(why) } else { Failed::Never(why) })
     }
 
@@ -125,13 +131,11 @@ impl Receiver for MailReceiver {
             Some(_) | None => Vec::new(),
         };
         let message = self.message(batch, &answers).map_err(Failed::Never)?;
-        within(SEND_WITHIN, async {
-            match &self.config.way {
-                MailWay::Program(words) => self.by_program(words, &message).await,
-                MailWay::Server(server) => self.by_server(server, message).await,
-            }
-        })
-        .await
+        match &self.config.way {
+            // Has the same time, and what it has printed by then is told.
+            MailWay::Program(words) => self.by_program(words, &message).await,
+            MailWay::Server(server) => within(SEND_WITHIN, self.by_server(server, message)).await,
+        }
     }
 
     fn every(&self) -> Duration {
@@ -140,6 +144,19 @@ impl Receiver for MailReceiver {
 
     fn gathers(&self) -> Duration {
         GATHERS
+    }
+}
+
+/// What to say of a program that failed, if this process may not give it the rights that it has of its own: Postfix's sendmail, seen
+/// with 3.7, then tries for ever to write into its spool.
+fn confinement() -> &'static str {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let is_confined = status.lines().any(|line| line.split_whitespace().eq(["NoNewPrivs:", "1"]));
+    if is_confined {
+        "; the unit's sandbox may be why (NoNewPrivileges): server = \"smtp://localhost\" needs no rights, see \"Word to the outside\" in \
+         docs/operations.md"
+    } else {
+        ""
     }
 }
 
@@ -269,7 +286,7 @@ mod tests {
         let batch = Batch { notices: vec![ban("192.0.2.9", b"bob")], left_out: 0 };
         receiver.tell(&batch, false).await.expect("it is taken");
 
-        let mail = std::fs::read_to_string(dir.path("mail")).expect("it was written");
+        let mail = fs::read_to_string(dir.path("mail")).expect("it was written");
         assert_eq!(mail.lines().next(), Some("-i -f blocker@mx1.example.org -- root admin@example.org"));
         assert!(
             !mail.contains('\r') && mail.contains("\n\n2026-11-26T18:00:00Z  [dovecot] 192.0.2.9 is banned until"),

@@ -1,12 +1,10 @@
 //! Secrets in files: read when they are needed, so that they can be changed while the daemon runs.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-
-use nix::fcntl::OFlag;
+use std::io::Read as _;
+use std::path::Path;
 
 use super::worker::Failed;
+use crate::regular;
 
 /// Longest secret, in bytes.
 const MAX_BYTES: u64 = 4_096;
@@ -19,7 +17,7 @@ const MAX_BYTES: u64 = 4_096;
 pub(super) fn read(path: &str) -> Result<Vec<u8>, Failed> {
     let wrong = |why: String| Failed::Later(format!("the secret in {}: {why}", path.escape_debug()));
     let mut secret = Vec::new();
-    open(path)
+    regular::open(Path::new(path))
         .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut secret))
         .map_err(|error| wrong(error.to_string()))?;
     if secret.len() as u64 > MAX_BYTES {
@@ -27,12 +25,6 @@ pub(super) fn read(path: &str) -> Result<Vec<u8>, Failed> {
     }
     secret.truncate(secret.trim_ascii_end().len());
     if secret.is_empty() { Err(wrong("the file is empty".to_owned())) } else { Ok(secret) }
-}
-
-/// Opens a file. A pipe that nobody writes to is not waited for: no bound in time would help there.
-fn open(path: &str) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file")) }
 }
 
 #[cfg(test)]
@@ -55,7 +47,8 @@ mod tests {
         dir.write("long", &[b'x'; 4097]);
 
         assert_eq!(read(&dir.text("secret")), Ok(b" a b".to_vec()));
-        for (name, why) in [("empty", "is empty"), ("long", "longer than"), ("none", "No such file"), (".", "no file")]
+        for (name, why) in
+            [("empty", "is empty"), ("long", "longer than"), ("none", "No such file"), (".", "a directory")]
         {
             let refused = read(&dir.text(name));
             assert!(matches!(&refused, Err(Failed::Later(said)) if said.contains(why)), "{name}: {refused:?}");
@@ -72,6 +65,9 @@ mod tests {
 
         let refused = read_it.recv_timeout(Duration::from_secs(20)).expect("an answer at once");
 
-        assert!(matches!(&refused, Err(Failed::Later(why)) if why.ends_with("it is no file")), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(Failed::Later(why)) if why.ends_with("is a FIFO, expected a regular file")),
+            "{refused:?}"
+        );
     }
 }

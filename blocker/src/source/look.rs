@@ -1,12 +1,12 @@
 //! What the patterns of a jail lead to at this moment, for `blocker doctor`: looked at, and not followed.
 
-use std::fs::File;
 use std::path::PathBuf;
 
 use super::SourceError;
 use super::find::find;
 use super::pattern::PathPattern;
 use super::problems::Problems;
+use crate::regular;
 
 /// A pattern and what it leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,7 @@ fn seen(text: &str, pattern: PathPattern) -> Seen {
     let mut problems = Problems::default();
     let (found, _) = find(&[pattern], &mut problems);
     let file = |path: PathBuf, length| {
-        let refusal = File::open(&path).err().map(|error| error.to_string());
+        let refusal = regular::open(&path).err().map(|error| error.to_string());
         SeenFile { path, length, refusal }
     };
     Seen {

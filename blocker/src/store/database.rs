@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,9 +18,12 @@ use super::lists::{self, Lists};
 use super::report::{self, Span};
 use super::schema::{self, Refusal};
 use super::wall::{self, Offset, Stamp, boot_id};
-use super::{FILE_NAME, Loaded, PastBan, Transaction, account, grants, history, printed, rows, sessions, twins};
+use super::{
+    FILE_NAME, Loaded, PastBan, Transaction, account, grants, history, logins, printed, rows, sessions, twins,
+};
 use crate::clock::Reading;
 use crate::control::report::Report;
+use crate::regular;
 use crate::source::{JournalMark, Marks};
 
 /// Most files remembered of one source; beyond it the one first read is forgotten. A source remembers fewer itself.
@@ -103,7 +106,7 @@ impl Database {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(io)?;
         let path = state.join(FILE_NAME);
         // Before SQLite makes it, which would let others read it; its other files get the permissions of this one.
-        let file = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(io)?;
+        let file = regular::append(&path, 0o600).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
         if metadata.permissions().mode() & 0o077 != 0 {
             file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(io)?;
@@ -177,6 +180,7 @@ impl Database {
         loaded.memory.twins = twins;
         let (allowed, not_understood) = grants::load(&self.connection, self.offset)?;
         loaded.grants = allowed;
+        loaded.logins = logins::load(&self.connection, self.offset)?;
         let (sessions, of_nobody) = sessions::load(&self.connection, &jail, (self.offset, down))?;
         loaded.memory.sessions = sessions;
         loaded.unused += nobodys.len() + of_no_jail + not_understood + of_nobody;
@@ -292,6 +296,7 @@ impl Database {
             printed,
             all_printed,
             durable,
+            logins,
             remember_bans: _,
             questions: _,
             in_force: _,
@@ -367,6 +372,9 @@ impl Database {
         }
         if let Some(grants) = grants {
             grants::replace(&written, grants, offset)?;
+        }
+        if let Some(saved) = logins {
+            logins::replace(&written, saved.as_ref(), offset)?;
         }
         for (source, device, inode) in lost_logs {
             rows::remove_mark(&written, source, *device, *inode)?;

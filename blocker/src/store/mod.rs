@@ -24,6 +24,7 @@ mod database;
 mod grants;
 mod history;
 mod lists;
+mod logins;
 mod printed;
 mod questions;
 mod report;
@@ -43,6 +44,7 @@ use std::time::Duration;
 
 use blocker_core::engine::{Changes, Grant, JailId, Memory, SourceId};
 use blocker_core::keyed::HashKey;
+use blocker_core::logins::SavedLogins;
 use blocker_core::prefix::Prefix;
 
 use crate::clock::Reading;
@@ -86,6 +88,8 @@ pub struct Transaction {
     pub printed: Vec<(String, i64, Vec<PrintedPiece>)>,
     /// Whether `printed` is all there is, so that what is not in it is gone.
     pub all_printed: bool,
+    /// Who logged in lately, if that is to be written: `Some(None)` if nothing of it is to be kept.
+    pub logins: Option<Option<SavedLogins>>,
     /// How long what is over is kept in the account.
     pub remember_bans: Duration,
     /// What is asked, to be answered when this is written.
@@ -147,6 +151,8 @@ pub struct Loaded {
     pub memory: Memory,
     /// What is allowed by command over a restart, on the same clock.
     pub grants: Vec<(Prefix, Grant)>,
+    /// Who logged in lately, on the same clock.
+    pub logins: Option<SavedLogins>,
     /// By which texts in it were hashed, if there are any.
     pub hash_key: Option<HashKey>,
     /// What was read of each source.

@@ -5,7 +5,6 @@
 //! The daemon's thread does it for who asks the daemon. If that is down, [`read`] opens the file as it is, for reading alone.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::Path;
@@ -23,6 +22,7 @@ use crate::control::report::{
     Ban, Jail, MAX_JAILS, MAX_ROWS, MAX_SINCE_S, MAX_TIMES, Network, Offender, Report, Suspect, Time, Totals, User,
 };
 use crate::exit::{Failure, io_failure};
+use crate::regular;
 
 /// How long a database is read that the daemon does not have. It waits for five seconds for the file when it starts.
 const READ_WITHIN: Duration = Duration::from_secs(4);
@@ -112,7 +112,7 @@ pub(super) fn of(connection: &Connection, span: Span) -> Result<Report> {
 pub fn read(state: &Path, span: Span) -> anyhow::Result<Report> {
     let path = state.join(FILE_NAME);
     // SQLite says little of why it cannot open a file.
-    if let Err(error) = File::open(&path) {
+    if let Err(error) = regular::open(&path) {
         if error.kind() == ErrorKind::NotFound {
             let path = path.display();
             let why = format!("no daemon answers, and there is no {path}: no daemon has run with this `daemon.state`");

@@ -23,17 +23,29 @@
 //!   last time at `last`.
 //! - `history`: how many `bans` of `prefix` logs have earned in `jail`, the `last` of which began then.
 //! - `allowed`: what is allowed by command over a restart, `since` when and `until` when (NULL: for ever), and why.
+//! - `logins`: one row. Who logged in lately, as hashes by `seed`: [`SavedLogins`](blocker_core::logins::SavedLogins).
 //! - `printed`: what a command has printed, in pieces: hashes of lines, 8 bytes each, little-endian.
 //!
 //! Times are wall time in nanoseconds since 1970. Paths are bytes.
 
 use rusqlite::{Connection, Result, TransactionBehavior};
 
-use super::{account, grants, lists};
+use super::{account, grants, lists, logins};
 
 /// What makes a database of each version out of one of the version before.
-pub(super) const MIGRATIONS: [&str; 10] =
-    [FIRST, SECOND, THIRD, FOURTH, FIFTH, lists::TABLES, account::TABLES, grants::TABLE, SESSIONS, account::LOGGED_IN];
+pub(super) const MIGRATIONS: [&str; 11] = [
+    FIRST,
+    SECOND,
+    THIRD,
+    FOURTH,
+    FIFTH,
+    lists::TABLES,
+    account::TABLES,
+    grants::TABLE,
+    SESSIONS,
+    account::LOGGED_IN,
+    logins::TABLE,
+];
 
 const FIRST: &str = "CREATE TABLE meta (
         id INTEGER PRIMARY KEY CHECK (id = 1),

@@ -204,7 +204,7 @@ fn an_earlier_version_s_database_keeps_what_it_holds() {
         .and_then(|c| {
             c.execute_batch(
                 "DROP TABLE account; DROP TABLE evidence; ALTER TABLE bans DROP COLUMN uid; DROP TABLE cursors; DROP TABLE printed; DROP TABLE twins; DROP TABLE history; DROP TABLE lists; DROP TABLE lifted;
-                 DROP TABLE allowed; DROP TABLE sessions; ALTER TABLE failures DROP COLUMN users;
+                 DROP TABLE allowed; DROP TABLE sessions; DROP TABLE logins; ALTER TABLE failures DROP COLUMN users;
                  ALTER TABLE meta DROP COLUMN hash_key; PRAGMA user_version = 1",
             )
         })
@@ -217,6 +217,27 @@ fn an_earlier_version_s_database_keeps_what_it_holds() {
     assert_eq!((loaded.memory.bans.len(), loaded.cursors), (1, cursors.into_iter().collect()));
     let nobodys = [(100, 10), (101, 1)].map(|(at, tenths)| Tries::nobodys(secs(at), Attempts::tenths(tenths)));
     assert_eq!(loaded.memory.counts[0].1, nobodys, "nobody's login forgives them");
+}
+
+#[test]
+fn who_logged_in_is_read_back_as_it_was_and_moves_with_the_clock() {
+    let dir = TempDir::new();
+    let saved = SavedLogins { seed: u64::MAX - 1, began: secs(40), current: vec![1; 20], before: Vec::new() };
+    assert_eq!(load(&dir).logins, None);
+    write(&dir, &Transaction { logins: Some(Some(saved.clone())), ..txn() });
+    write(&dir, &txn());
+    assert_eq!(load(&dir).logins, Some(saved.clone()), "what says nothing of it leaves it");
+
+    let mut database = open_in(&dir).expect("it can be opened").0.database;
+    let clock = Reading::at(secs(100), wall(9_000));
+    database.load(clock, jail, source).expect("it can be read");
+    database.write(&txn(), clock).expect("it can be written");
+    let again = database.load(clock, jail, source).expect("it can be read").logins.expect("it is there");
+    assert_eq!(again, saved, "within a boot no clock moves it");
+    drop(database);
+
+    write(&dir, &Transaction { logins: Some(None), ..txn() });
+    assert_eq!(load(&dir).logins, None);
 }
 
 #[test]

@@ -91,6 +91,7 @@ pub(super) fn move_rows(connection: &Connection, step: i64) -> Result<()> {
     connection.execute(&history, [step, latest, earliest])?;
     connection.execute(&twins, [step, latest, earliest])?;
     connection.execute(&sessions, [step, latest, earliest])?;
+    connection.execute(&format!("UPDATE logins SET {}", moved("began")), [step, latest, earliest])?;
     for (table, columns) in account::TIMES {
         let columns: Vec<String> = columns.iter().map(|column| moved(column)).collect();
         let times = format!("UPDATE {table} SET {}", columns.join(", "));

@@ -155,7 +155,7 @@ fn a_program_is_an_absolute_path_with_arguments() {
     }
     assert!(errors("[notify.exec.tell]\ncommand = [\"/x\"]\ntime_limit = \"2h\"\n")[0].contains("up to 1h"));
     assert!(errors("[notify.exec.Tell]\ncommand = [\"/x\"]\n")[0].contains("no name for a receiver"));
-    assert!(errors("[notify.exec.tell]\ncommand = [\"/x\"]\non = []\n")[0].contains("`notify.exec.tell.on`"));
+    assert!(errors("[notify.exec.tell]\ncommand = [\"/x\"]\non = [\"bam\"]\n")[0].contains("`notify.exec.tell.on`"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::allowlist::{AllowReason, Allowed};
-use crate::engine::account::{MAX_NOTED_SINGLY, Note};
+use crate::engine::account::{MAX_NOTED_SINGLY, Note, Summed};
 
 const ROOT: Option<Uid> = Some(Uid(0));
 
@@ -131,6 +131,41 @@ fn of_a_long_list_each_ban_knows_whose_it_was_and_none_is_noted() {
     by_root(&mut engine, Request::UnbanAll);
     by_root(&mut engine, request(MAX_NOTED_SINGLY));
     assert_eq!(engine.take_changes().account.len(), 1 + MAX_NOTED_SINGLY);
+}
+
+#[test]
+fn of_what_a_long_list_does_to_other_bans_some_are_noted_and_the_rest_is_counted() {
+    const MANY: usize = MAX_NOTED_SINGLY + 6;
+    let mut settings = settings();
+    settings.bounds.max_bans_v4 = MANY;
+    let mut engine = Engine::new(settings);
+    engine.track_changes();
+    let list = |net: u8| (0..MANY).map(|n| whom(&format!("198.51.{net}.{n}"))).collect::<Vec<_>>();
+    let ban = |net, secs| Request::Ban {
+        whom: list(net),
+        jail: None,
+        ban_time: Some(BanTime::For(Duration::from_secs(secs))),
+        reason: None,
+    };
+    by_root(&mut engine, ban(100, 60));
+    assert!(engine.take_changes().account.is_empty());
+
+    // The same once more: all are prolonged. Then others: all of these give way.
+    by_root(&mut engine, ban(100, 90));
+    by_root(&mut engine, ban(101, 60));
+
+    let account = engine.take_changes().account;
+    let is_renewed = |note: &&Note| matches!(note, Note::Renewed { .. });
+    let has_given_way = |note: &&Note| matches!(note, Note::Ended { why: UnbanReason::Evicted, by: ROOT, .. });
+    assert_eq!(account.iter().filter(is_renewed).count(), MAX_NOTED_SINGLY);
+    assert_eq!(account.iter().filter(has_given_way).count(), MAX_NOTED_SINGLY);
+    assert_eq!(account.len(), 2 * MAX_NOTED_SINGLY, "of the lists' own nothing");
+    assert_eq!(engine.take_summed(), Summed { renewed: 6, ended: 6 });
+    assert_eq!(engine.take_summed(), Summed::default(), "it is told once");
+
+    // What comes by itself is noted as ever.
+    line(&mut engine, "192.0.2.9", 3, 10);
+    assert!(engine.take_changes().account.iter().any(|note| matches!(note, Note::Began { .. })));
 }
 
 fn by_root(engine: &mut Engine, request: Request) {

@@ -12,6 +12,7 @@ use blocker_core::filter::{Filter, Label};
 use blocker_core::record::Stamp;
 
 use crate::cli::Globals;
+use crate::digest::Digest;
 use crate::exit::Failure;
 use crate::fail2ban;
 use crate::settings;
@@ -129,7 +130,7 @@ impl Jails {
 
 /// A filter of fail2ban by its file, with parameters behind it.
 fn filter_of_fail2ban(text: &str, logs: Logs) -> Result<Filter> {
-    let (filter, warnings) = fail2ban::compiled(text, logs)?;
+    let (filter, warnings) = fail2ban::compiled(text, logs, &mut Digest::default())?;
     for warning in warnings {
         eprintln!("blocker: warning: {warning}");
     }

@@ -1,5 +1,5 @@
 //! Listens where fail2ban's server would. A client that hangs, floods or sends garbage costs one of a few places for some
-//! seconds, as on the control socket.
+//! seconds, as on the control socket; none if it may ask for nothing.
 
 use std::fs;
 use std::io;
@@ -74,7 +74,7 @@ impl Server {
     /// Serves until nobody takes the calls.
     pub async fn run(self, calls: mpsc::Sender<Call>) {
         let access = self.access;
-        unix::serve_each(&self.listener, MAX_CLIENTS, calls, |stream, calls| serve(stream, calls, access)).await;
+        unix::serve_each(&self.listener, MAX_CLIENTS, access, calls, serve).await;
     }
 }
 
@@ -86,8 +86,7 @@ impl Drop for Server {
     }
 }
 
-async fn serve(mut stream: UnixStream, calls: mpsc::Sender<Call>, access: Access) -> io::Result<()> {
-    let (right, uid) = access.of_peer(&stream)?;
+async fn serve(mut stream: UnixStream, (right, uid): (Right, u32), calls: mpsc::Sender<Call>) -> io::Result<()> {
     let limit = if right == Right::None { MAX_REFUSED_BYTES } else { MAX_COMMAND_BYTES };
     let asker = Asker { calls, right, uid };
     let mut read = Vec::new();
