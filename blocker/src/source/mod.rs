@@ -130,7 +130,7 @@ impl Batch {
     /// Makes room for lines of so many bytes together.
     pub(crate) fn reserve(&mut self, bytes: usize) {
         self.bytes.reserve(bytes);
-        self.to_ends().1.reserve(bytes / USUAL_LINE_BYTES);
+        self.known_ends().1.reserve(bytes / USUAL_LINE_BYTES);
     }
 
     /// Appends a line, which is given without its newline. A carriage return at its end is dropped, an empty line is not
@@ -141,7 +141,7 @@ impl Batch {
             return;
         }
         let begin = self.begin;
-        let (bytes, ends) = self.to_ends();
+        let (bytes, ends) = self.known_ends();
         bytes.extend_from_slice(line);
         ends.push(bytes.len() - begin);
     }
@@ -150,7 +150,7 @@ impl Batch {
     /// `max_bytes` in front of it. Returns how many these are.
     pub(crate) fn push_whole(&mut self, lines: &[u8], max_bytes: usize) -> u64 {
         let begin = self.begin;
-        let (bytes, ends) = self.to_ends();
+        let (bytes, ends) = self.known_ends();
         let mut overlong = 0;
         // Where the line begins; and where that does which is to be copied, together with those in between.
         let (mut start, mut run) = (0, 0);
@@ -234,7 +234,7 @@ impl Batch {
     }
 
     /// The bytes, and where each line ends in them: looked for now if nobody knows.
-    fn to_ends(&mut self) -> (&mut Vec<u8>, &mut Vec<usize>) {
+    fn known_ends(&mut self) -> (&mut Vec<u8>, &mut Vec<usize>) {
         if self.newlines.take().is_some() {
             self.ends = memchr_iter(b'\n', self.text()).map(|newline| newline + 1).collect();
         }
@@ -244,7 +244,7 @@ impl Batch {
     /// Keeps the lines of which `keep` is true.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&[u8]) -> bool) {
         let begin = self.begin;
-        let (bytes, ends) = self.to_ends();
+        let (bytes, ends) = self.known_ends();
         let text = bytes.get_mut(begin..).unwrap_or_default();
         let (mut start, mut kept) = (0, 0);
         ends.retain_mut(|end| {
