@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::{Result, ensure};
 use blocker_tests::{
     daemon::{self, Daemon, Settings},
+    lines,
     netns::Net,
     process::Finished,
     wait,
@@ -127,6 +128,28 @@ fn a_list_longer_than_its_table_is_summed_up_in_the_log() -> Result<()> {
         ensure!(lines < 2_000, "{lines} lines for {LEN} bans");
     }
     Ok(())
+}
+
+/// What is told of many together is of a list or of an attack of many who are banned, not of many who fail.
+#[test]
+fn who_gives_way_is_named_among_any_number_of_failures() -> Result<()> {
+    let net = Net::new()?;
+    let daemon = launch(&net)?;
+    ban(&daemon, IPV4, 0..1, "30m")?.success()?;
+    ban(&daemon, IPV4, 1..ROOM, "1h")?.success()?;
+    let guilty = "203.0.113.5".parse()?;
+    let mut log = String::new();
+    for number in 0..600 {
+        let (source, attempts) =
+            if number == 200 { (guilty, 5) } else { (format!("198.18.{}.{}", number >> 8, number & 0xff).parse()?, 1) };
+        log += &(lines::refused(source, attempts) + "\n");
+    }
+
+    // At once, so that they are judged together.
+    daemon.log().append_raw(log.as_bytes())?;
+
+    daemon.await_ban(guilty, LIMIT)?;
+    tells(&daemon, IPV4, 0..1)
 }
 
 /// A table of hosts.

@@ -109,8 +109,7 @@ impl Daemon<'_> {
         let engine = &self.engine;
         self.watched.note(self.batch.events.iter());
         self.notifier.tell_all(self.batch.events.iter(), |event| jails::name_in(event, engine));
-        let events = &mut self.batch.events;
-        self.events.send_all(events.drain(..), |event| jails::name_in(event, engine));
+        self.events.send_all(&mut self.batch.events, |event| jails::name_in(event, engine));
         self.note_refused(refused);
         if is_changed {
             self.warn_of_fill();

@@ -61,10 +61,12 @@ impl EventLog {
 
     /// Hands events on. Of many that are by command, only how many there are: whoever bans a list knows its lines, and one that is longer
     /// than its table would fill the disk.
-    pub(super) fn send_all(&mut self, events: impl ExactSizeIterator<Item = Event>, jail: impl Fn(&Event) -> String) {
-        let summed_up = events.len() > MAX_BY_COMMAND && !wants_all();
+    pub(super) fn send_all(&mut self, events: &mut Vec<Event>, jail: impl Fn(&Event) -> String) {
+        let summed_up = events.len() > MAX_BY_COMMAND
+            && !wants_all()
+            && events.iter().filter(|event| summed(event).is_some()).count() > MAX_BY_COMMAND;
         let (mut banned, mut lifted, mut gave_way, mut refused) = (0_u64, 0_u64, 0_u64, 0_u64);
-        for event in events {
+        for event in events.drain(..) {
             match summed(&event) {
                 Some(Change::Banned) if summed_up => banned += 1,
                 Some(Change::Lifted) if summed_up => lifted += 1,

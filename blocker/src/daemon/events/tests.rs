@@ -40,8 +40,8 @@ fn events_have_fail2ban_s_words_and_fields_behind_them() {
 #[test]
 fn a_flood_of_failures_is_told_as_far_as_it_may_and_bans_are_told_all_the_same() {
     let mut log = EventLog::start(None).expect("there can be a thread");
-    let events = (0..5_000).map(|_| Event::Found(found("192.0.2.9")));
-    log.send_all(events, |_| "dovecot".to_owned());
+    let mut events: Vec<Event> = (0..5_000).map(|_| Event::Found(found("192.0.2.9"))).collect();
+    log.send_all(&mut events, |_| "dovecot".to_owned());
     log.send(Event::Banned(info(None)), |_| "dovecot".to_owned());
 
     assert_eq!(log.left_out(), 0, "what is told is written");
