@@ -211,6 +211,12 @@ impl Brake {
         over.spell.take().map(|spell| (spell.why, spell.held))
     }
 
+    /// Whether bans are held because too many of the banned have logged in lately.
+    #[must_use]
+    pub fn holds_users(&self) -> bool {
+        self.logged_in.spell.is_some()
+    }
+
     /// When [`Brake::release`] next has something to do.
     #[must_use]
     pub fn next_release(&self) -> Option<Timestamp> {

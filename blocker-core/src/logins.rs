@@ -29,7 +29,8 @@ use crate::time::Timestamp;
 
 pub use self::saved::{MAX_TABLE_BYTES, SavedLogins};
 
-/// A login is known for no longer than this, and for at least half of it. A mail client at work logs in anew within hours.
+/// From when it was read a login is known for no longer than this, and for at least half of it; read it is when it is no older than
+/// half. A mail client at work logs in anew within hours.
 pub const LATELY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Of so many who never logged in one at most is taken for somebody who did: eight hashes of 16 bits are compared.

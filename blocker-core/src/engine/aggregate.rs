@@ -9,11 +9,12 @@ use crate::prefix::Prefix;
 const MAX_LOOKED_AT: usize = 4_096;
 
 impl Engine {
-    /// Bans the network around `prefix` in the jail at `place`, which a log has just had banned, if there are enough others.
+    /// Bans the network around `prefix` in the jail at `place`, which a log has just had banned, if there are enough others. It is to be
+    /// nobody's who has logged in lately; and while the brake holds bans of such, nothing is banned: more of them might be inside.
     pub(super) fn aggregate(&mut self, place: usize, prefix: Prefix) {
         let Some(jail) = self.jails.get(place) else { return };
         let Some(aggregate) = jail.repeat.aggregate else { return };
-        let Some(network) = aggregate.network(prefix) else { return };
+        let Some(network) = aggregate.network(prefix).filter(|_| !self.brake.holds_users()) else { return };
         if self.book.ban(network, jail.id).is_some() {
             return;
         }

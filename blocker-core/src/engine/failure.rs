@@ -92,7 +92,9 @@ impl Engine {
                         self.history.note(prefix, jail, self.now);
                         self.awaited.await_of(prefix);
                         self.tell_recidive(failure.addr, jail);
-                        self.aggregate(place, prefix);
+                        if !has_logged_in {
+                            self.aggregate(place, prefix);
+                        }
                     }
                     Ok(BanOutcome::Renewed | BanOutcome::Refused(_)) => {}
                     Err(why) => self.notify(Event::Refused { prefix, jail, why }),

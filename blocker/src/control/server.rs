@@ -29,6 +29,12 @@ const MAX_CLIENTS: usize = 16;
 /// A client must send its request, and take each part of the answer, within this time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Lists of all bans that are put together or being written, of all clients: one of a million takes some 300 MiB. Others wait.
+const MAX_LISTS: usize = 2;
+
+/// For so long a client may keep others waiting for such a list.
+const PATIENCE_WITH_LISTS: Duration = Duration::from_secs(60);
+
 /// An answer of many lines is written in pieces of about this size: a system call for each line would be most of its cost.
 const AT_ONCE_BYTES: usize = 64 * 1024;
 
@@ -86,7 +92,8 @@ impl Server {
 
     /// Serves until nobody takes the calls.
     pub async fn run(self, calls: mpsc::Sender<Call>) {
-        let access = self.access;
+        let (access, lists) = (self.access, Arc::new(Semaphore::new(MAX_LISTS)));
+        let serve = |stream, peer, calls| serve(stream, peer, calls, Arc::clone(&lists));
         unix::serve_each(&self.listener, MAX_CLIENTS, access, calls, serve).await;
     }
 }
@@ -119,7 +126,12 @@ impl Drop for Server {
     }
 }
 
-async fn serve(stream: UnixStream, (right, uid): (Right, u32), calls: mpsc::Sender<Call>) -> io::Result<()> {
+async fn serve(
+    stream: UnixStream,
+    (right, uid): (Right, u32),
+    calls: mpsc::Sender<Call>,
+    lists: Arc<Semaphore>,
+) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     if right == Right::None {
         let message = format!("user {uid} may not control the daemon: run it as root (sudo blocker …)");
@@ -127,7 +139,7 @@ async fn serve(stream: UnixStream, (right, uid): (Right, u32), calls: mpsc::Send
     }
     // The answers are written while further requests are read, in their order.
     let (under_way, answers) = mpsc::channel(MAX_UNDER_WAY);
-    tokio::try_join!(take_requests(read, (right, uid), calls, under_way), give_answers(write, answers)).map(drop)
+    tokio::try_join!(take_requests(read, (right, uid), calls, lists, under_way), give_answers(write, answers)).map(drop)
 }
 
 /// What follows on a request.
@@ -135,6 +147,8 @@ struct Answer {
     what: What,
     /// One of [`MAX_UNDER_WAY`], until it is written.
     _place: OwnedSemaphorePermit,
+    /// One of [`MAX_LISTS`], if it is one.
+    list: Option<OwnedSemaphorePermit>,
 }
 
 enum What {
@@ -149,6 +163,7 @@ async fn take_requests(
     read: OwnedReadHalf,
     (right, uid): (Right, u32),
     calls: mpsc::Sender<Call>,
+    lists: Arc<Semaphore>,
     under_way: mpsc::Sender<Answer>,
 ) -> io::Result<()> {
     let mut read = BufReader::with_capacity(AT_ONCE_BYTES, read);
@@ -180,12 +195,13 @@ async fn take_requests(
             let message = format!("user {uid} may look, and not change anything: run it as root (sudo blocker …)");
             return refuse(message, 77, place, &under_way).await;
         }
+        let list = if matches!(request, Request::Bans) { Arc::clone(&lists).acquire_owned().await.ok() } else { None };
         let (reply, answer) = oneshot::channel();
         let is_behind = places.available_permits() + 1 < MAX_UNDER_WAY;
         if calls.send(Call { request, uid: Some(uid), reply, is_behind }).await.is_err() {
             return Ok(());
         }
-        if under_way.send(Answer { what: What::Awaited(answer), _place: place }).await.is_err() {
+        if under_way.send(Answer { what: What::Awaited(answer), _place: place, list }).await.is_err() {
             return Ok(());
         }
     }
@@ -200,28 +216,38 @@ async fn refuse(
 ) -> io::Result<()> {
     let what = What::Refusal(Reply::Error { message, code });
     // If nobody takes it, the connection has ended already.
-    under_way.send(Answer { what, _place: place }).await.map_or(Ok(()), Ok)
+    under_way.send(Answer { what, _place: place, list: None }).await.map_or(Ok(()), Ok)
 }
 
 /// Writes the answers until there are no more requests.
 async fn give_answers(mut write: OwnedWriteHalf, mut answers: mpsc::Receiver<Answer>) -> io::Result<()> {
-    while let Some(Answer { what, _place }) = answers.recv().await {
+    while let Some(Answer { what, _place, list }) = answers.recv().await {
         let replies = match what {
             What::Awaited(answer) => answer.await,
             What::Refusal(reply) => Ok(vec![reply]),
         };
         let Ok(replies) = replies else { return Ok(()) };
-        let mut lines = Vec::new();
-        for reply in &replies {
-            append(&mut lines, reply)?;
-            if lines.len() >= AT_ONCE_BYTES {
-                timed(write.write_all(&lines)).await?;
-                lines.clear();
+        let written = write_replies(&mut write, &replies);
+        match list {
+            Some(_) => {
+                timeout(PATIENCE_WITH_LISTS, written).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
             }
+            None => written.await?,
         }
-        timed(write.write_all(&lines)).await?;
     }
     Ok(())
+}
+
+async fn write_replies(write: &mut OwnedWriteHalf, replies: &[Reply]) -> io::Result<()> {
+    let mut lines = Vec::new();
+    for reply in replies {
+        append(&mut lines, reply)?;
+        if lines.len() >= AT_ONCE_BYTES {
+            timed(write.write_all(&lines)).await?;
+            lines.clear();
+        }
+    }
+    timed(write.write_all(&lines)).await
 }
 
 fn read_request(line: &[u8]) -> Result<Request, String> {
@@ -261,7 +287,7 @@ mod tests {
         let stream = UnixStream::connect(socket_path(&dir.path(""))).await.expect("it listens");
         let (read, mut write) = stream.into_split();
         let mut answers = BufReader::new(read);
-        let requests = "{\"command\":\"bans\"}\n".repeat(MAX_UNDER_WAY + 1);
+        let requests = "{\"command\":\"status\"}\n".repeat(MAX_UNDER_WAY + 1);
         write.write_all(requests.as_bytes()).await.expect("it is read");
         let mut taken = Vec::new();
         for _ in 0..MAX_UNDER_WAY {
@@ -305,6 +331,48 @@ mod tests {
         // The rest is not read; that the connection ends may be told as a reset.
         let mut rest = Vec::new();
         assert!(matches!(answers.read_to_end(&mut rest).await, Ok(0) | Err(_)) && rest.is_empty());
+        drop(calls);
+        server.await.expect("it ends when nobody takes the calls");
+    }
+
+    #[tokio::test]
+    async fn of_all_clients_together_only_so_many_lists_are_under_way() {
+        let dir = TempDir::new();
+        let (calls_in, mut calls) = mpsc::channel(4 * MAX_UNDER_WAY);
+        let server =
+            tokio::spawn(Server::bind(&dir.path(""), Access::default()).expect("it can be made").run(calls_in));
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            let mut client = UnixStream::connect(socket_path(&dir.path(""))).await.expect("it listens");
+            client.write_all("{\"command\":\"bans\"}\n".repeat(2).as_bytes()).await.expect("it is read");
+            clients.push(client);
+        }
+        let mut other = UnixStream::connect(socket_path(&dir.path(""))).await.expect("it listens");
+        other.write_all(b"{\"command\":\"status\"}\n").await.expect("it is read");
+
+        let (mut lists, mut others) = (Vec::new(), 0);
+        while lists.len() < MAX_LISTS || others == 0 {
+            let call = calls.recv().await.expect("a request");
+            if matches!(call.request, Request::Bans) {
+                lists.push(call);
+            } else {
+                others += 1;
+            }
+        }
+        assert!(timeout(Duration::from_millis(200), calls.recv()).await.is_err(), "no more lists, and whoever asks");
+        for list in lists {
+            list.reply.send(vec![Reply::Done]).expect("it is waited for");
+        }
+        for _ in MAX_LISTS..6 {
+            let call =
+                timeout(Duration::from_secs(20), calls.recv()).await.expect("one after the other").expect("a request");
+            call.reply.send(vec![Reply::Done]).expect("it is waited for");
+        }
+
+        for client in clients {
+            let mut answers = BufReader::new(client);
+            assert_eq!([next(&mut answers).await, next(&mut answers).await], ["\"done\"", "\"done\""]);
+        }
         drop(calls);
         server.await.expect("it ends when nobody takes the calls");
     }

@@ -57,6 +57,31 @@ fn whoever_is_allowed_inside_passes_and_a_network_that_is_allowed_is_not_banned(
 }
 
 #[test]
+fn customers_have_no_network_banned_nor_does_a_stranger_while_bans_of_customers_are_held() {
+    let brake = crate::brake::Limits { per_minute: None, logged_in_percent: Some(25) };
+    let mut engine = Engine::new(Settings { brake, ..aggregating() });
+    for number in 0..10 {
+        let login = format!(
+            "2026-11-23T01:11:33Z mx1 dovecot: imap-login: Login: user=<bob>, method=PLAIN, rip=198.51.100.{number}, \
+             lip=203.0.113.1, mpid=77, TLS"
+        );
+        engine.handle_line(live(login.as_bytes()), secs(0));
+    }
+    // The directory refuses everybody.
+    for number in 0..10 {
+        line(&mut engine, &format!("198.51.100.{number}"), 3, 100);
+    }
+    line(&mut engine, "198.51.100.200", 3, 101);
+    let banned = engine.bans().len();
+    assert!(banned > AFTER as usize && engine.stats().brake.logged_in.on.is_some(), "{banned}");
+    assert_eq!(network(&engine, "198.51.100.0/24"), None);
+
+    engine.handle_timeout(secs(200));
+    line(&mut engine, "198.51.100.201", 3, 201);
+    assert!(network(&engine, "198.51.100.0/24").is_some());
+}
+
+#[test]
 fn the_64s_of_one_48_are_neighbours_and_hosts_behind_a_translator_are_not() {
     let mut engine = Engine::new(aggregating());
     for number in 1..=3 {
