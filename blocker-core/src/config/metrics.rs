@@ -37,6 +37,7 @@ pub(super) const METRICS: Kind<Option<MetricsSocket>> = Kind {
             let socket = text.and_then(|text| match text.strip_prefix("unix:") {
                 Some(path) => is_path(path, MAX_SOCKET_BYTES).then(|| MetricsSocket::Unix(path.to_owned())),
                 None => {
+                    // What is no address is told as all that is no place: with what it should be.
                     let addr = text.parse().ok();
                     addr.filter(|addr: &SocketAddr| addr.ip().is_loopback() && addr.port() != 0).map(MetricsSocket::Tcp)
                 }

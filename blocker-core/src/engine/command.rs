@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::allowlist::Allowed;
 use crate::attempts::Attempts;
-use crate::bans::{Kind, Origin, Refusal, Uid};
+use crate::bans::{Kind, Merged, Origin, Refusal, Uid};
 use crate::engine::{AllowChange, BrakeChange, Evidence, JailId, JailSet};
 use crate::filter::Label;
 use crate::policy::IgnoreReason;
@@ -48,6 +48,16 @@ pub enum Command {
     },
     /// Tell people, the store and the metrics. May be slow or lost: nothing else waits for it.
     Notify(Event),
+}
+
+impl Command {
+    /// What makes the kernel hold what is in force for `prefix`.
+    pub(super) fn to_hold(prefix: Prefix, in_force: Option<Merged>) -> Self {
+        match in_force {
+            Some(Merged { jails, until }) => Self::Enforce { prefix, jails, until },
+            None => Self::Lift { prefix },
+        }
+    }
 }
 
 /// Something that happened.

@@ -323,7 +323,7 @@ impl Engine {
     /// [`Command::Enforce`] or [`Command::Lift`].
     #[must_use]
     pub fn restate_ban(&self, prefix: Prefix) -> Command {
-        command(prefix, self.book.merged(prefix))
+        Command::to_hold(prefix, self.book.merged(prefix))
     }
 
     /// The same of the allowlist: [`Command::Allow`] or [`Command::Disallow`].
@@ -455,7 +455,7 @@ impl Engine {
     }
 
     fn tell_kernel(&mut self, prefix: Prefix, in_force: Option<Merged>) {
-        self.commands.push_back(command(prefix, in_force));
+        self.commands.push_back(Command::to_hold(prefix, in_force));
     }
 
     fn notify_ban(&mut self, prefix: Prefix, jail: JailId, event: fn(BanInfo) -> Event) {
@@ -483,14 +483,6 @@ struct Entered {
     before: Option<Merged>,
     /// What is now.
     after: Merged,
-}
-
-/// What makes the kernel hold what is in force for `prefix`.
-fn command(prefix: Prefix, in_force: Option<Merged>) -> Command {
-    match in_force {
-        Some(Merged { jails, until }) => Command::Enforce { prefix, jails, until },
-        None => Command::Lift { prefix },
-    }
 }
 
 /// `user`, cut to what is kept of it.

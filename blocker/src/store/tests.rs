@@ -220,27 +220,6 @@ fn an_earlier_version_s_database_keeps_what_it_holds() {
 }
 
 #[test]
-fn who_logged_in_is_read_back_as_it_was_and_moves_with_the_clock() {
-    let dir = TempDir::new();
-    let saved = SavedLogins { seed: u64::MAX - 1, began: secs(40), current: vec![1; 20], before: Vec::new() };
-    assert_eq!(load(&dir).logins, None);
-    write(&dir, &Transaction { logins: Some(Some(saved.clone())), ..txn() });
-    write(&dir, &txn());
-    assert_eq!(load(&dir).logins, Some(saved.clone()), "what says nothing of it leaves it");
-
-    let mut database = open_in(&dir).expect("it can be opened").0.database;
-    let clock = Reading::at(secs(100), wall(9_000));
-    database.load(clock, jail, source).expect("it can be read");
-    database.write(&txn(), clock).expect("it can be written");
-    let again = database.load(clock, jail, source).expect("it can be read").logins.expect("it is there");
-    assert_eq!(again, saved, "within a boot no clock moves it");
-    drop(database);
-
-    write(&dir, &Transaction { logins: Some(None), ..txn() });
-    assert_eq!(load(&dir).logins, None);
-}
-
-#[test]
 fn a_place_in_a_journal_is_replaced_and_goes_with_its_source_and_what_is_none_is_left_out() {
     let dir = TempDir::new();
     let behind = |cursor: &str| JournalMark::Behind(cursor.into());
@@ -332,23 +311,6 @@ fn a_database_that_is_removed_while_it_is_used_is_begun_anew() {
     assert_eq!(runtime.block_on(writer.report()), Some(Report::Written));
     assert_eq!(runtime.block_on(writer.finish()), None);
     assert_eq!(load(&dir).memory.bans.len(), 1);
-}
-
-#[test]
-fn what_does_not_fit_is_not_written_in_part_and_is_written_when_there_is_room() {
-    let dir = TempDir::new();
-    let mut database = open_in(&dir).expect("it can be opened").0.database;
-    database.limit_pages(30);
-    let bans: Vec<_> = (0..5_000).map(|n| ((host(n), DOVECOT), Some(log_ban(1, Until::Forever)))).collect();
-    let all = Transaction { changes: Changes { bans, ..Changes::default() }, ..txn() };
-
-    let error = database.write(&all, Reading::take()).expect_err("there is no room");
-    assert!(!database::is_damage(&error), "{error}");
-    database.limit_pages(10_000);
-    database.write(&all, Reading::take()).expect("there is room");
-
-    drop(database);
-    assert_eq!(load(&dir).memory.bans.len(), 5_000);
 }
 
 #[test]

@@ -5,10 +5,8 @@ use super::*;
 #[test]
 fn a_command_s_history_counts_from_when_it_was_written_and_its_lines_from_when_they_come() -> Result<()> {
     let net = Net::new()?;
-    let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
-    let program = Program::write(&daemon)?;
-    program.log(&(written(OLD, HOUR).repeat(5) + &recent(RECENT).repeat(5) + &recent(NEARLY).repeat(4)))?;
-    daemon.write_configuration(&daemon.configuration_with_input(&Settings::default(), &program.input()))?;
+    let printed = written(OLD, HOUR).repeat(5) + &recent(RECENT).repeat(5) + &recent(NEARLY).repeat(4);
+    let (mut daemon, program) = of_a_program(&net, &printed)?;
 
     daemon.start()?;
 
@@ -29,10 +27,7 @@ fn a_command_s_history_counts_from_when_it_was_written_and_its_lines_from_when_t
 #[test]
 fn a_command_that_ends_is_told_and_begun_again_and_what_it_repeats_does_not_count_again() -> Result<()> {
     let net = Net::new()?;
-    let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
-    let program = Program::write(&daemon)?;
-    program.log(&recent(NEARLY).repeat(4))?;
-    daemon.write_configuration(&daemon.configuration_with_input(&Settings::default(), &program.input()))?;
+    let (mut daemon, program) = of_a_program(&net, &recent(NEARLY).repeat(4))?;
     daemon.start()?;
     await_failures(&daemon, 4)?;
     let first = program.pid()?;
@@ -58,10 +53,7 @@ fn a_command_that_ends_is_told_and_begun_again_and_what_it_repeats_does_not_coun
 fn what_a_command_repeats_after_a_restart_of_the_daemon_does_not_count_again() -> Result<()> {
     for is_killed in [false, true] {
         let net = Net::new()?;
-        let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
-        let program = Program::write(&daemon)?;
-        program.log(&recent(NEARLY).repeat(4))?;
-        daemon.write_configuration(&daemon.configuration_with_input(&Settings::default(), &program.input()))?;
+        let (mut daemon, program) = of_a_program(&net, &recent(NEARLY).repeat(4))?;
         daemon.start()?;
         await_failures(&daemon, 4)?;
         // On disk when it returns, and with it all that was before.
@@ -89,11 +81,7 @@ fn what_a_command_repeats_after_a_restart_of_the_daemon_does_not_count_again() -
 #[test]
 fn a_command_ends_with_the_daemon_and_with_the_reload_that_takes_it_away() -> Result<()> {
     let net = Net::new()?;
-    let mut daemon = Daemon::configure(&net, &daemon::binary()?, &Settings::default())?;
-    let program = Program::write(&daemon)?;
-    program.log(&recent(RECENT).repeat(5))?;
-    let with = daemon.configuration_with_input(&Settings::default(), &program.input());
-    daemon.write_configuration(&with)?;
+    let (mut daemon, program) = of_a_program(&net, &recent(RECENT).repeat(5))?;
 
     daemon.start()?;
     daemon.await_ban(RECENT, LIMIT)?;
@@ -155,4 +143,13 @@ impl Program {
     fn pid(&self) -> Result<i32> {
         Ok(fs::read_to_string(&self.pid)?.trim().parse()?)
     }
+}
+
+/// A daemon that is to read what a program prints, which has printed this.
+fn of_a_program<'net>(net: &'net Net, printed: &str) -> Result<(Daemon<'net>, Program)> {
+    let daemon = Daemon::configure(net, &daemon::binary()?, &Settings::default())?;
+    let program = Program::write(&daemon)?;
+    program.log(printed)?;
+    daemon.write_configuration(&daemon.configuration_with_input(&Settings::default(), &program.input()))?;
+    Ok((daemon, program))
 }

@@ -25,6 +25,7 @@ pub(super) fn logs(places: &[LogPlace]) -> Vec<Log> {
 }
 
 fn log(place: &LogPlace) -> Log {
+    // Of a file that is gone, or cannot be looked at, nobody knows how much is left.
     let found = fs::metadata(&place.path).ok();
     let same = found.filter(|found| (found.dev(), found.ino()) == (place.device, place.inode));
     Log { path: place.path.clone(), behind_bytes: same.map(|found| found.len().saturating_sub(place.offset)) }

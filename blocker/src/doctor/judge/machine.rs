@@ -14,6 +14,7 @@ const SINCE: [(Version, &str); 3] = [
 
 /// Judges it.
 pub(super) fn judge(machine: &Machine) -> Vec<Finding> {
+    // Why it is not known is told of the kernel, below.
     let version = machine.release.as_ref().map(|release| release.version).ok();
     let mut findings = vec![kernel(machine), btf(machine), jit(machine), bpffs(machine), memory(machine)];
     if version.is_none_or(|version| version < (5, 11)) {

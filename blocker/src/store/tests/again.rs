@@ -1,4 +1,4 @@
-//! What may come again after a restart: messages of two logs, lines that a command prints, and who was banned.
+//! What may come again after a restart: messages of two logs, lines that a command prints, who was banned, and who logged in.
 
 use blocker_core::engine::{SessionKey, ToldSession, Twin, TwinKey};
 use blocker_core::escalation::Earlier;
@@ -151,4 +151,25 @@ fn write_at(dir: &TempDir, changes: Changes, clock: Reading) {
 
 fn load_at(dir: &TempDir, clock: Reading) -> Loaded {
     open(&dir.path("state"), clock, jail, source).expect("it can be opened").1
+}
+
+#[test]
+fn who_logged_in_is_read_back_as_it_was_and_moves_with_the_clock() {
+    let dir = TempDir::new();
+    let saved = SavedLogins { seed: u64::MAX - 1, began: secs(40), current: vec![1; 20], before: Vec::new() };
+    assert_eq!(load(&dir).logins, None);
+    write(&dir, &Transaction { logins: Some(Some(saved.clone())), ..txn() });
+    write(&dir, &txn());
+    assert_eq!(load(&dir).logins, Some(saved.clone()), "what says nothing of it leaves it");
+
+    let mut database = open_in(&dir).expect("it can be opened").0.database;
+    let clock = Reading::at(secs(100), wall(9_000));
+    database.load(clock, jail, source).expect("it can be read");
+    database.write(&txn(), clock).expect("it can be written");
+    let again = database.load(clock, jail, source).expect("it can be read").logins.expect("it is there");
+    assert_eq!(again, saved, "within a boot no clock moves it");
+    drop(database);
+
+    write(&dir, &Transaction { logins: Some(None), ..txn() });
+    assert_eq!(load(&dir).logins, None);
 }

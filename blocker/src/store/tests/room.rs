@@ -1,4 +1,4 @@
-//! What is over gives its room back to the file system.
+//! What is over gives its room back to the file system; what finds no room waits for it.
 
 use super::*;
 
@@ -28,4 +28,21 @@ fn what_is_over_leaves_the_file_and_the_file_shrinks() {
     let left = size();
     assert!(left < full / 4, "{left} of {full} bytes");
     assert_eq!(load(&dir).memory.bans.len(), 1);
+}
+
+#[test]
+fn what_does_not_fit_is_not_written_in_part_and_is_written_when_there_is_room() {
+    let dir = TempDir::new();
+    let mut database = open_in(&dir).expect("it can be opened").0.database;
+    database.limit_pages(30);
+    let bans: Vec<_> = (0..5_000).map(|n| ((host(n), DOVECOT), Some(log_ban(1, Until::Forever)))).collect();
+    let all = Transaction { changes: Changes { bans, ..Changes::default() }, ..txn() };
+
+    let error = database.write(&all, Reading::take()).expect_err("there is no room");
+    assert!(!database::is_damage(&error), "{error}");
+    database.limit_pages(10_000);
+    database.write(&all, Reading::take()).expect("there is room");
+
+    drop(database);
+    assert_eq!(load(&dir).memory.bans.len(), 5_000);
 }
